@@ -66,7 +66,7 @@ instance_start() {
     declare -p root stage etc mode net watch binds >"$state/options"
     [ -z "$owned" ] || ln -s "$owned" "$state/owned"
     trap 'instance_stop; exit 130' INT TERM HUP
-    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 &
+    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 8>&- 9>&- & # not with the caller's locks
     await_status $!
 }
 
