@@ -82,6 +82,7 @@ count_meson_suite() { # WHERE JSON-LINES
 test_needs() { # TEST
     local needs
     needs=$(sed -n 's/^# needs: *//p' "$repo/tests/integration/$1/run.sh" | tr '|,' '  ')
+    # shellcheck disable=SC2086 # one blank between words
     echo ${needs:-container}
 }
 
@@ -111,7 +112,7 @@ run_group() { # ENVIRONMENT TEST...
     shift
     mkdir -p "$out"
     rm -f "$out/results"
-    if ! "prepare_$env" >"$out/prepare.log" 2>&1; then
+    if ! ("prepare_$env") >"$out/prepare.log" 2>&1; then
         for t in "$@"; do
             count_skip "$env" "$t" "no such environment here: $(tail -n 1 "$out/prepare.log")"
         done
@@ -163,7 +164,44 @@ count_group() { # ENVIRONMENT OUT TEST...
     done
 }
 
+# One boot for all: an emulated machine needs seconds for it.
+run_vm() { # ENVIRONMENT OUT TEST...
+    local env=$1 out=$2 layer=$work/$1.layer begin=$SECONDS
+    shift 2
+    mkdir "$layer"
+    cp -aT "$stage" "$layer"
+    cp -a "$repo/tests" "$layer/testdata"
+    cat >"$layer/testdata/job" <<J
+/testdata/testbed/setup.sh && TEST_TIMEOUT=600 /testdata/testbed/run-inside.sh $env $*
+J
+    LIMIT=1200 "$testbed/boot-vm.sh" "$(vm_suite "$env")" "$layer" "$out" >"$out/vm.log" 2>&1 || tail -n 30 "$out/vm.log"
+    rm -rf "$layer"
+    printf '%s: machine of %s ran for %ds\n' "$env" "$(vm_suite "$env")" $((SECONDS - begin))
+}
+
+vm_suite() { # ENVIRONMENT
+    case $1 in
+    vm) echo trixie ;;
+    vm61) echo bookworm ;;
+    esac
+}
+
 prepare_container() { :; }
+
+prepare_container257() {
+    packages_ensure "${packages_vm[@]}"
+    tree_build trixie
+}
+
+prepare_vm() {
+    packages_ensure "${packages_vm[@]}"
+    vm_build trixie
+}
+
+prepare_vm61() {
+    packages_ensure "${packages_vm[@]}"
+    vm_build bookworm
+}
 
 prepare_hybrid() {
     grep -q ' cgroup rw.*,memory' /proc/mounts || { echo 'the memory controller of cgroup v1 is not mounted'; return 1; }
