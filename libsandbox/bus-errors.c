@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libsandbox/bus-errors.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "libsandbox/string-util.h"
+
+const BusErrorRow bus_error_rows[] = {
+        { BUS_ERROR_COMMAND_NOT_FOUND, ENOEXEC      },
+        { BUS_ERROR_DENIED,            EPERM        },
+        { BUS_ERROR_FILE_ACCESS,       EACCES       },
+        { BUS_ERROR_FILE_EXISTS,       EEXIST       },
+        { BUS_ERROR_IMAGE_NOT_ALLOWED, EPERM        },
+        { BUS_ERROR_INTERRUPTED,       ECANCELED    },
+        { BUS_ERROR_INVALID,           EINVAL       },
+        { BUS_ERROR_LIMIT_REACHED,     EBUSY        },
+        { BUS_ERROR_NOT_A_DIRECTORY,   ENOTDIR      },
+        { BUS_ERROR_NOT_A_FILE,        EISDIR       },
+        { BUS_ERROR_NO_SPACE,          ENOSPC       },
+        { BUS_ERROR_NO_SUCH_COMMAND,   ESRCH        },
+        { BUS_ERROR_NO_SUCH_FILE,      ENOENT       },
+        { BUS_ERROR_NO_SUCH_IMAGE,     ENOENT       },
+        { BUS_ERROR_NO_SUCH_PROCESS,   ESRCH        },
+        { BUS_ERROR_NO_SUCH_SANDBOX,   ENXIO        },
+        { BUS_ERROR_PATH_REFUSED,      ELOOP        },
+        { BUS_ERROR_TIMED_OUT,         ETIMEDOUT    },
+        { BUS_ERROR_TOO_LARGE,         EFBIG        },
+        { BUS_ERROR_UNAVAILABLE,       EHOSTDOWN    },
+        { BUS_ERROR_WRONG_STATE,       EBADE        },
+};
+const size_t n_bus_error_rows = ELEMENTSOF(bus_error_rows);
+
+int bus_error_to_errno(const char *name) {
+        for (size_t i = 0; name && i < n_bus_error_rows; i++)
+                if (streq(bus_error_rows[i].name, name))
+                        return bus_error_rows[i].value;
+        return EIO;
+}
+
+int bus_error_set(sd_bus_error *error, const char *name, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        (void) sd_bus_error_setfv(error, name, format, ap);
+        va_end(ap);
+        return -bus_error_to_errno(name);
+}

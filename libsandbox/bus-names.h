@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Path, object and interfaces of each service, once. There is no bus daemon: the names are for introspection. */
+
+#define RUN_DIRECTORY "/run/sandboxd"
+#define API_SOCKET_PATH RUN_DIRECTORY "/api.sock"
+#define EXECD_SOCKET_PATH RUN_DIRECTORY "/execd.sock"
+#define FSD_SOCKET_PATH RUN_DIRECTORY "/fsd.sock"
+/* One file a sandbox with its deadline, see due.h. */
+#define DUE_DIRECTORY RUN_DIRECTORY "/due"
+/* sandbox-execd's own records and the sockets of the inits, 0700. */
+#define EXECD_STATE_DIRECTORY RUN_DIRECTORY "/execd"
+
+#define EXEC_OBJECT "/io/sandboxd/Exec1"
+#define EXEC_INTERFACE "io.sandboxd.Exec1"
+#define FSD_OBJECT "/io/sandboxd/Files1"
+#define FILES_INTERFACE "io.sandboxd.Files1"
+#define IMAGES_INTERFACE "io.sandboxd.Images1"

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "libsandbox/bus-util.h"
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+
+/* Far more than our own programs open; a peer that leaks connections must not take all descriptors. */
+#define CONNECTIONS_MAX 256U
+
+typedef struct Connection Connection;
+
+struct Connection {
+        BusServer *server;
+        Connection *next, *previous;
+        sd_bus *bus;
+        uid_t uid;
+};
+
+struct BusServer {
+        BusServerOptions options;
+        sd_event_source *accept_source;
+        Connection *connections;
+        unsigned n_connections;
+};
+
+static Connection *connection_free(Connection *c) {
+        BusServer *s;
+
+        if (!c)
+                return NULL;
+
+        s = c->server;
+        if (c->previous)
+                c->previous->next = c->next;
+        else if (s->connections == c)
+                s->connections = c->next;
+        if (c->next)
+                c->next->previous = c->previous;
+        s->n_connections--;
+        sd_bus_close_unref(c->bus);
+        service_release(s->options.service);
+        free(c);
+        return NULL;
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *c = userdata;
+
+        (void) m;
+        (void) error;
+        if (c->server->options.on_disconnect)
+                c->server->options.on_disconnect(c->server, c->bus, c->server->options.userdata);
+        connection_free(c);
+        return 1;
+}
+
+static bool uid_is_allowed(const BusServerOptions *o, uid_t uid) {
+        if (uid == 0)
+                return true;
+        for (size_t i = 0; i < o->n_uids; i++)
+                if (o->uids[i] == uid)
+                        return true;
+        return false;
+}
+
+static int connection_start(Connection *c, int fd) {
+        sd_id128_t id;
+        int r;
+
+        r = sd_bus_new(&c->bus);
+        if (r < 0) {
+                safe_close(fd);
+                return r;
+        }
+
+        r = sd_bus_set_fd(c->bus, fd, fd);
+        if (r < 0) {
+                safe_close(fd);
+                return r;
+        }
+
+        r = sd_id128_randomize(&id);
+        if (r >= 0)
+                r = sd_bus_set_server(c->bus, true, id);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(c->bus, true);
+        if (r >= 0)
+                r = sd_bus_start(c->bus);
+        if (r >= 0)
+                r = sd_bus_attach_event(c->bus, service_event(c->server->options.service), SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(c->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, c);
+        if (r >= 0)
+                r = c->server->options.on_connect(c->server, c->bus, c->uid, c->server->options.userdata);
+        return r;
+}
+
+static int connection_new(BusServer *s, int fd, uid_t uid) {
+        Connection *c = new0(Connection, 1);
+        int r;
+
+        if (!c) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+
+        *c = (Connection) { .server = s, .uid = uid, .next = s->connections };
+        if (s->connections)
+                s->connections->previous = c;
+        s->connections = c;
+        s->n_connections++;
+        service_hold(s->options.service);
+
+        r = connection_start(c, fd);
+        if (r < 0)
+                connection_free(c);
+        return r;
+}
+
+static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata) {
+        _cleanup_close_ int fd = -EBADF;
+        BusServer *s = userdata;
+        struct ucred cred;
+        socklen_t size = sizeof cred;
+        int r;
+
+        (void) source;
+        (void) revents;
+
+        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+                return 0; /* gone already, or out of descriptors: the next event tries again */
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+                return 0;
+        if (!uid_is_allowed(&s->options, cred.uid)) {
+                log_warning("Refused a connection of uid %u: not one of our services.", cred.uid);
+                return 0;
+        }
+        if (s->n_connections >= CONNECTIONS_MAX) {
+                log_warning("Refused a connection: %u are open.", s->n_connections);
+                return 0;
+        }
+
+        r = connection_new(s, TAKE_FD(fd), cred.uid);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set up a connection, ignoring: %m");
+        return 0;
+}
+
+int bus_server_new(const BusServerOptions *options, BusServer **ret) {
+        _cleanup_(bus_server_freep) BusServer *s = NULL;
+        int r;
+
+        assert(options);
+        assert(ret);
+
+        s = new0(BusServer, 1);
+        if (!s)
+                return -ENOMEM;
+        s->options = *options;
+
+        r = fd_set_nonblock(options->listen_fd, true);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(service_event(options->service), &s->accept_source, options->listen_fd, EPOLLIN,
+                            on_accept, s);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+BusServer *bus_server_free(BusServer *s) {
+        if (!s)
+                return NULL;
+        sd_event_source_disable_unref(s->accept_source);
+        while (s->connections)
+                connection_free(s->connections);
+        free(s);
+        return NULL;
+}
+
+int bus_server_emit(BusServer *s, const char *path, const char *interface, const char *member,
+                    int (*append)(sd_bus_message *m, void *userdata), void *userdata) {
+        int r, result = 0;
+
+        for (Connection *c = s->connections; c; c = c->next) {
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+                r = sd_bus_message_new_signal(c->bus, &m, path, interface, member);
+                if (r >= 0)
+                        r = append(m, userdata);
+                if (r >= 0)
+                        r = sd_bus_send(c->bus, m, NULL);
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
+
+uid_t bus_server_peer_uid(BusServer *s, sd_bus *bus) {
+        for (Connection *c = s->connections; c; c = c->next)
+                if (c->bus == bus)
+                        return c->uid;
+        return UID_INVALID;
+}

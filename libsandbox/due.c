@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libsandbox/due.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/parse-util.h"
+#include "libsandbox/sandbox-id.h"
+#include "libsandbox/string-util.h"
+
+int due_write(int dir_fd, const DueEntry *entry) {
+        char text[DUE_FILE_MAX];
+        int n;
+
+        assert(sandbox_id_is_valid(entry->id));
+
+        if (entry->deadline_usec == USEC_INFINITY)
+                return due_remove(dir_fd, entry->id);
+        n = snprintf(text, sizeof text, "%" PRIu64 " %s\n", entry->deadline_usec, entry->cgroup);
+        if ((size_t) n >= sizeof text)
+                return -ENAMETOOLONG;
+        return write_file_atomic_at(dir_fd, entry->id, text, 0600);
+}
+
+int due_remove(int dir_fd, const char *id) {
+        assert(sandbox_id_is_valid(id));
+
+        return unlinkat(dir_fd, id, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int due_read(int dir_fd, const char *id, DueEntry *ret) {
+        _cleanup_free_ char *text = NULL;
+        DueEntry entry = {};
+        char *space;
+        int r;
+
+        if (!sandbox_id_is_valid(id))
+                return -EINVAL;
+
+        r = read_text_at(dir_fd, id, DUE_FILE_MAX, &text);
+        if (r < 0)
+                return r;
+
+        space = strchr(text, ' ');
+        if (!space)
+                return -EBADMSG;
+        *space++ = 0;
+        if (parse_u64(text, &entry.deadline_usec) < 0 || strlen(space) >= sizeof entry.cgroup || space[0] != '/' ||
+            strstr(space, "/../") || endswith(space, "/.."))
+                return -EBADMSG;
+        strcpy(entry.cgroup, space);
+        strcpy(entry.id, id);
+        *ret = entry;
+        return 0;
+}
+
+int due_foreach(int dir_fd, int (*handler)(const DueEntry *entry, void *userdata), void *userdata, unsigned *ret_bad) {
+        struct dirent *file;
+        unsigned bad = 0;
+        int fd, r = 0;
+        DIR *d;
+
+        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+
+        while (r >= 0 && (file = readdir(d))) {
+                DueEntry entry;
+                int k;
+
+                if (file->d_name[0] == '.')
+                        continue;
+                k = due_read(dir_fd, file->d_name, &entry);
+                if (k == -ENOENT)
+                        continue;
+                if (k < 0)
+                        bad++;
+                else
+                        r = handler(&entry, userdata);
+        }
+        closedir(d);
+        if (ret_bad)
+                *ret_bad = bad;
+        return r < 0 ? r : 0;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libsandbox/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <systemd/sd-id128.h>
+
+#include "libsandbox/conf-parser.h"
+#include "libsandbox/log.h"
+#include "libsandbox/parse-util.h"
+#include "libsandbox/string-util.h"
+
+#define WORKER_APP_ID SD_ID128_MAKE(1e,6a,33,90,5d,f2,49,0b,b0,44,7e,19,c2,ad,60,e5)
+
+#define ROW(name, type, member, fallback, help) { name, type, offsetof(Settings, member), fallback, help }
+
+const SettingRow setting_rows[] = {
+        ROW("API_KEY", SETTING_STRING, api_key, NULL, "one more token, for the /v1 clients"),
+        ROW("III_ALLOWED_IMAGES", SETTING_STRING, allowed_images, "*", "comma list; a trailing * matches a prefix"),
+        ROW("III_API_PREFIX", SETTING_STRING, api_prefix, "sandbox", "first path segment of the /sandbox dialect"),
+        ROW("III_AUTH_TOKEN", SETTING_STRING, auth_token, NULL, "token of every dialect; empty counts as set"),
+        ROW("III_DEFAULT_CPU", SETTING_DOUBLE, default_cpu, "1", "processors of a sandbox"),
+        ROW("III_DEFAULT_IMAGE", SETTING_STRING, default_image, "python:3.12-slim", "image of the pool"),
+        ROW("III_DEFAULT_MEMORY", SETTING_U32, default_memory_mib, "512", "MiB"),
+        ROW("III_DEFAULT_TIMEOUT", SETTING_U32, default_timeout_sec, "3600", "seconds that a sandbox lives"),
+        ROW("III_ENGINE_URL", SETTING_STRING, engine_url, "ws://localhost:49134", "engine of the functions"),
+        ROW("III_ISOLATION_BACKEND", SETTING_STRING, isolation_backend, "docker", "docker means native"),
+        ROW("III_MAX_CMD_TIMEOUT", SETTING_U32, max_command_timeout_sec, "300", "seconds, cap and default"),
+        ROW("III_MAX_SANDBOXES", SETTING_U32, max_sandboxes, "50", "live ones at a time"),
+        ROW("III_METRICS_INTERVAL", SETTING_STRING, metrics_interval, "*/60 * * * * *", "accepted, not needed"),
+        ROW("III_POOL_PROFILES", SETTING_STRING, pool_profiles, "", "image,memory,cpu,network;..."),
+        ROW("III_POOL_REPLENISH", SETTING_STRING, pool_replenish, "*/30 * * * * *", "accepted, not needed"),
+        ROW("III_POOL_SIZE", SETTING_U32, pool_size, "0", "warm sandboxes a profile"),
+        ROW("III_RATE_LIMIT_ENABLED", SETTING_BOOL, rate_limit, "false", "rate limits"),
+        ROW("III_RATE_SBX_EXEC_PM", SETTING_U32, rate_sandbox_exec_pm, "120", "commands a minute and sandbox"),
+        ROW("III_RATE_SBX_FS_PM", SETTING_U32, rate_sandbox_fs_pm, "300", "file calls a minute and sandbox"),
+        ROW("III_RATE_TOKEN_BURST", SETTING_U32, rate_token_burst, "100", "requests at once a token"),
+        ROW("III_RATE_TOKEN_RPM", SETTING_U32, rate_token_rpm, "600", "requests a minute and token"),
+        ROW("III_REST_PORT", SETTING_U32, rest_port, "3111", "sandboxctl configure writes the socket's drop-in"),
+        ROW("III_TTL_SWEEP", SETTING_STRING, ttl_sweep, "*/30 * * * * *", "accepted, not needed: timers are exact"),
+        ROW("III_WORKER_NAME", SETTING_STRING, worker_name, NULL, "derived from the machine id"),
+        ROW("III_WORKSPACE_DIR", SETTING_STRING, workspace_dir, "/workspace", "root of the file API's paths"),
+        ROW("SANDBOX_BLANK_POOL", SETTING_U32, blank_pool, "0", "sandboxes kept ready without an image"),
+        ROW("SANDBOX_BODY_MAX", SETTING_SIZE, body_max, "1M", "bytes of a JSON body"),
+        ROW("SANDBOX_COMMANDS_MAX", SETTING_U32, commands_max, "128", "live commands a sandbox"),
+        ROW("SANDBOX_CONNECTIONS_MAX", SETTING_U32, connections_max, "12000", "HTTP connections"),
+        ROW("SANDBOX_CORS_ORIGINS", SETTING_STRING, cors_origins, "", "comma list or *; empty: none"),
+        ROW("SANDBOX_HOST_NAMES", SETTING_STRING, host_names, "", "further names for the Host header"),
+        ROW("SANDBOX_IDLE_EXIT_SEC", SETTING_U32, idle_exit_sec, "3", "daemons leave after this; 0: never"),
+        ROW("SANDBOX_LOG_LEVEL", SETTING_STRING, log_level, "info", "info or debug"),
+        ROW("SANDBOX_PIDS_MAX", SETTING_U32, pids_max, "256", "processes of a sandbox"),
+        ROW("SANDBOX_RUNTIME_MAX_SEC", SETTING_U64, runtime_max_sec, "0", "ceiling that nobody can renew; 0: none"),
+        ROW("SANDBOX_SLICES", SETTING_U32, slices, "16", "slices that the scopes are spread over"),
+        ROW("SANDBOX_STRICT_COMMAND", SETTING_BOOL, strict_command, "false", "refuse white space in a command name"),
+        ROW("SANDBOX_UPLOAD_MAX", SETTING_SIZE, upload_max, "8G", "bytes of a raw upload"),
+        ROW("SANDBOX_WRITABLE", SETTING_STRING, writable, "auto", "disk, tmpfs, or auto: disk where quotas work"),
+        ROW("SANDBOX_WRITABLE_INODES", SETTING_U64, writable_inodes, "262144", "files that a sandbox may make"),
+        ROW("SANDBOX_WRITABLE_SIZE", SETTING_SIZE, writable_bytes, "1G", "bytes that a sandbox may write"),
+};
+const size_t n_setting_rows = ELEMENTSOF(setting_rows);
+
+static int assign(Settings *s, const SettingRow *row, const char *value) {
+        void *target = (char *) s + row->offset;
+
+        switch (row->type) {
+        case SETTING_STRING:
+                return free_and_strdup(target, value);
+        case SETTING_U32:
+                return parse_u32(value, target);
+        case SETTING_U64:
+                return parse_u64(value, target);
+        case SETTING_SIZE:
+                return parse_size(value, target);
+        case SETTING_BOOL:
+                return parse_boolean(value, target);
+        case SETTING_DOUBLE:
+                return parse_double(value, target);
+        }
+        return -EINVAL;
+}
+
+int settings_assign(Settings *s, const char *name, const char *value) {
+        for (size_t i = 0; i < n_setting_rows; i++)
+                if (streq(setting_rows[i].name, name))
+                        return assign(s, setting_rows + i, value);
+        return -ENOENT;
+}
+
+static int assign_worker_name(Settings *s) {
+        char text[SD_ID128_STRING_MAX];
+        sd_id128_t id;
+        char *name;
+        int r;
+
+        r = sd_id128_get_machine_app_specific(WORKER_APP_ID, &id);
+        if (r < 0)
+                return free_and_strdup(&s->worker_name, "sandboxd-local");
+        if (asprintf(&name, "sandboxd-%.12s", sd_id128_to_string(id, text)) < 0)
+                return -ENOMEM;
+        free(s->worker_name);
+        s->worker_name = name;
+        return 0;
+}
+
+int settings_init_defaults(Settings *ret) {
+        int r;
+
+        *ret = (Settings) {};
+        for (size_t i = 0; i < n_setting_rows; i++)
+                if (setting_rows[i].fallback) {
+                        r = assign(ret, setting_rows + i, setting_rows[i].fallback);
+                        if (r < 0) {
+                                settings_done(ret);
+                                return r;
+                        }
+                }
+        return 0;
+}
+
+static int on_line(const ConfLine *line, void *userdata) {
+        return settings_assign(userdata, line->key, line->value);
+}
+
+static void load_environment(Settings *s) {
+        for (size_t i = 0; i < n_setting_rows; i++) {
+                const char *value = getenv(setting_rows[i].name);
+
+                if (value && assign(s, setting_rows + i, value) < 0)
+                        log_warning("Environment variable %s is not understood, ignoring.", setting_rows[i].name);
+        }
+}
+
+int settings_load(Settings *ret) {
+        static const char *const files[] = { "/usr/lib/sandboxd/sandboxd.conf", "/etc/sandboxd/sandboxd.conf" };
+        static const char *const directories[] = { "/usr/lib/sandboxd/sandboxd.conf.d", "/etc/sandboxd/sandboxd.conf.d",
+                                                   "/run/sandboxd/sandboxd.conf.d", NULL };
+        _cleanup_(settings_done) Settings s = {};
+        int r;
+
+        r = settings_init_defaults(&s);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(files); i++) {
+                r = conf_parse_file(files[i], on_line, &s);
+                if (r < 0 && r != -ENOMEM) {
+                        if (r != -ENOENT)
+                                log_warning_errno(r, "Failed to read %s, ignoring: %m", files[i]);
+                        r = 0;
+                }
+        }
+        if (r >= 0)
+                r = conf_parse_directories(directories, on_line, &s);
+        if (r < 0)
+                return r;
+
+        load_environment(&s);
+        if (isempty(s.worker_name)) {
+                r = assign_worker_name(&s);
+                if (r < 0)
+                        return r;
+        }
+        if (streq_ptr(s.log_level, "debug"))
+                log_set_max_level(LOG_DEBUG);
+
+        *ret = s;
+        s = (Settings) {};
+        return 0;
+}
+
+void settings_done(Settings *s) {
+        for (size_t i = 0; i < n_setting_rows; i++)
+                if (setting_rows[i].type == SETTING_STRING) {
+                        char **target = (char **) ((char *) s + setting_rows[i].offset);
+
+                        *target = mfree(*target);
+                }
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libsandbox/macro.h"
+
+/* All settings of all daemons: /usr/lib/sandboxd/sandboxd.conf, /etc/sandboxd/sandboxd.conf, *.conf of
+ * /usr/lib/sandboxd/sandboxd.conf.d, /etc/sandboxd/sandboxd.conf.d and /run/sandboxd/sandboxd.conf.d, then the
+ * environment; the last one wins. The table in settings.c is the list with the defaults; man sandboxd.conf(5) and
+ * sandboxctl configure come from it. */
+
+typedef struct Settings {
+        char *worker_name;      /* derived from the machine id unless set */
+        uint32_t rest_port;
+        char *api_prefix;
+        char *auth_token;       /* NULL: none; "" counts as set */
+        char *api_key;
+        uint32_t max_sandboxes;
+        uint32_t default_timeout_sec;
+        uint32_t default_memory_mib;
+        double default_cpu;
+        char *allowed_images;
+        char *workspace_dir;
+        uint32_t max_command_timeout_sec;
+        uint32_t pool_size;
+        char *pool_profiles;
+        char *isolation_backend;
+        bool rate_limit;
+        uint32_t rate_token_rpm, rate_token_burst, rate_sandbox_exec_pm, rate_sandbox_fs_pm;
+        char *default_image;
+        char *ttl_sweep, *metrics_interval, *pool_replenish;
+        char *engine_url;
+
+        uint32_t idle_exit_sec;
+        uint32_t slices;
+        char *writable;         /* auto, disk, tmpfs */
+        uint64_t writable_bytes, writable_inodes;
+        uint32_t pids_max;
+        uint64_t runtime_max_sec;
+        uint32_t blank_pool;
+        char *cors_origins;     /* comma-separated; empty: no CORS */
+        char *host_names;       /* further names that the Host header may have on loopback */
+        uint32_t commands_max;  /* live ones a sandbox */
+        uint32_t connections_max;
+        uint64_t body_max, upload_max;
+        bool strict_command;
+        char *log_level;
+} Settings;
+
+typedef enum SettingType {
+        SETTING_STRING,
+        SETTING_U32,
+        SETTING_U64,
+        SETTING_SIZE,           /* bytes, with K, M, G, T */
+        SETTING_BOOL,
+        SETTING_DOUBLE,
+} SettingType;
+
+typedef struct SettingRow {
+        const char *name;
+        SettingType type;
+        size_t offset;
+        const char *fallback;   /* as it would be written; NULL: unset */
+        const char *help;
+} SettingRow;
+
+extern const SettingRow setting_rows[];
+extern const size_t n_setting_rows;
+
+int settings_load(Settings *ret);
+/* One assignment; -ENOENT: unknown name, -EINVAL or -ERANGE: bad value, the old one stays. */
+int settings_assign(Settings *s, const char *name, const char *value);
+int settings_init_defaults(Settings *ret);
+void settings_done(Settings *s);

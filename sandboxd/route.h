@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxd/request.h"
+
+typedef enum RouteFlags {
+        ROUTE_NO_AUTH = 1 << 0,
+        ROUTE_BODY_STREAM = 1 << 1, /* raw body through request_receive(); size limit is settings.upload_max */
+        ROUTE_LARGE_BODY = 1 << 2,  /* JSON up to 48 MiB: base64 uploads */
+} RouteFlags;
+
+/* A dialect: its prefix, its table, its envelope. An error name or errno is mapped to a status by errors[]. */
+typedef struct ErrorRow {
+        const char *name;           /* sd-bus error name */
+        unsigned status;
+        const char *code;           /* for dialects that have codes */
+} ErrorRow;
+
+typedef struct Dialect {
+        const char *name;           /* "sandbox" */
+        /* {"error": text} and the like; the reply's body. status is from the table or the server's own. */
+        json_t *(*envelope)(unsigned status, const char *code, const char *message);
+        const ErrorRow *errors;
+        size_t n_errors;
+        unsigned default_status;    /* for errors that the table does not have: 500 */
+        unsigned missing_token_status, wrong_token_status;
+} Dialect;
+
+struct Route {
+        const char *method;
+        const char *path;           /* below the dialect's prefix: "/sandboxes/:id/exec"; a last segment "*name" takes
+                                     * the rest of the path */
+        RequestHandler handler;
+        unsigned flags;
+        const char *help;
+};
+
+typedef struct RouteTable {
+        const Dialect *dialect;
+        const char *prefix;         /* "/sandbox"; from the settings */
+        const Route *routes;
+        size_t n_routes;
+} RouteTable;
+
+#define ROUTE_VALUES_MAX 8U
+
+typedef struct RouteMatch {
+        const Route *route;
+        const RouteTable *table;
+        const char *names[ROUTE_VALUES_MAX];
+        char *values[ROUTE_VALUES_MAX]; /* decoded, owned */
+        size_t n_values;
+        /* On -EOPNOTSUPP: the methods of the path, "GET, POST". */
+        char allow[64];
+} RouteMatch;
+
+/* -ENOENT: no such path (match.table says whose dialect, NULL: nobody's); -EOPNOTSUPP: other methods only;
+ * -EINVAL: a segment that must not be (%2f, %00, %5c, "..", bad UTF-8). A fixed segment wins over ":name". */
+int route_find(const RouteTable *tables, size_t n_tables, const char *method, const char *path, RouteMatch *ret);
+void route_match_done(RouteMatch *m);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libsandbox/settings.h"
+#include "libsandbox/string-util.h"
+#include "tests/test.h"
+
+TEST(defaults) {
+        _cleanup_(settings_done) Settings s = {};
+
+        ASSERT_OK(settings_init_defaults(&s));
+        ASSERT_EQ(s.rest_port, 3111);
+        ASSERT_EQ(s.max_sandboxes, 50);
+        ASSERT_STREQ(s.workspace_dir, "/workspace");
+        ASSERT_NULL(s.auth_token);
+        ASSERT_EQ(s.writable_bytes, 1 * GiB);
+}
+
+TEST(assign) {
+        _cleanup_(settings_done) Settings s = {};
+
+        ASSERT_OK(settings_init_defaults(&s));
+        ASSERT_EQ(settings_assign(&s, "III_MAX_SANDBOXES", "many"), -EINVAL);
+        ASSERT_EQ(s.max_sandboxes, 50);
+        ASSERT_EQ(settings_assign(&s, "III_NO_SUCH", "1"), -ENOENT);
+        ASSERT_OK(settings_assign(&s, "III_AUTH_TOKEN", ""));
+        ASSERT_STREQ(s.auth_token, "");
+}
+
+TEST(environment_wins) {
+        _cleanup_(settings_done) Settings s = {};
+
+        setenv("III_MAX_SANDBOXES", "7", 1);
+        setenv("III_DEFAULT_MEMORY", "lots", 1);
+        ASSERT_OK(settings_load(&s));
+        ASSERT_EQ(s.max_sandboxes, 7);
+        ASSERT_EQ(s.default_memory_mib, 512);
+        ASSERT_NOT_NULL(s.worker_name);
+}
+
+TEST(table_is_sorted_and_complete) {
+        for (size_t i = 0; i < n_setting_rows; i++) {
+                ASSERT_NOT_NULL(setting_rows[i].help);
+                if (i > 0)
+                        ASSERT_TRUE(strcmp(setting_rows[i - 1].name, setting_rows[i].name) < 0);
+        }
+}
