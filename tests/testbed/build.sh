@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev`: the builds, each in a folder of its own in the repository's .cache/build.
 # A build's name is COMPILER-KIND: gcc-release, gcc-asan, clang-release, clang-asan.
@@ -5,7 +6,7 @@
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dwerror=true
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dtests=enabled
     case $1 in
     *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
     esac
@@ -46,6 +47,7 @@ build() { # NAME
 
 # Installs into a folder of the caller's own: a booted instance has it as a layer, which must not change.
 build_stage() { # NAME DIR
+    mkdir -p "$2"
     build_locked quietly "$(build_dir "$1").log" \
         meson install --no-rebuild -C "$(build_dir "$1")" --destdir "$2" || die "meson install failed (see above)"
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev` and by the scripts beside it: where things are, and how a process is named safely.
 

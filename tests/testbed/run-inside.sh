@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # run-inside.sh ENVIRONMENT TEST...: runs integration tests in the booted container or VM this is executed in.
 # Leaves in /testout: results (a line "TEST STATUS MILLISECONDS" each) and TEST.log, TEST.journal.
 set -u

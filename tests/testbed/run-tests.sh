@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev test`: runs the suites, counts, ends with "N passed, N failed, N skipped".
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs in the booted container or VM: what a package's maintainer script does after unpacking.
 set -eu
 sockets=(sandboxd.socket sandbox-execd.socket sandbox-fsd.socket)

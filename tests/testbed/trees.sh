@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev` and build-vm.sh: OS trees of other Debian releases, made once, kept in the cache.
 
