@@ -3,6 +3,9 @@
 # Sourced by `dev`: the builds, each in a folder of its own in the repository's .cache/build.
 # A build's name is COMPILER-KIND: gcc-release, gcc-asan, clang-release, clang-asan.
 
+# What is installed, booted and integration-tested.
+main_build=${SANDBOXD_BUILD:-gcc-release}
+
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME

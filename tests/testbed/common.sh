@@ -32,6 +32,17 @@ process_read() { # FILE
     [ -n "$start" ] && [ "$(process_start_time "$pid")" = "$start" ] && echo "$pid"
 }
 
+# Runs CMD so that a signal for us is not put off until CMD ends; end_attended belongs into the EXIT trap.
+attended() { # CMD...
+    "$@" <&0 &
+    attended_pid=$!
+    wait $attended_pid
+}
+
+end_attended() {
+    [ -z "${attended_pid:-}" ] || kill "$attended_pid" 2>/dev/null
+}
+
 wait_until_gone() { # SECONDS PID
     local n
     for ((n = $1 * 50; n > 0; n--)); do

@@ -23,6 +23,11 @@ for unit in sandboxd sandbox-execd sandbox-fsd; do
 done
 assert_eq "$(systemctl --failed --no-legend --plain)" '' 'failed units'
 
+echo '- the programs find their libraries'
+for program in /usr/bin/sandboxctl /usr/lib/sandboxd/*; do
+    [ ! -x "$program" ] || assert_eq "$(ldd "$program" 2>&1 | grep 'not found')" '' "$program"
+done
+
 echo '- limits are in force where they are promised'
 limit_is() { # FILE VALUE
     assert_eq "$(cat "$1")" "$2" "$1"
