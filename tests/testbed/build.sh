@@ -33,13 +33,16 @@ build_locked() { # CMD...: two commands of ours in one checkout must not build a
 }
 
 build_now() { # NAME
-    local dir options
+    local dir options stamp again=()
     dir=$(build_dir "$1")
     [ -e "$repo/meson.build" ] || die 'there is no meson.build'
-    mapfile -d ' ' -t options < <(build_options "$1" | tr '\n' ' ')
-    if [ ! -e "$dir/build.ninja" ]; then
-        rm -rf "$dir"
-        CC=${1%-*} quietly "$dir.log" meson setup "${options[@]}" "$dir" "$repo" || return 1
+    read -rd '' -a options < <(build_options "$1")
+    # ninja does not notice a folder that was not there when meson looked for it.
+    stamp="${options[*]} $(cd "$repo" && find . -name .cache -prune -o -name meson.build -print | sort | xargs)"
+    if [ "$(cat "$dir.stamp" 2>/dev/null)" != "$stamp" ] || [ ! -e "$dir/build.ninja" ]; then
+        [ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+        CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
+        echo "$stamp" >"$dir.stamp"
     fi
     quietly "$dir.log" ninja -C "$dir"
 }

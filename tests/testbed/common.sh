@@ -7,6 +7,7 @@ repo=${testbed%/tests/testbed}
 cache=${SANDBOXD_CACHE:-$repo/.cache}
 
 export testbed repo cache
+umask 022 # the services read what is written for them here
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "dev: $*"; exit 1; }

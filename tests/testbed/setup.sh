@@ -4,7 +4,6 @@
 set -eu
 sockets=(sandboxd.socket sandbox-execd.socket sandbox-fsd.socket)
 
-[ -e /usr/lib/systemd/system/sandboxd.socket ] || { echo 'setup: nothing of ours is installed' >&2; exit 0; }
 systemd-sysusers sandboxd.conf
 systemd-tmpfiles --create sandboxd.conf
 systemctl daemon-reload
