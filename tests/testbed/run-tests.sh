@@ -161,7 +161,7 @@ count_group() { # ENVIRONMENT OUT TEST...
             ;;
         77) count_skip "$env" "$t" "$(tail -n 1 "$out/$t.log")" ;;
         *)
-            tail -n 40 "$out/$t.log" 2>/dev/null
+            tail -q -n 40 "$out/$t.journal" "$out/$t.log" 2>/dev/null
             count_fail "$env" "$t" "exit status $rc, see $out/$t.log and $t.journal"
             ;;
         esac
