@@ -5,7 +5,7 @@
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dwerror=true
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dwerror=true -Dinstall_tests=true
     case $1 in
     *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
     esac
