@@ -13,7 +13,7 @@ build_options() { # NAME
     echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized
     case $1 in
     *-minimal) echo -Dauto_features=disabled -Dtests=disabled ;;
-    *) echo -Dtests=enabled ;;
+    *) echo -Dtests=enabled -Dinstall_tests=true ;;
     esac
     case $1 in
     *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
