@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # instance.sh start|exec|stop|pid STATE ...: a booted systemd of our own in namespaces.
 #
 # systemd runs as PID 1 of fresh pid, mount, cgroup, uts, ipc (and net) namespaces over a throw-away

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # What `./dev run` shows when it is given no command: one sandbox from create to delete.
 set -u
 failed=0
