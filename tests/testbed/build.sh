@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev`: the builds, each in a folder of its own in the repository's .cache/build.
-# A build's name is COMPILER-KIND: gcc-release, gcc-asan, clang-release, clang-asan.
+# A build's name is COMPILER-KIND; the compilers are gcc and clang, the kinds release, asan (with UBSan, too),
+# minimal (every option off) and install (without what only tests use).
 
 # What is installed, booted and integration-tested.
 main_build=${SANDBOXD_BUILD:-gcc-release}
@@ -9,7 +10,12 @@ main_build=${SANDBOXD_BUILD:-gcc-release}
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dtests=enabled -Dinstall_tests=true
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized
+    case $1 in
+    *-install) echo -Dtests=disabled ;;
+    *-minimal) echo -Dauto_features=disabled -Dtests=disabled ;;
+    *) echo -Dtests=enabled -Dinstall_tests=true ;;
+    esac
     case $1 in
     *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
     esac

@@ -67,7 +67,7 @@ instance_start() {
     declare -p root stage etc mode net watch binds >"$state/options"
     [ -z "$owned" ] || ln -s "$owned" "$state/owned"
     trap 'instance_stop; exit 130' INT TERM HUP
-    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 8>&- 9>&- & # not with the caller's locks
+    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 &
     await_status $!
 }
 
@@ -89,6 +89,7 @@ supervise() {
     local launcher leader namespaces=(--mount --pid --cgroup --uts --ipc)
     # shellcheck source=/dev/null
     . "$state/options"
+    close_inherited
     process_write "$state/supervisor" $$
     trap supervisor_exit EXIT
     trap 'exit 143' INT TERM HUP
@@ -112,6 +113,15 @@ supervise() {
         wait $launcher
     fi
     exit 0
+}
+
+# It outlives the caller, who may wait for the end of a pipe, or of a lock.
+close_inherited() {
+    local fd
+    for fd in "/proc/$$/fd"/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || exec {fd}>&- # 255 is this script
+    done
 }
 
 supervisor_exit() {

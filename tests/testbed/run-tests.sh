@@ -161,7 +161,7 @@ count_group() { # ENVIRONMENT OUT TEST...
             ;;
         77) count_skip "$env" "$t" "$(tail -n 1 "$out/$t.log")" ;;
         *)
-            tail -n 40 "$out/$t.log" 2>/dev/null
+            tail -q -n 40 "$out/$t.journal" "$out/$t.log" 2>/dev/null
             count_fail "$env" "$t" "exit status $rc, see $out/$t.log and $t.journal"
             ;;
         esac
@@ -257,13 +257,14 @@ prepare_builds() {
     local s b
     for b in $({
         echo "$main_build"
+        [ "${CI:-}" != true ] || echo gcc-minimal
         for s in "${suites[@]}"; do
             case $s in integration|limits) ;; *) suite_builds "$s" ;; esac
         done
     } | tr ' ' '\n' | sort -u); do
-        build "$b"
+        (build "$b") || count_fail build "$b" 'does not compile'
     done
-    build_stage "$main_build" "$stage"
+    [ $failed -eq 0 ] && build_stage "$main_build" "$stage"
 }
 
 run_tests() {
@@ -282,10 +283,11 @@ run_tests() {
     trap "end_tests '$work'" EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    prepare_builds
-    for s in "${suites[@]}"; do
-        run_suite "$s"
-    done
+    if prepare_builds; then
+        for s in "${suites[@]}"; do
+            run_suite "$s"
+        done
+    fi
     printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
     [ $failed -eq 0 ]
 }
