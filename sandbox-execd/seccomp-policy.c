@@ -68,7 +68,7 @@ static struct scmp_arg_cmp comparison(const SeccompCondition *c) {
                 return SCMP_CMP64(c->argument, SCMP_CMP_GT, c->value);
         case SECCOMP_OTHER_THAN:
                 return SCMP_CMP64(c->argument, SCMP_CMP_NE, c->value);
-        case SECCOMP_ALWAYS:
+        case SECCOMP_NONE:
         case SECCOMP_EQUAL:
                 break;
         }
@@ -80,7 +80,7 @@ static int add_argument_rule(scmp_filter_ctx filter, const SeccompArgumentRule *
         unsigned n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(rule->conditions); i++)
-                if (rule->conditions[i].compare != SECCOMP_ALWAYS)
+                if (rule->conditions[i].compare != SECCOMP_NONE)
                         compares[n++] = comparison(rule->conditions + i);
         return seccomp_rule_add_array(filter, action_of(rule->error), seccomp_syscall_resolve_name(rule->name), n,
                                       compares);

@@ -87,9 +87,6 @@ const size_t n_seccomp_personalities = ELEMENTSOF(seccomp_personalities);
 #define FAMILY(number) { "socket", EAFNOSUPPORT, { { 0, SECCOMP_EQUAL, number } } }
 
 const SeccompArgumentRule seccomp_argument_rules[] = {
-        /* Its flags are behind a pointer, out of reach: C libraries fall back to clone(). */
-        { "clone3", ENOSYS, {} },
-
         NEW_NAMESPACE(CLONE_NEWNS),
         NEW_NAMESPACE(CLONE_NEWCGROUP),
         NEW_NAMESPACE(CLONE_NEWUTS),

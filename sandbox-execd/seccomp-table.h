@@ -7,7 +7,8 @@
  *
  * Two programs are made, since the kernel takes the strictest answer of all that are loaded: the first lists calls by
  * name, with ENOSYS for whatever it does not name (so that newer C libraries fall back), the second looks at arguments.
- * Init carries the first and may call clone3() (it clones into a cgroup); each command gets the second on top. */
+ * Init carries both and hands them down; clone3() passes them, since init clones into a cgroup with it. Its flags are
+ * out of a filter's sight, so init refuses it to commands with a few instructions of its own. */
 
 typedef struct SeccompGroup {
         const char *group;
@@ -16,7 +17,7 @@ typedef struct SeccompGroup {
 } SeccompGroup;
 
 typedef enum SeccompCompare {
-        SECCOMP_ALWAYS,      /* whatever the arguments */
+        SECCOMP_NONE,        /* no condition here */
         SECCOMP_EQUAL,       /* in all 64 bits */
         SECCOMP_EQUAL_32,    /* in the low 32 bits: what the kernel looks at */
         SECCOMP_HAS_BIT,

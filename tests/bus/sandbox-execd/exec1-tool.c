@@ -447,12 +447,39 @@ static int verb_limits(char **argv) {
                            (uint64_t) strtoull(argv[1], NULL, 10), "PidsMax", "u", (uint32_t) atoi(argv[2]));
 }
 
+/* A command that ended before anybody listened is in the list. */
+static int look_up(Run *run) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r, running = false;
+
+        r = call_simple("Commands", &reply, "s", run->id);
+        if (r > 0)
+                return -ENOENT;
+        r = sd_bus_message_enter_container(reply, 'a', "(ssubiibtt)");
+        while (r >= 0) {
+                const char *id, *command;
+                uint64_t started, ended;
+                uint32_t pid;
+
+                r = sd_bus_message_read(reply, "(ssubiibtt)", &id, &command, &pid, &running, &run->code, &run->status,
+                                        &run->timed_out, &started, &ended);
+                if (r <= 0)
+                        break;
+                run->ended |= streq(command, run->command) && !running;
+                if (run->ended)
+                        break;
+        }
+        return r;
+}
+
 /* wait ID [COMMAND]: until the command, or the sandbox, is gone. */
 static int verb_wait(char **argv) {
         Run run = { .id = argv[0], .command = argv[1] ?: "" };
         int r;
 
         r = add_matches(&run);
+        if (r >= 0)
+                r = look_up(&run);
         if (r >= 0)
                 r = drive(&run, -1);
         return r < 0 ? fail("wait", r, NULL) : exit_code(&run);
