@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # boot-vm.sh SUITE LAYER OUT: boots the VM image of a Debian release under qemu's emulation (no KVM needed),
 # unpacks the folder LAYER over its root, runs the /testdata/job in it, leaves what that put into /testout in OUT.
 # Exits with the job's status, 125 if the machine did not get to it, 124 after $LIMIT seconds (600).

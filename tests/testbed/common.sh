@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev` and by the scripts beside it: where things are, and how a process is named safely.
 
@@ -6,6 +7,7 @@ repo=${testbed%/tests/testbed}
 cache=${SANDBOXD_CACHE:-$repo/.cache}
 
 export testbed repo cache
+umask 022 # the services read what is written for them here
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "dev: $*"; exit 1; }
@@ -29,6 +31,17 @@ process_read() { # FILE
     local pid start
     read -r pid start 2>/dev/null <"$1" || return 1
     [ -n "$start" ] && [ "$(process_start_time "$pid")" = "$start" ] && echo "$pid"
+}
+
+# Runs CMD so that a signal for us is not put off until CMD ends; end_attended belongs into the EXIT trap.
+attended() { # CMD...
+    "$@" <&0 &
+    attended_pid=$!
+    wait $attended_pid
+}
+
+end_attended() {
+    [ -z "${attended_pid:-}" ] || kill "$attended_pid" 2>/dev/null
 }
 
 wait_until_gone() { # SECONDS PID

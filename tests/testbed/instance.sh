@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # instance.sh start|exec|stop|pid STATE ...: a booted systemd of our own in namespaces.
 #
 # systemd runs as PID 1 of fresh pid, mount, cgroup, uts, ipc (and net) namespaces over a throw-away
@@ -66,7 +67,7 @@ instance_start() {
     declare -p root stage etc mode net watch binds >"$state/options"
     [ -z "$owned" ] || ln -s "$owned" "$state/owned"
     trap 'instance_stop; exit 130' INT TERM HUP
-    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 8>&- 9>&- & # not with the caller's locks
+    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 &
     await_status $!
 }
 
@@ -88,6 +89,7 @@ supervise() {
     local launcher leader namespaces=(--mount --pid --cgroup --uts --ipc)
     # shellcheck source=/dev/null
     . "$state/options"
+    close_inherited
     process_write "$state/supervisor" $$
     trap supervisor_exit EXIT
     trap 'exit 143' INT TERM HUP
@@ -111,6 +113,15 @@ supervise() {
         wait $launcher
     fi
     exit 0
+}
+
+# It outlives the caller, who may wait for the end of a pipe, or of a lock.
+close_inherited() {
+    local fd
+    for fd in "/proc/$$/fd"/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || exec {fd}>&- # 255 is this script
+    done
 }
 
 supervisor_exit() {
