@@ -227,7 +227,8 @@ int api_sandbox_renew(Request *request, sd_bus_error *error) {
                 r = json_fields_read(request_input(request), renew_fields, ELEMENTSOF(renew_fields), &input, error);
         if (r < 0)
                 return r;
-        expires = CLAMP((uint64_t) MAX(input.expires_at, INT64_C(0)), now + RENEW_MIN_MSEC, now + RENEW_MAX_MSEC);
+        expires = input.expires_at > 0 ? (uint64_t) input.expires_at : 0;
+        expires = CLAMP(expires, now + RENEW_MIN_MSEC, now + RENEW_MAX_MSEC);
 
         call = api_call_new(request, s);
         if (!call)

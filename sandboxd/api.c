@@ -35,6 +35,23 @@ int api_get_background(Request *request, Command **ret, sd_bus_error *error) {
         return 0;
 }
 
+int api_get_command(Request *request, Sandbox **ret_sandbox, Command **ret, sd_bus_error *error) {
+        const char *id = request_path_value(request, "command");
+        Command *c;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, ret_sandbox, error);
+        if (r < 0)
+                return r;
+        c = manager_find_command(request_userdata(request), id ?: "");
+        if (!c || c->sandbox != *ret_sandbox)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "Command not found: %s", id ?: "");
+        if (!command_is_live(c))
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Command is not running: %s", id);
+        *ret = c;
+        return 0;
+}
+
 static void on_client_gone(Request *request, void *userdata) {
         ApiCall *call = userdata;
 

@@ -21,6 +21,9 @@ int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_er
 /* The background command that ":id" names. */
 int api_get_background(Request *request, Command **ret, sd_bus_error *error);
 
+/* The live command that ":command" names, of the sandbox that ":id" names. */
+int api_get_command(Request *request, Sandbox **ret_sandbox, Command **ret, sd_bus_error *error);
+
 /* A request that waits for an answer from the bus. It outlives its client: then request is NULL. */
 typedef struct ApiCall ApiCall;
 
@@ -55,8 +58,6 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
-/* "KEY=VALUE" of a command: the base, the sandbox's own, the request's. */
-int api_command_env(const Manager *m, const Sandbox *s, char *const *extra, char ***ret);
 /* The entrypoint of a new sandbox. */
 void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */

@@ -66,6 +66,10 @@ static void close_output(CommandOutput *o) {
 }
 
 void command_close_input(Command *c) {
+        void (*callback)(void *) = TAKE_PTR(c->on_input_closed);
+
+        if (callback)
+                callback(c->on_input_closed_userdata);
         c->stdin_source = sd_event_source_disable_unref(c->stdin_source);
         c->stdin_fd = safe_close(c->stdin_fd);
         c->stdin_data = mfree(c->stdin_data);

@@ -70,6 +70,9 @@ struct Command {
         char *stdin_data;
         size_t stdin_length, stdin_done;
         sd_event_source *stdin_source;
+        bool stdin_taken;       /* by an upload, which is told when the pipe is closed under its hands */
+        void (*on_input_closed)(void *userdata);
+        void *on_input_closed_userdata;
 
         CommandSpec spec;       /* until it has started: a broken connection may make us ask again */
         int child_fds[3];

@@ -37,29 +37,21 @@ static const JsonField create_fields[] = {
 };
 
 bool image_is_allowed(const char *image, const char *allowed) {
-        _cleanup_free_ char *copy = NULL;
-        char *rest, *word;
-        size_t n = 0, stars = 0;
+        _cleanup_free_ char *copy = strdup(allowed ?: "");
+        char *rest = copy, *word;
         bool found = false;
 
-        copy = strdup(allowed ?: "");
-        if (!copy)
-                return false;
-        rest = copy;
-        while ((word = strsep(&rest, ","))) {
-                size_t length;
+        while (rest && (word = strsep(&rest, ","))) {
+                size_t n;
 
                 word = strstrip(word);
-                length = strlen(word);
-                n++;
-                stars += streq(word, "*");
-                if (length > 0 && word[length - 1] == '*')
-                        /* A star among others is a prefix of nothing: it has to stand alone. */
-                        found |= length > 1 && strncmp(image, word, length - 1) == 0;
+                n = strlen(word);
+                if (n > 0 && word[n - 1] == '*')
+                        found |= strncmp(image, word, n - 1) == 0;
                 else
                         found |= streq(image, word);
         }
-        return (n == 1 && stars == 1) || found;
+        return found;
 }
 
 static int check_image(const CreateInput *input, const Settings *settings, sd_bus_error *error) {

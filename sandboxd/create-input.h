@@ -20,5 +20,5 @@ void create_input_done(CreateInput *input);
 /* The SandboxConfig object with the defaults filled in. A new reference. */
 json_t *create_input_config(const CreateInput *input);
 
-/* The list of III_ALLOWED_IMAGES: "*" alone is everything, a trailing "*" a prefix. */
+/* The list of III_ALLOWED_IMAGES: names, or prefixes with a trailing "*". */
 bool image_is_allowed(const char *image, const char *allowed);

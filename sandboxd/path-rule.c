@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sandboxd/path-rule.h"
 
-#include <stdio.h>
+#include <errno.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
