@@ -17,6 +17,13 @@ bool http_is_token(const char *s, size_t n) {
         return n > 0;
 }
 
+bool http_target_is_clean(const char *target) {
+        for (; *target; target++)
+                if ((unsigned char) *target <= ' ' || *target == 0x7f)
+                        return false;
+        return true;
+}
+
 static bool value_is_clean(const char *s, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (((unsigned char) s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
@@ -49,17 +56,29 @@ static void note_single(HttpHead *head, const char *key, const char *value) {
                 }
 }
 
-/* libmicrohttpd before 1.0 takes a bare CR for the end of a line, ends a value at a NUL and joins continued lines,
- * all without a word. But its strings point into the one buffer that the head was read into, and only line ends and
- * the colon are overwritten, with NUL. So what stood between two of them can still be seen: exactly one CR LF.  */
-static bool line_is_exact(const HttpHead *head, const char *key, const char *value, size_t value_size) {
-        const char *colon = key + strlen(key) + 1;
+/* libmicrohttpd before 1.0 takes a bare CR for the end of a line, ends a value at a NUL, joins continued lines and drops
+ * lines without a name, all without a word. But its strings point into the one buffer that the head was read into, and
+ * it only overwrites separators there. So it can still be seen that nothing but one CR LF stood between two lines. */
+static bool must_compare_bytes(void) {
+        return MHD_get_version()[0] == '0';
+}
 
-        if (MHD_get_version()[0] != '0')
-                return true;
-        if (head->end && (key != head->end + 2 || head->end[0] || head->end[1]))
-                return false;
-        return value >= colon && (size_t) (value - colon) < HTTP_HEAD_MAX && value_size < HTTP_HEAD_MAX;
+static bool request_line_is_exact(const HttpRequestLine *line) {
+        return line->url == line->method + strlen(line->method) + 1 &&
+               line->version == line->url + line->target_size + 1;
+}
+
+static bool header_is_exact(const HttpHead *head, const char *key, size_t key_size, const char *value) {
+        const char *behind_colon = key + key_size + 1;
+
+        return key == head->end + 2 && value == behind_colon + strspn(behind_colon, " \t");
+}
+
+static bool head_ends_exactly(struct MHD_Connection *connection, const HttpRequestLine *line, const HttpHead *head) {
+        const union MHD_ConnectionInfo *info;
+
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        return info && head->end + strlen("\r\n\r\n") == line->method + info->header_size;
 }
 
 static enum MHD_Result on_header(void *userdata, enum MHD_ValueKind kind, const char *key, size_t key_size,
@@ -70,11 +89,12 @@ static enum MHD_Result on_header(void *userdata, enum MHD_ValueKind kind, const 
         head->n_headers++;
         head->n_bytes += key_size + value_size + strlen(": \r\n");
         if (!value || !http_is_token(key, key_size) || !value_is_clean(value, value_size) ||
-            !line_is_exact(head, key, value, value_size)) {
+            (head->end && !header_is_exact(head, key, key_size, value))) {
                 head->malformed = true;
                 return MHD_NO;
         }
-        head->end = value + value_size;
+        if (head->end)
+                head->end = value + value_size;
         if (strncasecmp(key, "Sec-Fetch-", strlen("Sec-Fetch-")) == 0)
                 head->has_sec_fetch = true;
         note_single(head, key, value);
@@ -86,15 +106,17 @@ static bool refuse(HttpRefusal *ret, unsigned status, const char *message) {
         return false;
 }
 
-static bool check_request_line(const char *method, const char *target, const char *version, HttpRefusal *ret) {
+static bool check_request_line(const HttpRequestLine *line, HttpRefusal *ret) {
+        const char *method = line->method, *version = line->version;
+
         if (strlen(method) > METHOD_MAX || !http_is_token(method, strlen(method)))
                 return refuse(ret, 501, "The method is not known");
         if (!version || (!streq(version, "HTTP/1.1") && !streq(version, "HTTP/1.0")))
                 return refuse(ret, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
-        if (strlen(target) > HTTP_TARGET_MAX)
+        if (line->target_size > HTTP_TARGET_MAX)
                 return refuse(ret, 414, "The path is too long");
-        if (*target != '/' || !value_is_clean(target, strlen(target)) || strchr(target, '\t'))
-                return refuse(ret, 400, "The request target is not valid");
+        if (*line->url != '/' || !line->target_clean || (must_compare_bytes() && !request_line_is_exact(line)))
+                return refuse(ret, 400, "The request line is not valid");
         return true;
 }
 
@@ -114,20 +136,24 @@ static bool check_framing(HttpHead *head, HttpRefusal *ret) {
         return true;
 }
 
-bool http_check_head(struct MHD_Connection *connection, const char *method, const char *target, const char *version,
-                     HttpHead *ret, HttpRefusal *ret_refusal) {
+bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *line, HttpHead *ret,
+                     HttpRefusal *ret_refusal) {
         *ret = (HttpHead) {};
-        if (!check_request_line(method, target, version, ret_refusal))
+        if (!check_request_line(line, ret_refusal))
                 return false;
 
+        if (must_compare_bytes())
+                ret->end = line->version + strlen(line->version);
         (void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, ret);
+        if (ret->end && !head_ends_exactly(connection, line, ret))
+                ret->malformed = true;
         if (ret->malformed)
                 return refuse(ret_refusal, 400, "A header is not valid");
         if (ret->n_headers > HTTP_HEADERS_MAX || ret->n_bytes > HTTP_HEAD_MAX)
                 return refuse(ret_refusal, 431, "The headers are too large");
         if (ret->duplicate)
                 return refuse(ret_refusal, 400, "A header that may stand there once is repeated");
-        if (!ret->host && streq(version, "HTTP/1.1"))
+        if (!ret->host && streq(line->version, "HTTP/1.1"))
                 return refuse(ret_refusal, 400, "The Host header is missing");
         return check_framing(ret, ret_refusal);
 }

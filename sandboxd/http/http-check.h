@@ -24,6 +24,13 @@ typedef struct HttpRefusal {
         bool close;             /* the framing cannot be trusted: nothing more is read */
 } HttpRefusal;
 
+/* As libmicrohttpd tells it, but for target: what stood there before it was cut at the question mark. */
+typedef struct HttpRequestLine {
+        const char *method, *url, *version;
+        size_t target_size;
+        bool target_clean;      /* no control character, no space */
+} HttpRequestLine;
+
 /* The headers that matter here; borrowed from libmicrohttpd. */
 typedef struct HttpHead {
         const char *host, *origin, *authorization, *content_type, *content_length, *transfer_encoding, *expect;
@@ -31,16 +38,16 @@ typedef struct HttpHead {
         bool has_sec_fetch, duplicate, malformed, has_body;
         size_t n_headers, n_bytes;
         uint64_t body_size;     /* UINT64_MAX: chunked */
-        /* Of the byte-exactness check. */
-        const char *end;
+        const char *end;        /* of what was looked at so far, in libmicrohttpd's buffer; NULL: not looked at */
 } HttpHead;
 
 /* Fills *ret. False with a refusal if the request must not be looked at any further. */
-bool http_check_head(struct MHD_Connection *connection, const char *method, const char *target, const char *version,
-                     HttpHead *ret, HttpRefusal *ret_refusal);
+bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *line, HttpHead *ret,
+                     HttpRefusal *ret_refusal);
 /* Rebinding and cross-site requests. */
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal);
 bool http_origin_is_allowed(const char *origin, const Settings *settings);
 bool http_host_is_allowed(const char *host, const char *names);
+bool http_target_is_clean(const char *target);
 bool http_is_token(const char *s, size_t n);

@@ -74,6 +74,8 @@ struct Request {
         HttpHead head;
         const char *method;
         char *target;                 /* path, NUL, query */
+        size_t target_size;           /* as sent */
+        bool target_clean;
         const char *query_text;
         RouteMatch match;
         const Dialect *dialect;
@@ -120,8 +122,8 @@ void http_linger_end_all(HttpServer *h);
 Request *http_request_new(HttpConnection *c, const char *target);
 Request *http_request_free(Request *r);
 DEFINE_CLEANUP(Request *, http_request_free)
-enum MHD_Result http_request_access(Request *r, const char *method, const char *version, const char *data,
-                                    size_t *n);
+enum MHD_Result http_request_access(Request *r, const char *method, const char *url, const char *version,
+                                    const char *data, size_t *n);
 /* The client is gone, or must go. */
 void http_request_abort(Request *r);
 void http_request_resume(Request *r);

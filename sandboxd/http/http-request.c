@@ -29,12 +29,12 @@ Request *http_request_new(HttpConnection *c, const char *target) {
         if (!r->target)
                 return NULL;
         r->started_usec = c->head_since_usec > 0 ? c->head_since_usec : now_usec(CLOCK_MONOTONIC);
-        if (strlen(r->target) <= HTTP_TARGET_MAX) {
-                query = strchr(r->target, '?');
-                if (query)
-                        *query++ = 0;
-                r->query_text = query;
-        }
+        r->target_size = strlen(target);
+        r->target_clean = http_target_is_clean(target);
+        query = strchr(r->target, '?');
+        if (query)
+                *query++ = 0;
+        r->query_text = query;
         http_connection_unwatch(c);
         service_hold(c->server->options.service);
         return c->request = TAKE_PTR(r);
@@ -172,13 +172,14 @@ static bool limit_body(Request *r) {
 }
 
 /* Everything that is decided by the head. May leave a reply. */
-static void examine_head(Request *r, const char *version) {
+static void examine_head(Request *r, const char *url, const char *version) {
+        const HttpRequestLine line = { r->method, url, version, r->target_size, r->target_clean };
         const HttpServerOptions *o = &r->server->options;
         HttpRefusal refusal;
         int result;
 
         r->dialect = dialect_of_path(o->tables, o->n_tables, r->target);
-        if (!http_check_head(r->connection->mhd, r->method, r->target, version, &r->head, &refusal) ||
+        if (!http_check_head(r->connection->mhd, &line, &r->head, &refusal) ||
             !http_check_origin(&r->head, r->method, r->connection->kind, o->settings, &refusal)) {
                 (void) http_reply_refusal(r, &refusal);
                 return;
@@ -207,9 +208,9 @@ static bool must_reply_early(const Request *r) {
                                                  r->head.body_size > r->server->options.settings->body_max));
 }
 
-static enum MHD_Result on_head(Request *r, const char *method, const char *version) {
+static enum MHD_Result on_head(Request *r, const char *method, const char *url, const char *version) {
         r->method = method;
-        examine_head(r, version);
+        examine_head(r, url, version);
         if (must_reply_early(r)) {
                 r->close = true;
                 r->connection->linger = true;
@@ -315,15 +316,15 @@ static enum MHD_Result on_whole(Request *r) {
         return http_request_queue(r) < 0 ? MHD_NO : MHD_YES;
 }
 
-enum MHD_Result http_request_access(Request *r, const char *method, const char *version, const char *data,
-                                    size_t *n) {
+enum MHD_Result http_request_access(Request *r, const char *method, const char *url, const char *version,
+                                    const char *data, size_t *n) {
         enum MHD_Result result;
 
         if (r->broken)
                 return MHD_NO;
         r->server->in_access = true;
         if (r->phase == REQUEST_HEAD)
-                result = on_head(r, method, version);
+                result = on_head(r, method, url, version);
         else if (*n > 0)
                 result = on_body(r, data, n);
         else

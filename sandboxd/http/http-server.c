@@ -24,8 +24,7 @@ static enum MHD_Result on_access(void *userdata, struct MHD_Connection *connecti
                                  void **context) {
         (void) userdata;
         (void) connection;
-        (void) url;
-        return *context ? http_request_access(*context, method, version, data, n) : MHD_NO;
+        return *context ? http_request_access(*context, method, url, version, data, n) : MHD_NO;
 }
 
 /* Called when the request line is there: the only place where the target is seen as it was sent. */
