@@ -297,14 +297,13 @@ TEST(limits) {
                         make_tar(&f, entries, ELEMENTSOF(entries), false);
                 if (i == 1) /* one too large */
                         make_tar(&f, &large, 1, false);
-                zeros[400 * KiB] = 0;
                 if (i == 2) { /* too much together */
+                        zeros[400 * KiB] = 0;
                         entries[0] = entries[1] = entries[2] = large;
                         make_tar(&f, entries, 3, false);
                 }
-                if (i == 3) { /* little that becomes much */
+                if (i == 3) /* little that becomes much */
                         make_tar(&f, &large, 1, true);
-                }
                 ASSERT_EQ(unpack(&f), -EFBIG);
         }
 }
