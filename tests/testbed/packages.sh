@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Sourced by `dev`: what Debian has to provide, and getting it.
+
+packages_build=(
+    meson ninja-build pkg-config gcc clang libclang-rt-dev libsystemd-dev libmicrohttpd-dev libjansson-dev
+    libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev
+)
+packages_run=(
+    systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap
+)
+packages_vm=(
+    mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
+)
+
+packages_missing() { # PACKAGE...
+    comm -13 <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+        sed -n 's/^installed //p' | sort -u) <(printf '%s\n' "$@" | sort -u)
+}
+
+packages_ensure() { # PACKAGE...
+    local missing log
+    mapfile -t missing < <(packages_missing "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: ${missing[*]}"
+    say "installing ${missing[*]}"
+    mkdir -p "$cache"
+    log=$cache/apt.log
+    export DEBIAN_FRONTEND=noninteractive
+    {
+        apt-get update
+        apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
+    } >"$log" 2>&1 </dev/null || {
+        tail -n 30 "$log" >&2
+        die 'apt-get failed (see above)'
+    }
+}

@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# run-inside.sh ENVIRONMENT TEST...: runs integration tests in the booted container or VM this is executed in.
+# Leaves in /testout: results (a line "TEST STATUS MILLISECONDS" each) and TEST.log, TEST.journal.
+set -u
+environment=$1
+shift
+
+run_one() { # TEST
+    local begin=${EPOCHREALTIME/./} rc=0 since
+    since=$(date +%s.%N)
+    systemd-run --quiet --pipe --wait --collect --unit="testbed-$1" \
+        -p RuntimeMaxSec="${TEST_TIMEOUT:-300}" -p WorkingDirectory="/testdata/integration/$1" \
+        -E HOME=/root -E LANG=C.UTF-8 -E PATH="$PATH" -E TESTDATA=/testdata -E TESTBED="$environment" \
+        "/testdata/integration/$1/run.sh" </dev/null >"/testout/$1.log" 2>&1 || rc=$?
+    echo "$1 $rc $(((${EPOCHREALTIME/./} - begin) / 1000))" | tee -a /testout/results
+    [ $rc = 0 ] || [ $rc = 77 ] ||
+        journalctl --no-pager -o short-precise --since "@$since" >"/testout/$1.journal" 2>&1
+}
+
+mkdir -p /testout
+for test in "$@"; do
+    run_one "$test"
+done
