@@ -97,7 +97,7 @@ struct Request {
 
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
-        bool suspended, close, broken, handed_over;
+        bool suspended, close, broken, handed_over, event_stream;
 };
 
 /* http-connection.c */

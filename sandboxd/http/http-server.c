@@ -53,7 +53,7 @@ static size_t keep_escapes(void *userdata, struct MHD_Connection *connection, ch
         return strlen(text);
 }
 
-static void on_log(void *userdata, const char *format, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void on_log(void *userdata, const char *format, va_list ap) {
         char text[256];
 
         (void) userdata;
