@@ -119,15 +119,21 @@ int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret
         return 0;
 }
 
+void manager_stop(Manager *m) {
+        if (m)
+                m->stopping = true;
+}
+
 Manager *manager_free(Manager *m) {
         Command *c;
         Sandbox *s;
 
         if (!m)
                 return NULL;
-        /* The clients first: a call's callback must not find half a manager. */
-        m->execd = execd_client_free(m->execd);
-        m->fsd = fsd_client_free(m->fsd);
+        m->stopping = true;
+        /* The clients first: the calls under way end now and must not find half a manager. */
+        execd_client_free(m->execd);
+        fsd_client_free(m->fsd);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         HASHMAP_FOREACH(s, m->sandboxes)
