@@ -58,6 +58,8 @@ int init_receive(Init *i) {
         long n;
 
         n = SYS(recvmsg, i->connection, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (n == -ECONNRESET) /* the other end died with something unread; what it sent before is still there */
+                n = SYS(recvmsg, i->connection, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n == -EAGAIN || n == -EINTR)
                 return 0;
         if (n <= 0) {
@@ -87,13 +89,10 @@ static long send_packet(Init *i, const void *packet, size_t size, const int *fds
         return SYS(sendmsg, i->connection, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* true if it is off the list: sent, or it can never be. */
-static bool is_done(Init *i, long r) {
-        if (r == -EAGAIN || r == -EINTR || r == -ENOBUFS || r == -ENOMEM)
-                return false;
-        if (r < 0)
-                init_disconnect(i);
-        return r >= 0;
+/* true if it is off the list: sent, or nobody is there who could read it. The end of a connection is seen by reading,
+ * for what was sent to us before is to be done. */
+static bool is_done(long r) {
+        return r != -EAGAIN && r != -EINTR && r != -ENOBUFS && r != -ENOMEM;
 }
 
 static bool send_hello(Init *i) {
@@ -104,7 +103,7 @@ static bool send_hello(Init *i) {
                 .n_commands = (uint32_t) command_table_count_told(&i->commands),
         };
 
-        return is_done(i, send_packet(i, &hello, sizeof(hello), NULL, 0));
+        return is_done(send_packet(i, &hello, sizeof(hello), NULL, 0));
 }
 
 static bool send_reply(Init *i) {
@@ -112,7 +111,7 @@ static bool send_reply(Init *i) {
         size_t n_fds = c ? c->n_keep : 0;
 
         i->reply.n_fds = (uint32_t) n_fds;
-        return is_done(i, send_packet(i, &i->reply, sizeof(i->reply), c ? c->keep : NULL, n_fds));
+        return is_done(send_packet(i, &i->reply, sizeof(i->reply), c ? c->keep : NULL, n_fds));
 }
 
 static bool send_start(Init *i, const Command *c) {
@@ -123,14 +122,14 @@ static bool send_start(Init *i, const Command *c) {
                 .pid = c->pid,
         };
 
-        return is_done(i, send_packet(i, &reply, sizeof(reply), NULL, 0));
+        return is_done(send_packet(i, &reply, sizeof(reply), NULL, 0));
 }
 
 static bool send_notice(Init *i, const Command *c) {
         InitCommand notice;
 
         command_describe(c, &notice);
-        return is_done(i, send_packet(i, &notice, sizeof(notice), NULL, 0));
+        return is_done(send_packet(i, &notice, sizeof(notice), NULL, 0));
 }
 
 /* The reply of EXEC before the news of the same command. */

@@ -14,6 +14,7 @@
  * socket, signal init (PID 1 of a pid namespace has no default actions), or look into it (it is not dumpable). */
 
 #define EXIT_SETUP 1
+#define DRAIN_MAX 64U
 #define SIGNAL_LAST 64
 #define SIGNAL_SET_SIZE 8U
 
@@ -113,6 +114,19 @@ static void watch_prepare(Watch *w, Init *i) {
         w->fds[POLL_TIMER] = (struct pollfd) { .fd = i->timer_fd, .events = POLLIN };
 }
 
+/* The old connection's daemon is dead, but what it sent, an ACKNOWLEDGE say, is valid; within limits, should it be
+ * alive after all. */
+static void accept_newer(Init *i) {
+        for (unsigned n = 0; n < DRAIN_MAX && i->connection >= 0 && !i->reply_due; n++) {
+                if (init_receive(i) <= 0)
+                        break;
+                init_dispatch(i);
+                init_flush(i);
+        }
+
+        init_accept(i);
+}
+
 static void serve_connection(Init *i, const struct pollfd *p) {
         if (p->revents & p->events & POLLIN) {
                 if (init_receive(i) > 0)
@@ -142,7 +156,7 @@ static void serve(Init *i) {
                 init_enforce_deadlines(i);
         }
         if (w.fds[POLL_LISTEN].revents)
-                init_accept(i);
+                accept_newer(i);
         else
                 serve_connection(i, &w.fds[POLL_CONNECTION]);
 

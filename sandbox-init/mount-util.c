@@ -74,7 +74,7 @@ int mount_bind(int directory, const char *path, unsigned attributes, int target)
 
 int open_target(int root, const char *path, unsigned flags) {
         struct open_how how = {
-                .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW | flags,
+                .flags = O_PATH | O_CLOEXEC | flags,
                 .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
         };
 

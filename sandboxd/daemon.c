@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
@@ -13,6 +14,8 @@
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/reconcile.h"
 
+#define SOCKETS_MAX 32U
+
 typedef struct Daemon {
         Service *service;
         Manager *manager;
@@ -20,7 +23,7 @@ typedef struct Daemon {
         HttpServer *http;
         RouteTable *tables;
         char *prefix;
-        const int *tcp_fds, *unix_fds;
+        int tcp_fds[SOCKETS_MAX], unix_fds[SOCKETS_MAX];
         size_t n_tcp, n_unix;
         int result;
 } Daemon;
@@ -42,12 +45,27 @@ static int on_idle(void *userdata) {
         return d->http ? http_server_drain(d->http) : 0;
 }
 
-/* The names of the sockets are the units'; one of the two kinds may be left out by the operator. */
+/* All sockets of the unit bear one name, in the order that its file and drop-ins give: sort them by family. */
 static int get_sockets(Daemon *d) {
-        bool http = service_get_sockets(d->service, "http", &d->tcp_fds, &d->n_tcp) >= 0;
-        bool api = service_get_sockets(d->service, "api", &d->unix_fds, &d->n_unix) >= 0;
+        const int *fds;
+        size_t n;
+        int r;
 
-        return http || api ? 0 : -ENOENT;
+        r = service_get_sockets(d->service, "http", &fds, &n);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < n; i++) {
+                bool local = sd_is_socket(fds[i], AF_UNIX, SOCK_STREAM, /* listening= */ 1) > 0;
+
+                if ((local ? d->n_unix : d->n_tcp) == SOCKETS_MAX)
+                        return log_error_errno(-E2BIG, "More than %u sockets were passed.", SOCKETS_MAX);
+                if (local)
+                        d->unix_fds[d->n_unix++] = fds[i];
+                else
+                        d->tcp_fds[d->n_tcp++] = fds[i];
+        }
+        return 0;
 }
 
 /* The socket unit decides where we listen; a setting that says something else is a mistake worth a word. */

@@ -38,6 +38,7 @@ static int hand_over(HttpConnection *c) {
         int fd = c->fd;
 
         http_connection_unwatch(c);
+        c->head_since_usec = now_usec(CLOCK_MONOTONIC);
         h->adding = c;
         result = MHD_add_connection(h->mhd, fd, (struct sockaddr *) &address, sizeof address);
         if (result != MHD_YES && h->adding) { /* it closed the socket, but did not tell */

@@ -34,7 +34,7 @@ struct HttpServer {
         HttpTimes times;
         sd_event *event;
         struct MHD_Daemon *mhd;
-        sd_event_source *mhd_source, *mhd_timer, *sweep_timer;
+        sd_event_source *mhd_source, *mhd_timer, *mhd_defer, *sweep_timer;
         HttpListener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
         HttpConnection *connections;  /* a ring list */

@@ -88,6 +88,8 @@ void http_request_resume(Request *r) {
         r->suspended = false;
         http_connection_unwatch(r->connection);
         MHD_resume_connection(r->connection->mhd);
+        /* Nothing becomes readable by that. */
+        (void) sd_event_source_set_enabled(r->server->mhd_defer, SD_EVENT_ONESHOT);
 }
 
 static enum MHD_Result suspend(Request *r) {

@@ -86,6 +86,11 @@ static int on_mhd_timer(sd_event_source *source, uint64_t usec, void *userdata) 
         return run_mhd(userdata);
 }
 
+static int on_mhd_defer(sd_event_source *source, void *userdata) {
+        (void) source;
+        return run_mhd(userdata);
+}
+
 static int start_mhd(HttpServer *h) {
         const union MHD_DaemonInfo *info;
         int r;
@@ -112,6 +117,10 @@ static int start_mhd(HttpServer *h) {
         r = sd_event_add_io(h->event, &h->mhd_source, info->epoll_fd, EPOLLIN, on_mhd_readable, h);
         if (r >= 0)
                 r = sd_event_add_time_relative(h->event, &h->mhd_timer, CLOCK_MONOTONIC, 0, 1, on_mhd_timer, h);
+        if (r >= 0)
+                r = sd_event_add_defer(h->event, &h->mhd_defer, on_mhd_defer, h);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(h->mhd_defer, SD_EVENT_OFF);
         return r;
 }
 
@@ -313,6 +322,7 @@ HttpServer *http_server_free(HttpServer *h) {
         http_linger_end_all(h);
         sd_event_source_disable_unref(h->mhd_source);
         sd_event_source_disable_unref(h->mhd_timer);
+        sd_event_source_disable_unref(h->mhd_defer);
         sd_event_source_disable_unref(h->sweep_timer);
         sd_event_unref(h->event);
         free(h);

@@ -26,7 +26,7 @@ quietly() { # LOG CMD...
     local log=$1
     shift
     "$@" >"$log" 2>&1 </dev/null && return
-    cat "$log" >&2
+    grep -v "^\[[0-9]*/[0-9]*\] \(Compiling\|Linking\)" "$log" >&2 # what ninja did well
     return 1
 }
 

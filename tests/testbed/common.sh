@@ -33,15 +33,31 @@ process_read() { # FILE
     [ -n "$start" ] && [ "$(process_start_time "$pid")" = "$start" ] && echo "$pid"
 }
 
-# Runs CMD so that a signal for us is not put off until CMD ends; end_attended belongs into the EXIT trap.
+# Makes $work, a folder that goes when we do, with every instance that has its state in it. So does the instance
+# with the state $starting.
+work_begin() { # TEMPLATE
+    work='' starting='' attended_pid=''
+    trap work_end EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    work=$(mktemp -d "$1") || exit 1
+    chmod 755 "$work"
+}
+
+work_end() {
+    local s
+    [ -n "$attended_pid" ] && kill "$attended_pid" 2>/dev/null && wait "$attended_pid"
+    for s in "$work"/*/supervisor "$starting/supervisor"; do
+        [ ! -e "$s" ] || "$testbed/instance.sh" stop "$(dirname "$s")"
+    done
+    [ -z "$work" ] || rm -rf --one-file-system "$work"
+}
+
+# Runs CMD so that a signal for us is not put off until CMD ends.
 attended() { # CMD...
     "$@" <&0 &
     attended_pid=$!
     wait $attended_pid
-}
-
-end_attended() {
-    [ -z "${attended_pid:-}" ] || kill "$attended_pid" 2>/dev/null
 }
 
 wait_until_gone() { # SECONDS PID

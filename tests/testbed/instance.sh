@@ -63,12 +63,24 @@ instance_start() {
         instance_remove
         mkdir "$state" || exit 1
     fi
+    supervisor=
+    trap start_abort INT TERM HUP
     process_write "$state/supervisor" $$
     declare -p root stage etc mode net watch binds >"$state/options"
     [ -z "$owned" ] || ln -s "$owned" "$state/owned"
-    trap 'instance_stop; exit 130' INT TERM HUP
     setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 &
-    await_status $!
+    supervisor=$!
+    await_status $supervisor
+}
+
+start_abort() {
+    trap '' INT TERM HUP
+    if [ -n "$supervisor" ]; then
+        kill -TERM "$supervisor" 2>/dev/null
+        wait "$supervisor"
+    fi
+    instance_remove
+    exit 143
 }
 
 await_status() { # PID of the supervisor
@@ -137,8 +149,8 @@ group_make() { # MOUNTPOINT CONTROLLER
     local path dir
     path=$(awk -F: -v c="$2" '$2 == c { print $3; exit }' /proc/self/cgroup)
     dir=${1%/}${path%/}/$group
-    mkdir "$dir" || exit 1
     echo "$dir" >>"$state/cgroups"
+    mkdir "$dir" || exit 1
     if [ "$2" = cpuset ]; then
         cat "$dir/../cpuset.cpus" >"$dir/cpuset.cpus"
         cat "$dir/../cpuset.mems" >"$dir/cpuset.mems"

@@ -268,7 +268,7 @@ prepare_builds() {
 }
 
 run_tests() {
-    local suites=() names=() s work stage
+    local suites=() names=() s stage
     parse_tests "$@"
     packages_ensure "${packages_build[@]}" "${packages_run[@]}"
     mkdir -p "$cache"
@@ -276,13 +276,8 @@ run_tests() {
     flock -n 8 || { say 'waiting for another ./dev test of this checkout'; flock 8; }
     rm -rf "$logs"
     mkdir -p "$logs"
-    work=$(mktemp -d "${TMPDIR:-/tmp}/sandboxd-test.XXXXXX") || exit 1
-    chmod 755 "$work"
+    work_begin "${TMPDIR:-/tmp}/sandboxd-test.XXXXXX"
     stage=$work/stage
-    # shellcheck disable=SC2064 # the folder of now
-    trap "end_tests '$work'" EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
     if prepare_builds; then
         for s in "${suites[@]}"; do
             run_suite "$s"
@@ -290,13 +285,4 @@ run_tests() {
     fi
     printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
     [ $failed -eq 0 ]
-}
-
-end_tests() { # WORK
-    local s
-    end_attended
-    for s in "$1"/*/supervisor; do
-        [ ! -e "$s" ] || "$instance" stop "$(dirname "$s")"
-    done
-    rm -rf "$1"
 }

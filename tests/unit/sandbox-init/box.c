@@ -116,6 +116,23 @@ static void __attribute__((noreturn)) child(int listener, int report) {
         _exit(1);
 }
 
+/* What a failed test leaves. */
+static pid_t started[256];
+static size_t n_started;
+
+static void kill_started(void) {
+        for (size_t i = 0; i < n_started; i++)
+                if (started[i] > 0)
+                        (void) kill(started[i], SIGKILL);
+}
+
+static void remember_process(pid_t pid) {
+        if (n_started == 0)
+                (void) atexit(kill_started);
+        ASSERT_TRUE(n_started < ELEMENTSOF(started));
+        started[n_started++] = pid;
+}
+
 static void start_process(Box *b, int listener) {
         struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls; } args = {
                 .flags = CLONE_NEWPID | CLONE_PIDFD,
@@ -129,6 +146,7 @@ static void start_process(Box *b, int listener) {
         b->pid = (pid_t) MUST(syscall(SYS_clone3, &args, sizeof(args)));
         if (b->pid == 0)
                 child(listener, ends[1]);
+        remember_process(b->pid);
         close(ends[1]);
         if (read(ends[0], report, sizeof(report)) != 0)
                 fprintf(stderr, "box.c:%d: %s\n", report[0], strerror(report[1]));
@@ -345,6 +363,9 @@ void box_done(Box *b) {
         siginfo_t info;
 
         MUST(syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0));
+        for (size_t i = 0; i < n_started; i++)
+                if (started[i] == b->pid)
+                        started[i] = 0;
         MUST(waitid(P_PID, (id_t) b->pid, &info, WEXITED)); /* after all others of its pid namespace */
         box_disconnect(b);
         close(b->pidfd);

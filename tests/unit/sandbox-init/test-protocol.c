@@ -86,23 +86,23 @@ TEST(inside) {
                 { "ls -A /sys | wc -l; touch /sys/x 2>/dev/null || echo refused", "0\nrefused\n" },
                 { "for f in kcore keys interrupts timer_list; do test -e /proc/$f && wc -c < /proc/$f; done | sort -u",
                   "0\n" },
-                { "for f in sys bus irq fs sysrq-trigger; do grep -c \" /proc/$f ro,nosuid,nodev,noexec\" "
+                { "for f in sys bus irq fs sysrq-trigger; do test -e /proc/$f && grep -c \" /proc/$f ro,nosuid,nodev,noexec\" "
                   "/proc/self/mountinfo; done | sort -u", "1\n" },
-                { "cat /proc/1/environ 2>/dev/null || echo refused; ls /proc/1/fd 2>/dev/null || echo refused; "
-                  "readlink /proc/1/exe || echo refused", "refused\nrefused\nrefused\n" },
+                { "for f in cwd root exe fd/0 fd/3 ns/user; do readlink /proc/1/$f || echo refused; done | sort -u; "
+                  "cat /proc/1/environ /proc/1/mem /proc/1/maps 2>/dev/null || echo refused", "refused\nrefused\n" },
                 { "ls /proc/self/fd | wc -l; ls /dev/shm /run | wc -l", "4\n3\n" },
                 { "echo x > /tmp/f && echo y > /dev/shm/f && echo z > /usr/f && cat /tmp/f /dev/shm/f /usr/f", "x\ny\nz\n" },
                 { "df -k --output=size / /tmp /run /dev/shm | tail -n +2 | tr -d ' '", "16384\n8192\n8192\n4096\n" },
                 { "cd /; cd ..; pwd; ls / | tr '\\n' ' '",
                   "/\nbin dev etc lib lib64 proc run sbin sys tmp usr work " },
-                { "cat /sys/class/net/lo/operstate 2>/dev/null; cut -d: -f1 /proc/net/dev | tail -n 1 | tr -d ' '", "lo\n" },
-                { "exec 3<>/dev/tcp/127.0.0.1/9; echo >/dev/full; unshare -U true 2>/dev/null || echo refused", "refused\n" },
+                { "grep -c . /proc/net/if_inet6; head -n 1 /proc/net/if_inet6 | grep -o 'lo$'", "1\nlo\n" },
+                { "unshare -U true 2>/dev/null || echo refused", "refused\n" },
         };
         char output[8192];
         Box b;
 
         box_live(&b);
-        for (size_t i = 0; i < ELEMENTSOF(cases) - 1; i++) {
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 (void) box_shell(&b, cases[i].script, output, sizeof(output));
                 ASSERT_STREQ(output, cases[i].output);
         }
@@ -165,6 +165,7 @@ TEST(exec_errors) {
 
         box_live(&b);
         ASSERT_EQ(box_shell(&b, "cd /tmp; echo text > text; chmod +x text; echo > plain", output, sizeof(output)), 0);
+        (void) box_simple(&b, INIT_PING); /* it has seen the ACKNOWLEDGE */
         before = box_count_fds(&b);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 const char *const argv[] = { cases[i].argv0, NULL };
@@ -474,19 +475,18 @@ TEST(reader_that_hangs) {
         uint32_t n_sent = 0, n_replies = 0;
         bool timed_out = false;
         InitHeader m = { .operation = INIT_PING };
+        ssize_t r;
         Box b;
 
         box_live(&b);
         ASSERT_EQ(box_exec(&b, &(BoxExec) {
                 .command = "x", .argv = SHELL("sleep 1000"), .deadline_usec = box_now_usec() + 200000,
         }).error, 0);
-        while (send(b.socket, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(m)) {
-                n_sent++;
-                m.sequence = 1000 + n_sent;
-                /* Full only when init has stopped reading: give it the time to come that far. */
-                (void) poll(&(struct pollfd) { .fd = b.socket, .events = POLLOUT }, 1, 500);
-        }
-        ASSERT_EQ(errno, EAGAIN);
+        /* Full for good only when init has stopped reading. */
+        do {
+                r = send(b.socket, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+                n_sent += r > 0;
+        } while (r > 0 || poll(&(struct pollfd) { .fd = b.socket, .events = POLLOUT }, 1, 500) > 0);
         ASSERT_TRUE(n_sent > 100);
 
         while (n_replies < n_sent || !timed_out) {
@@ -511,7 +511,7 @@ TEST(stops_its_neighbours) {
         box_live(&b);
         ASSERT_EQ(box_exec(&b, &(BoxExec) {
                 .command = "stopper", .argv = SHELL("while :; do kill -STOP -1; done"),
-                .deadline_usec = box_now_usec() + 2000000,
+                .deadline_usec = box_now_usec() + 60000000,
         }).error, 0);
         for (unsigned n = 0; n < 20; n++) {
                 BoxExec x = { .command = "x", .argv = SHELL("exit 1"), .deadline_usec = box_now_usec() + 50000 };
@@ -523,6 +523,6 @@ TEST(stops_its_neighbours) {
                 ASSERT_TRUE(c.timed_out || c.status == 1);
         }
         ASSERT_EQ(box_simple(&b, INIT_PING).error, 0);
-        ASSERT_EQ(signal_command(&b, "stopper", INIT_SIGNAL_MAIN, 0, SIGKILL) == 0, 1);
+        ASSERT_EQ(signal_command(&b, "stopper", INIT_SIGNAL_MAIN, 0, SIGKILL), 0);
         box_done(&b);
 }

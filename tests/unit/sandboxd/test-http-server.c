@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -76,7 +77,7 @@ TEST(keep_alive_and_pipelining) {
 
 TEST(input_is_merged) {
         static const char request[] = "DELETE /sandbox/echo/from%20path?id=query&x=q&y=a+b HTTP/1.1\r\n" HOST
-                                      "Content-Type: application/json\r\nContent-Length: 32\r\n\r\n"
+                                      "Content-Type: application/json\r\nContent-Length: 33\r\n\r\n"
                                       "{\"id\":\"body\", \"x\":1, \"z\":[true] }";
         Fixture f;
         Reply r;
@@ -275,6 +276,7 @@ TEST(reader_stalls) {
         fixture_send_text(&f, fd, "GET /sandbox/stream?n=268435456 HTTP/1.1\r\n" HOST "\r\n");
         fixture_run_until(&f, request_gone, &fixture_state);
         ASSERT_TRUE(fixture_state.n_made < 64 * MiB);
+        fixture_run_until(&f, no_connection, f.server);
         ASSERT_EQ(fixture_state.n_freed, 1);
         close(fd);
         fixture_stop(&f);
@@ -627,6 +629,7 @@ TEST(drain_closes_the_idle_only) {
         ASSERT_EQ(http_server_n_connections(f.server), 1);
         ASSERT_OK(request_reply_json(TAKE_PTR(fixture_state.pending), 200, json_true()));
         expect_body(&f, busy, 200, "true");
+        fixture_run_for(&f, 5 * USEC_PER_MSEC);
         ASSERT_EQ(http_server_drain(f.server), 0);
         fixture_run_until(&f, no_connection, f.server);
         close(idle);
