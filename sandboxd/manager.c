@@ -67,7 +67,9 @@ static int load_command(const StoredCommand *row, void *userdata) {
 static int load_state(Manager *m, const char *state_directory) {
         int r;
 
-        r = store_open(state_directory, &m->fresh, &m->store);
+        r = open_spools(m, state_directory);
+        if (r >= 0)
+                r = store_open(state_directory, &m->fresh, &m->store);
         if (r < 0)
                 return r;
         r = counters_load(&m->counters, m->store);
@@ -77,7 +79,7 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_command(m->store, load_command, m);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
-        return open_spools(m, state_directory);
+        return 0;
 }
 
 static int connect_services(Manager *m, const ManagerOptions *options) {
