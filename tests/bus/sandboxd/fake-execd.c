@@ -242,7 +242,7 @@ static void run_child(const CommandSpec *spec, const int stdio[3]) {
         for (int i = 0; i < 3; i++)
                 (void) dup2(stdio[i], i);
         (void) close_range(3, ~0U, 0);
-        (void) setsid();
+        (void) setpgid(0, 0);
         sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
         (void) signal(SIGPIPE, SIG_DFL);
@@ -261,6 +261,7 @@ static void start_command(FakeCommand *c, const CommandSpec *spec, const int std
         assert_true(c->pid >= 0);
         if (c->pid == 0)
                 run_child(spec, stdio);
+        (void) setpgid(c->pid, c->pid); /* both: whoever comes first */
         ASSERT_OK(sd_event_add_child(event, &c->child, c->pid, WEXITED, on_child, c));
         if (spec->timeout_usec != USEC_INFINITY)
                 ASSERT_OK(sd_event_add_time_relative(event, &c->timer, CLOCK_BOOTTIME, spec->timeout_usec, 0,
