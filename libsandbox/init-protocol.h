@@ -65,11 +65,19 @@ typedef struct InitHello {
         uint32_t padding;
 } InitHello;
 
-/* What a failed request answers. step names the failed line for the log, error is a positive errno. */
+/* Steps of a failed EXEC that callers tell apart; every other step is a line of init's source for the log: 1000 times
+ * the file's number plus the line. */
+typedef enum InitStep {
+        INIT_STEP_CWD = 1,       /* the working directory: missing, no directory, not accessible */
+        INIT_STEP_COMMAND,       /* argv[0]: not found, or execve() refused it */
+} InitStep;
+
+/* What a failed request answers: error is a positive errno. A packet that is no well-formed request gets EBADMSG, one
+ * in the wrong phase EPROTO. */
 typedef struct InitReply {
         InitHeader header;
         int32_t error;           /* 0: done */
-        int32_t step;            /* line number in init's source */
+        int32_t step;            /* InitStep or line */
         int32_t pid;             /* INIT_EXEC: of the command, inside */
         uint32_t n_fds;          /* INIT_TAKE */
 } InitReply;
@@ -84,7 +92,7 @@ typedef struct InitRoot {
         InitHeader header;
         uint32_t flags;
         uint32_t n_layers;
-        uint64_t upper_bytes, upper_inodes;
+        uint64_t upper_bytes, upper_inodes; /* 0 (no limit) is refused, here and below */
         uint64_t tmp_bytes, tmp_inodes; /* /tmp and /run, each */
         uint64_t shm_bytes;
         uint64_t nproc_max, fsize_max;  /* rlimits of all commands */

@@ -315,8 +315,10 @@ tcp "$program" configure --root "$work/root" --address nowhere
 ends 2; says "'nowhere' is no address"
 tcp "$program" configure --root "$work/root" --new-token --label me
 ends 0; prints '^[0-9a-f]{64}$'
-grep -qx "$(cat "$work/out") me" "$work/root/etc/credstore/sandboxd.tokens" || fail "token is not in the file"
-[ "$(stat -c %a "$work/root/etc/credstore/sandboxd.tokens")" = 600 ] || fail "mode of the token file"
+grep -qx "$(cat "$work/out") me" "$work/root/etc/sandboxd/tokens" || fail "token is not in the file"
+grep -qx 'LoadCredential=tokens:/etc/sandboxd/tokens' "$work/root/etc/systemd/system/sandboxd.service.d/50-tokens.conf" ||
+    fail "the service does not load it"
+[ "$(stat -c %a "$work/root/etc/sandboxd/tokens")" = 600 ] || fail "mode of the token file"
 III_AUTH_TOKEN=hidden III_MAX_SANDBOXES=7 tcp "$program" configure --show
 ends 0; prints '^III_MAX_SANDBOXES +7 +environment$'; prints '^III_AUTH_TOKEN +\(set\) +environment$'
 ! grep -q hidden "$work/out" || fail "shows a secret"

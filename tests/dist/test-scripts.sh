@@ -1,16 +1,17 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # The scripts parse, say what is wrong in one line, and their help fits the terminal.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-# shellcheck source=lib.sh
-. "$here/lib.sh"
+# shellcheck source=tests/testbed/lib.sh
+. "$here/../testbed/lib.sh"
 cd "$here/../.."
 
 mapfile -t scripts < <(printf '%s\n' dev .ci/run; find tests -name '*.sh')
 programs=()
 for s in "${scripts[@]}"; do
     bash -n "$s"
-    [[ $s != tests/* || $s == tests/testbed/* ]] && [ "$(head -c 2 "$s")" = '#!' ] || continue
+    [[ $s != tests/* || $s == tests/@(testbed|dist)/* ]] && [ "$(head -c 2 "$s")" = '#!' ] || continue
     [ -x "$s" ] || fail "$s is not executable"
     programs+=("$s")
 done

@@ -1,10 +1,11 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # An instance of `dev up` is usable and leaves nothing: no process, namespace, control group, mount, file or port.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 TESTDATA=$(dirname "$here")
-# shellcheck source=lib.sh
-. "$here/lib.sh"
+# shellcheck source=tests/testbed/lib.sh
+. "$here/../testbed/lib.sh"
 dev=$(dirname "$TESTDATA")/dev
 
 [ "$(id -u)" = 0 ] || skip 'needs root'
