@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Every verb of sandboxctl against a stand-in for the server, with the statuses and lines it must end with.
 #   test-verbs.sh SANDBOXCTL
+# shellcheck disable=SC2016 # words of other shells are not for this one
 set -euo pipefail
 program=$1
 here=$(cd "$(dirname "$0")" && pwd)
