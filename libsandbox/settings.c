@@ -2,6 +2,7 @@
 #include "libsandbox/settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <systemd/sd-id128.h>
 
@@ -117,29 +118,59 @@ int settings_init_defaults(Settings *ret) {
         return 0;
 }
 
-static int on_line(const ConfLine *line, void *userdata) {
-        return settings_assign(userdata, line->key, line->value);
+typedef struct Loading {
+        Settings *settings;
+        char **origins; /* NULL: nobody wants to know */
+} Loading;
+
+static int set_origin(Loading *l, const char *name, const char *origin) {
+        for (size_t i = 0; l->origins && i < n_setting_rows; i++)
+                if (streq(setting_rows[i].name, name))
+                        return free_and_strdup(l->origins + i, origin);
+        return 0;
 }
 
-static void load_environment(Settings *s) {
+static int on_line(const ConfLine *line, void *userdata) {
+        Loading *l = userdata;
+        int r;
+
+        r = settings_assign(l->settings, line->key, line->value);
+        return r < 0 ? r : set_origin(l, line->key, line->file);
+}
+
+static int load_environment(Loading *l) {
         for (size_t i = 0; i < n_setting_rows; i++) {
                 const char *value = getenv(setting_rows[i].name);
+                int r;
 
-                if (value && assign(s, setting_rows + i, value) < 0)
+                if (!value)
+                        continue;
+                r = assign(l->settings, setting_rows + i, value);
+                if (r >= 0)
+                        r = set_origin(l, setting_rows[i].name, "environment");
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0)
                         log_warning("Environment variable %s is not understood, ignoring.", setting_rows[i].name);
         }
+        return 0;
 }
 
 int settings_load(Settings *ret) {
+        return settings_load_with_origins(ret, NULL);
+}
+
+int settings_load_with_origins(Settings *ret, char **origins) {
         static const char *const files[] = { "/usr/lib/sandboxd/sandboxd.conf", "/etc/sandboxd/sandboxd.conf" };
         static const char *const directories[] = { "/usr/lib/sandboxd/sandboxd.conf.d", "/etc/sandboxd/sandboxd.conf.d",
                                                    "/run/sandboxd/sandboxd.conf.d", NULL };
         _cleanup_(settings_done) Settings s = {};
+        Loading loading = { &s, origins };
         int r;
 
         r = settings_init_defaults(&s);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(files); i++) {
-                r = conf_parse_file(files[i], on_line, &s);
+                r = conf_parse_file(files[i], on_line, &loading);
                 if (r < 0 && r != -ENOMEM) {
                         if (r != -ENOENT)
                                 log_warning_errno(r, "Failed to read %s, ignoring: %m", files[i]);
@@ -147,11 +178,12 @@ int settings_load(Settings *ret) {
                 }
         }
         if (r >= 0)
-                r = conf_parse_directories(directories, on_line, &s);
+                r = conf_parse_directories(directories, on_line, &loading);
+        if (r >= 0)
+                r = load_environment(&loading);
         if (r < 0)
                 return r;
 
-        load_environment(&s);
         if (isempty(s.worker_name)) {
                 r = assign_worker_name(&s);
                 if (r < 0)
@@ -163,6 +195,33 @@ int settings_load(Settings *ret) {
         *ret = s;
         s = (Settings) {};
         return 0;
+}
+
+int settings_format(const Settings *s, const SettingRow *row, char **ret) {
+        const void *source = (const char *) s + row->offset;
+        const char *text;
+        int r = -EINVAL;
+
+        switch (row->type) {
+        case SETTING_STRING:
+                text = *(char *const *) source;
+                *ret = text ? strdup(text) : NULL;
+                return text && !*ret ? -ENOMEM : 0;
+        case SETTING_U32:
+                r = asprintf(ret, "%" PRIu32, *(const uint32_t *) source);
+                break;
+        case SETTING_U64:
+        case SETTING_SIZE:
+                r = asprintf(ret, "%" PRIu64, *(const uint64_t *) source);
+                break;
+        case SETTING_BOOL:
+                r = asprintf(ret, "%s", *(const bool *) source ? "true" : "false");
+                break;
+        case SETTING_DOUBLE:
+                r = asprintf(ret, "%g", *(const double *) source);
+                break;
+        }
+        return r < 0 ? -ENOMEM : 0;
 }
 
 void settings_done(Settings *s) {

@@ -67,6 +67,11 @@ extern const SettingRow setting_rows[];
 extern const size_t n_setting_rows;
 
 int settings_load(Settings *ret);
+/* origins has n_setting_rows elements, NULL at first: each becomes the file, or "environment", that a value came from,
+ * and stays NULL for a default. The caller frees them, also after a failure. */
+int settings_load_with_origins(Settings *ret, char **origins);
+/* As it would be written; *ret is NULL for one that is not set. */
+int settings_format(const Settings *s, const SettingRow *row, char **ret);
 /* One assignment; -ENOENT: unknown name, -EINVAL or -ERANGE: bad value, the old one stays. */
 int settings_assign(Settings *s, const char *name, const char *value);
 int settings_init_defaults(Settings *ret);

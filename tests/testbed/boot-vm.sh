@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # boot-vm.sh SUITE LAYER OUT: boots the VM image of a Debian release under qemu's emulation (no KVM needed),
 # unpacks the folder LAYER over its root, runs the /testdata/job in it, leaves what that put into /testout in OUT.
 # Exits with the job's status, 125 if the machine did not get to it, 124 after $LIMIT seconds (600).
@@ -9,19 +10,7 @@ testbed_dir=$(dirname "$(readlink -f "$0")")
 
 [ $# = 3 ] || die 'boot-vm.sh wants SUITE LAYER OUT'
 image=$cache/vm/$1 layer=$2 out=$3
-work=$(mktemp -d "${TMPDIR:-/tmp}/sandboxd-vm.XXXXXX") || exit 1
-qemu=
-
-# shellcheck disable=SC2317 # called by the trap
-cleanup() {
-    trap - EXIT
-    [ -z "$qemu" ] || kill "$qemu" 2>/dev/null
-    wait
-    rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+work_begin "${TMPDIR:-/tmp}/sandboxd-vm.XXXXXX"
 
 kernel_arguments=(
     console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr no5lvl audit=0 apparmor=0 selinux=0 psi=1
@@ -56,11 +45,8 @@ compose() {
 tar -c -f "$work/job.tar" -C "$layer" . || exit 1
 truncate -s %512 "$work/job.tar"
 compose
-timeout "${LIMIT:-600}" qemu-system-x86_64 "${qemu_arguments[@]}" >"$work/qemu.log" 2>&1 </dev/null &
-qemu=$!
-wait $qemu
+attended timeout "${LIMIT:-600}" qemu-system-x86_64 "${qemu_arguments[@]}" >"$work/qemu.log" 2>&1 </dev/null
 ended=$?
-qemu=
 cat "$work/output" 2>/dev/null
 [ ! -s "$work/out.tar" ] || tar -x -f "$work/out.tar" -C "$out"
 read -r status 2>/dev/null <"$work/status" && exit "$status"

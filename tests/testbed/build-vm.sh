@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # build-vm.sh SUITE: makes .cache/vm/SUITE/{vmlinux,initrd,root.img,data.img} of the tree of that Debian release.
 set -eu
 testbed_dir=$(dirname "$(readlink -f "$0")")

@@ -1,11 +1,21 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev`: the builds, each in a folder of its own in the repository's .cache/build.
-# A build's name is COMPILER-KIND: gcc-release, gcc-asan, clang-release, clang-asan.
+# A build's name is COMPILER-KIND; the compilers are gcc and clang, the kinds release, asan (with UBSan, too),
+# minimal (every option off) and install (without what only tests use).
+
+# What is installed, booted and integration-tested.
+main_build=${SANDBOXD_BUILD:-gcc-release}
 
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized -Dwerror=true
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized
+    case $1 in
+    *-install) echo -Dtests=disabled ;;
+    *-minimal) echo -Dauto_features=disabled -Dtests=disabled ;;
+    *) echo -Dtests=enabled -Dinstall_tests=true ;;
+    esac
     case $1 in
     *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
     esac
@@ -16,7 +26,7 @@ quietly() { # LOG CMD...
     local log=$1
     shift
     "$@" >"$log" 2>&1 </dev/null && return
-    cat "$log" >&2
+    grep -v "^\[[0-9]*/[0-9]*\] \(Compiling\|Linking\)" "$log" >&2 # what ninja did well
     return 1
 }
 
@@ -29,15 +39,18 @@ build_locked() { # CMD...: two commands of ours in one checkout must not build a
 }
 
 build_now() { # NAME
-    local dir options
+    local dir options stamp again=()
     dir=$(build_dir "$1")
     [ -e "$repo/meson.build" ] || die 'there is no meson.build'
-    mapfile -d ' ' -t options < <(build_options "$1" | tr '\n' ' ')
-    if [ ! -e "$dir/build.ninja" ]; then
-        rm -rf "$dir"
-        CC=${1%-*} quietly "$dir.log" meson setup "${options[@]}" "$dir" "$repo" || return 1
+    read -rd '' -a options < <(build_options "$1")
+    # ninja does not notice a folder that was not there when meson looked for it.
+    stamp="${options[*]} $(cd "$repo" && find . -name .cache -prune -o -name meson.build -print | sort | xargs)"
+    if [ "$(cat "$dir.stamp" 2>/dev/null)" != "$stamp" ] || [ ! -e "$dir/build.ninja" ]; then
+        [ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+        CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
+        echo "$stamp" >"$dir.stamp"
     fi
-    quietly "$dir.log" ninja -C "$dir"
+    quietly "$dir.log" ninja -k 0 -C "$dir"
 }
 
 build() { # NAME
@@ -46,6 +59,7 @@ build() { # NAME
 
 # Installs into a folder of the caller's own: a booted instance has it as a layer, which must not change.
 build_stage() { # NAME DIR
+    mkdir -p "$2"
     build_locked quietly "$(build_dir "$1").log" \
         meson install --no-rebuild -C "$(build_dir "$1")" --destdir "$2" || die "meson install failed (see above)"
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev` and by the scripts beside it: where things are, and how a process is named safely.
 
@@ -6,6 +7,7 @@ repo=${testbed%/tests/testbed}
 cache=${SANDBOXD_CACHE:-$repo/.cache}
 
 export testbed repo cache
+umask 022 # the services read what is written for them here
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "dev: $*"; exit 1; }
@@ -29,6 +31,33 @@ process_read() { # FILE
     local pid start
     read -r pid start 2>/dev/null <"$1" || return 1
     [ -n "$start" ] && [ "$(process_start_time "$pid")" = "$start" ] && echo "$pid"
+}
+
+# Makes $work, a folder that goes when we do, with every instance that has its state in it. So does the instance
+# with the state $starting.
+work_begin() { # TEMPLATE
+    work='' starting='' attended_pid=''
+    trap work_end EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    work=$(mktemp -d "$1") || exit 1
+    chmod 755 "$work"
+}
+
+work_end() {
+    local s
+    [ -n "$attended_pid" ] && kill "$attended_pid" 2>/dev/null && wait "$attended_pid"
+    for s in "$work"/*/supervisor "$starting/supervisor"; do
+        [ ! -e "$s" ] || "$testbed/instance.sh" stop "$(dirname "$s")"
+    done
+    [ -z "$work" ] || rm -rf --one-file-system "$work"
+}
+
+# Runs CMD so that a signal for us is not put off until CMD ends.
+attended() { # CMD...
+    "$@" <&0 &
+    attended_pid=$!
+    wait $attended_pid
 }
 
 wait_until_gone() { # SECONDS PID

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # container-init.sh STATE: PID 1 of the new namespaces before systemd is.
 # Builds the root file system, all in this private mount namespace, and executes systemd.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # instance.sh start|exec|stop|pid STATE ...: a booted systemd of our own in namespaces.
 #
 # systemd runs as PID 1 of fresh pid, mount, cgroup, uts, ipc (and net) namespaces over a throw-away
@@ -62,12 +63,24 @@ instance_start() {
         instance_remove
         mkdir "$state" || exit 1
     fi
+    supervisor=
+    trap start_abort INT TERM HUP
     process_write "$state/supervisor" $$
     declare -p root stage etc mode net watch binds >"$state/options"
     [ -z "$owned" ] || ln -s "$owned" "$state/owned"
-    trap 'instance_stop; exit 130' INT TERM HUP
-    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 8>&- 9>&- & # not with the caller's locks
-    await_status $!
+    setsid "$0" supervise "$state" </dev/null >"$state/log" 2>&1 &
+    supervisor=$!
+    await_status $supervisor
+}
+
+start_abort() {
+    trap '' INT TERM HUP
+    if [ -n "$supervisor" ]; then
+        kill -TERM "$supervisor" 2>/dev/null
+        wait "$supervisor"
+    fi
+    instance_remove
+    exit 143
 }
 
 await_status() { # PID of the supervisor
@@ -88,6 +101,7 @@ supervise() {
     local launcher leader namespaces=(--mount --pid --cgroup --uts --ipc)
     # shellcheck source=/dev/null
     . "$state/options"
+    close_inherited
     process_write "$state/supervisor" $$
     trap supervisor_exit EXIT
     trap 'exit 143' INT TERM HUP
@@ -113,6 +127,15 @@ supervise() {
     exit 0
 }
 
+# It outlives the caller, who may wait for the end of a pipe, or of a lock.
+close_inherited() {
+    local fd
+    for fd in "/proc/$$/fd"/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || exec {fd}>&- # 255 is this script
+    done
+}
+
 supervisor_exit() {
     trap - EXIT INT TERM HUP
     [ -e "$state/status" ] || { instance_end; echo failed >"$state/status"; return; }
@@ -126,8 +149,8 @@ group_make() { # MOUNTPOINT CONTROLLER
     local path dir
     path=$(awk -F: -v c="$2" '$2 == c { print $3; exit }' /proc/self/cgroup)
     dir=${1%/}${path%/}/$group
-    mkdir "$dir" || exit 1
     echo "$dir" >>"$state/cgroups"
+    mkdir "$dir" || exit 1
     if [ "$2" = cpuset ]; then
         cat "$dir/../cpuset.cpus" >"$dir/cpuset.cpus"
         cat "$dir/../cpuset.mems" >"$dir/cpuset.mems"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # For the integration tests: . "$TESTDATA/testbed/lib.sh"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev`: what Debian has to provide, and getting it.
 
@@ -26,7 +27,10 @@ packages_ensure() { # PACKAGE...
     mkdir -p "$cache"
     log=$cache/apt.log
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null || {
+    {
+        apt-get update
+        apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
+    } >"$log" 2>&1 </dev/null || {
         tail -n 30 "$log" >&2
         die 'apt-get failed (see above)'
     }

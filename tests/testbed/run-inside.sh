@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # run-inside.sh ENVIRONMENT TEST...: runs integration tests in the booted container or VM this is executed in.
 # Leaves in /testout: results (a line "TEST STATUS MILLISECONDS" each) and TEST.log, TEST.journal.
 set -u
@@ -12,7 +13,7 @@ run_one() { # TEST
         -p RuntimeMaxSec="${TEST_TIMEOUT:-300}" -p WorkingDirectory="/testdata/integration/$1" \
         -E HOME=/root -E LANG=C.UTF-8 -E PATH="$PATH" -E TESTDATA=/testdata -E TESTBED="$environment" \
         "/testdata/integration/$1/run.sh" </dev/null >"/testout/$1.log" 2>&1 || rc=$?
-    echo "$1 $rc $(((${EPOCHREALTIME/./} - begin) / 1000))" >>/testout/results
+    echo "$1 $rc $(((${EPOCHREALTIME/./} - begin) / 1000))" | tee -a /testout/results
     [ $rc = 0 ] || [ $rc = 77 ] ||
         journalctl --no-pager -o short-precise --since "@$since" >"/testout/$1.journal" 2>&1
 }

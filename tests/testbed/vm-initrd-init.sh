@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
 /bin/busybox mount -t devtmpfs dev /dev
 for module in /modules/*; do
     /bin/busybox insmod "$module"

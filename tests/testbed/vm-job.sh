@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # Inside the VM: unpacks the job disk over the root, runs its /testdata/job, sends /testout back, ends the machine.
 # The disks are root, job and data; the channels, in order, output, /testout as tar, exit status.
 set -u

@@ -47,3 +47,33 @@ TEST(table_is_sorted_and_complete) {
                         ASSERT_TRUE(strcmp(setting_rows[i - 1].name, setting_rows[i].name) < 0);
         }
 }
+
+TEST(origins_and_format) {
+        _cleanup_(settings_done) Settings s = {};
+        char **origins = new0(char *, n_setting_rows);
+
+        ASSERT_EQ(setenv("III_MAX_SANDBOXES", "7", 1), 0);
+        ASSERT_EQ(setenv("III_DEFAULT_CPU", "x", 1), 0);
+        ASSERT_NOT_NULL(origins);
+        ASSERT_OK(settings_load_with_origins(&s, origins));
+        for (size_t i = 0; i < n_setting_rows; i++) {
+                const SettingRow *row = setting_rows + i;
+                _cleanup_free_ char *value = NULL;
+
+                ASSERT_OK(settings_format(&s, row, &value));
+                if (streq(row->name, "III_MAX_SANDBOXES")) {
+                        ASSERT_STREQ(value, "7");
+                        ASSERT_STREQ(origins[i], "environment");
+                }
+                if (streq(row->name, "III_DEFAULT_CPU")) {
+                        ASSERT_STREQ(value, "1");
+                        ASSERT_NULL(origins[i]);
+                }
+                if (streq(row->name, "SANDBOX_WRITABLE_SIZE"))
+                        ASSERT_STREQ(value, "1073741824");
+                free(origins[i]);
+        }
+        free(origins);
+        unsetenv("III_MAX_SANDBOXES");
+        unsetenv("III_DEFAULT_CPU");
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandbox-execd/file-worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "sandbox-execd/cgroup.h"
+#include "sandbox-execd/manager.h"
+#include "sandbox-execd/spawn.h"
+
+static int on_exit_reap(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        (void) source;
+        (void) userdata;
+        if (info->si_code != CLD_EXITED || info->si_status != 0)
+                log_debug("A file worker ended with code %i, status %i.", info->si_code, info->si_status);
+        return 0;
+}
+
+static int open_namespace(const Sandbox *s, const char *name) {
+        char path[64];
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%i/ns/%s", s->pid, name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+/* Only the event loop knows of the worker: it is reaped whenever it ends, and holds nothing here. */
+static int watch(Sandbox *s, SpawnResult *worker) {
+        sd_event_source *source;
+        int r;
+
+        r = sd_event_add_child_pidfd(service_event(s->manager->service), &source, worker->pidfd, WEXITED, on_exit_reap,
+                                     NULL);
+        if (r < 0) {
+                safe_close(worker->pidfd);
+                return r;
+        }
+        (void) sd_event_source_set_child_pidfd_own(source, true);
+        (void) sd_event_source_set_floating(source, true);
+        sd_event_source_unref(source);
+        return 0;
+}
+
+/* On hybrid systems the limits are in trees of their own, which cloning into a cgroup2 directory does not reach. */
+static void join_v1(const Sandbox *s, pid_t pid) {
+        char path[256], text[16];
+
+        snprintf(path, sizeof path, "%s/cgroup.procs", s->cgroup_path + 1);
+        snprintf(text, sizeof text, "%i", pid);
+        for (size_t i = 0; i < _CGROUP_V1_MAX; i++)
+                if (s->manager->cgroups.v1_fds[i] >= 0)
+                        (void) write_text_at(s->manager->cgroups.v1_fds[i], path, text);
+}
+
+int file_worker_start(Sandbox *s) {
+        _cleanup_close_ int cgroup = -EBADF, user = -EBADF, mount = -EBADF, ours = -EBADF, theirs = -EBADF;
+        SpawnResult worker;
+        int pair[2], r;
+
+        cgroup = openat(s->cgroup_fd, CGROUP_NAME_FILES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (cgroup < 0)
+                return -errno;
+        user = open_namespace(s, "user");
+        if (user < 0)
+                return user;
+        mount = open_namespace(s, "mnt");
+        if (mount < 0)
+                return mount;
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+
+        r = spawn_file_worker(cgroup, theirs, user, mount, &worker);
+        if (r < 0)
+                return r;
+        join_v1(s, worker.pid);
+        r = watch(s, &worker);
+        return r < 0 ? r : TAKE_FD(ours);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libsandbox/bus-util.h"
+#include "libsandbox/hashmap.h"
+#include "libsandbox/settings.h"
+#include "sandbox-execd/cgroup-mounts.h"
+#include "sandbox-execd/deadline.h"
+#include "sandbox-execd/id-range.h"
+#include "sandbox-execd/sandbox.h"
+#include "sandbox-execd/seccomp-policy.h"
+#include "sandbox-execd/systemd-client.h"
+
+/* The one owner of all state of the daemon. */
+struct Manager {
+        Service *service;
+        Settings settings;
+        BusServer *server;
+        SystemdClient *systemd;
+        Hashmap *sandboxes;
+        IdRanges *ranges;
+        SeccompPolicy seccomp;
+        CgroupMounts cgroups;
+        Deadlines *deadlines;
+        int state_fd, due_fd, dev_fd;
+        const char *state_path;
+        uid_t sandboxd_uid, fsd_uid;
+        uid_t uids[2]; /* the same as far as they exist, for the server */
+        unsigned next_slice;
+        unsigned n_restoring;
+        sd_event_source *restore_timer;
+        sd_event_source *pool_timer;
+        bool draining; /* idle: blanks are given back, none are made */
+};
+
+/* Directories, users, filters, mounts: all that needs no sandbox yet. */
+int manager_new(Service *service, Manager **ret);
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager *, manager_free)
+
+/* Takes over what an earlier daemon left. Connections are served as soon as every init has told its commands. */
+int manager_restore(Manager *m);
+/* A sandbox is restored, or gone: serve when it was the last. */
+void manager_restored(Manager *m);
+
+Sandbox *manager_get(Manager *m, const char *id);
+/* A blank one, out of the pool if there is one. */
+int manager_reserve(Manager *m, sd_bus *owner, Sandbox **ret);
+/* The sandbox is gone: off the table. */
+void manager_forget(Manager *m, Sandbox *s);
+/* Ends those whose deadline has passed, should the timer's program not have done so. */
+void manager_check_deadlines(Manager *m);
+/* Tells the timer the earliest deadline of all. */
+void manager_arm_deadline(Manager *m);
+/* on_idle of the service: > 0 while blanks are being given back. */
+int manager_drain(void *userdata);
+void manager_fill_pool(Manager *m);
+
+/* Of manager-bus.c. */
+extern const sd_bus_vtable manager_vtable[];
+int manager_serve(Manager *m, int listen_fd);
+void manager_emit_gone(Manager *m, const Sandbox *s);
+void manager_reply_created(Sandbox *s);
+void manager_reply_ended(Sandbox *s);

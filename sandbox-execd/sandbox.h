@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "libsandbox/hashmap.h"
+#include "libsandbox/sandbox-spec.h"
+#include "sandbox-execd/init-client.h"
+#include "sandbox-execd/layer.h"
+#include "sandbox-execd/state-file.h"
+#include "sandbox-execd/systemd-client.h"
+
+/* One sandbox, from its first step to its last. It is made by walking the table of steps (sandbox-steps.h) forward and
+ * ended by walking back from wherever it stands, so a failed create, a kill and the clean-up after a restart are one
+ * path. Walking is always done from the event loop, never inside another object's callback. */
+
+typedef struct Manager Manager;
+typedef struct Sandbox Sandbox;
+
+typedef enum SandboxState {
+        SANDBOX_MAKING,    /* steps are under way */
+        SANDBOX_PARKED,    /* a blank: all is there but the image */
+        SANDBOX_RESTORING, /* of an earlier daemon: init has not told all its commands yet */
+        SANDBOX_LIVE,
+        SANDBOX_ENDING,
+        SANDBOX_FAILED,    /* all undone; who reserved it shall learn why from Create() */
+} SandboxState;
+
+typedef enum EndReason {
+        END_KILLED,
+        END_EXPIRED,
+        END_OOM,
+        END_INIT_DIED,
+        END_FAILED,        /* it never was live: no signal */
+        _END_REASON_MAX,
+} EndReason;
+
+const char *end_reason_to_string(EndReason r);
+
+/* What Create() asked for, until the sandbox is live. */
+typedef struct CreateRequest {
+        sd_bus_message *call;
+        SandboxSpec spec;
+        Layer layers[INIT_LAYERS_MAX + 2];
+        size_t n_layers;
+} CreateRequest;
+
+CreateRequest *create_request_free(CreateRequest *q);
+DEFINE_CLEANUP(CreateRequest *, create_request_free)
+
+struct Sandbox {
+        Manager *manager;
+        SandboxRecord record;
+        SandboxState state;
+        EndReason end_reason;
+        bool paused;
+        bool created;            /* Create() was called: others know of it */
+        bool pooled;             /* kept ready, nobody reserved it yet */
+        bool held;               /* holds the service while on its way up or down */
+        sd_bus *owner;           /* whose Reserve() it is until it is live; only compared */
+
+        unsigned step, target;   /* steps begun, steps wanted */
+        unsigned fault;          /* this step shall fail (tests); UINT_MAX: none */
+        sd_event_source *walk_source, *timeout_source;
+
+        char scope[64], cgroup_path[160], socket_path[96];
+        int listen_fd, cgroup_fd, foreign_fd;
+        pid_t pid;               /* of init, on the host */
+        sd_event_source *child_source, *events_source;
+        InitClient *init;
+        unsigned commands_announced; /* of HELLO, not seen yet */
+        SystemdRequest *request; /* the scope's job, then its limits */
+        bool limits_pending;
+        int trees[INIT_LAYERS_MAX + 3];
+        size_t n_trees;
+
+        CreateRequest *create;
+        sd_bus_message **kill_calls;
+        size_t n_kill_calls;
+        int error;
+        char *error_text;
+
+        Hashmap *commands;
+        unsigned next_exec;
+        uint64_t oom_kills_seen; /* on hybrid systems, where it is told for the whole sandbox only */
+};
+
+int sandbox_new(Manager *m, const char *id, Sandbox **ret);
+Sandbox *sandbox_free(Sandbox *s);
+DEFINE_CLEANUP(Sandbox *, sandbox_free)
+
+/* Goes on walking at the next turn of the loop. */
+void sandbox_wake(Sandbox *s);
+/* The step that waited is done, or failed. Ignored once the sandbox is ending. */
+void sandbox_step_done(Sandbox *s, int error);
+/* Ends it, whatever it is doing; more than one call is fine. */
+void sandbox_end(Sandbox *s, EndReason reason);
+/* Ends it and remembers what to answer to Create(). */
+void sandbox_fail(Sandbox *s, int error, const char *what);
+
+/* Takes the request over; it is answered when the sandbox is live, or all is undone. */
+void sandbox_create(Sandbox *s, CreateRequest *request);
+/* The deadline of a live one, also in its file and the timer. */
+int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec);
+/* cgroup.freeze of all commands. -EALREADY: it is so already. */
+int sandbox_pause(Sandbox *s, bool pause);
+
+/* Connects to init; HELLO and the commands come later. */
+int sandbox_connect(Sandbox *s);
+/* Finds the processes of a sandbox made by an earlier daemon and connects to its init. */
+int sandbox_restore(Sandbox *s);
+/* Why init is gone, as far as it can be told. */
+EndReason sandbox_death_reason(const Sandbox *s);

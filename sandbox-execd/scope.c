@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "sandbox-execd/manager.h"
+#include "sandbox-execd/sandbox-steps.h"
+
+/* What sandboxes write goes to the file system of the store. */
+#define STORE_PATH "/var/lib/sandbox"
+
+static int append_io_limit(sd_bus_message *m, const char *name, uint64_t value) {
+        return value == 0 ? 0 : sd_bus_message_append(m, "(sv)", name, "a(st)", 1, STORE_PATH, value);
+}
+
+/* Zero leaves a limit as it is. */
+int scope_append_limits(sd_bus_message *m, const ScopeLimits *l) {
+        int r = 0;
+
+        if (l->memory_max_bytes > 0)
+                r = sd_bus_message_append(m, "(sv)(sv)(sv)",
+                                          "MemoryMax", "t", l->memory_max_bytes,
+                                          "MemoryHigh", "t", l->memory_max_bytes / 10 * 9,
+                                          "MemorySwapMax", "t", UINT64_C(0));
+        if (r >= 0 && l->pids_max > 0)
+                r = sd_bus_message_append(m, "(sv)", "TasksMax", "t", l->pids_max);
+        if (r >= 0 && l->cpu_quota_usec > 0)
+                r = sd_bus_message_append(m, "(sv)", "CPUQuotaPerSecUSec", "t", l->cpu_quota_usec);
+        if (r >= 0)
+                r = append_io_limit(m, "IOReadBandwidthMax", l->io_read_bps);
+        if (r >= 0)
+                r = append_io_limit(m, "IOWriteBandwidthMax", l->io_write_bps);
+        return r;
+}
+
+/* No network but the sandbox's own loopback: its namespace has nothing else, this is the second line. */
+static int append_network(sd_bus_message *m) {
+        int r;
+
+        r = sd_bus_message_append(m, "(sv)", "IPAddressDeny", "a(iayu)", 2,
+                                  AF_INET, 4, 0, 0, 0, 0, 0,
+                                  AF_INET6, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        if (r < 0)
+                return r;
+        return sd_bus_message_append(m, "(sv)", "IPAddressAllow", "a(iayu)", 2,
+                                     AF_INET, 4, 127, 0, 0, 0, 8,
+                                     AF_INET6, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 128);
+}
+
+int scope_append_properties(sd_bus_message *m, void *userdata) {
+        const Sandbox *s = userdata;
+        const Settings *settings = &s->manager->settings;
+        ScopeLimits limits = { .memory_max_bytes = settings->default_memory_mib * MiB,
+                               .cpu_quota_usec = (uint64_t) (settings->default_cpu * USEC_PER_SEC),
+                               .pids_max = settings->pids_max };
+        char slice[64];
+        int r;
+
+        snprintf(slice, sizeof slice, "sandbox-%u.slice", s->record.slice);
+        r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)",
+                                  "Description", "s", "Sandbox",
+                                  "PIDs", "au", 1, (uint32_t) s->pid,
+                                  "Slice", "s", slice,
+                                  "CollectMode", "s", "inactive-or-failed",
+                                  "DefaultDependencies", "b", 0,
+                                  "Delegate", "b", 1);
+        /* The init of a pid namespace ignores SIGTERM: stopping would wait for the timeout. */
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sv)(sv)(sv)",
+                                          "KillMode", "s", "control-group",
+                                          "KillSignal", "i", SIGKILL,
+                                          "DevicePolicy", "s", "closed");
+        if (r >= 0)
+                r = scope_append_limits(m, &limits);
+        if (r >= 0)
+                r = append_network(m);
+        if (r >= 0 && settings->runtime_max_sec > 0)
+                r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t", settings->runtime_max_sec * USEC_PER_SEC);
+        return r;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sys/types.h>
+
+#include "libsandbox/macro.h"
+
+/* The processes that this daemon starts: the init of a sandbox, the file worker of a sandbox, and a process that only
+ * owns a user namespace for a moment. All are cloned in the way of vfork(), and with the descriptor table shared until
+ * the child takes a copy of its first entries: with thousands of descriptors open, copying the whole table would cost
+ * more than everything else. So whatever a child needs is moved to fixed low numbers first. */
+
+/* Reserves the numbers and opens the two programs. To be called before anything else opens descriptors. */
+int spawn_setup(const char *init_path, const char *files_path);
+
+typedef struct SpawnResult {
+        pid_t pid;
+        int pidfd;
+} SpawnResult;
+
+/* In new pid, user, mount, UTS, IPC and network namespaces, with all capabilities over them as ambient ones (nothing is
+ * mapped yet, so exec would drop them otherwise), with listen_fd and a procfs mount as its only descriptors. */
+int spawn_init(int listen_fd, SpawnResult *ret);
+/* In the cgroup, with bus_fd, user_fd and mount_fd as descriptors 3, 4, 5. */
+int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, SpawnResult *ret);
+/* A user namespace that maps size ids from inside to outside, for idmapped mounts. No process is left in it. */
+int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size);
+/* "inside outside size" to both maps of the process. */
+int spawn_write_maps(pid_t pid, uint32_t inside, uint32_t outside, uint32_t size);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "libsandbox/macro.h"
+
+/* Names of images and what they stand for, from the files of images.d. Only what is listed exists. */
+
+typedef enum ImageKind {
+        IMAGE_HOST,        /* /usr of the host, or of the tree around path */
+        IMAGE_DIR,         /* a directory with a root file system */
+        IMAGE_TAR,         /* a tar of one */
+        IMAGE_UNSUPPORTED, /* a source of which this version knows nothing */
+        _IMAGE_KIND_MAX,
+} ImageKind;
+
+typedef struct Image {
+        char *name;   /* or a pattern of names */
+        char *source; /* as it was written */
+        ImageKind kind;
+        const char *path; /* in source; NULL for the host itself */
+        unsigned rank;    /* of the directory that it comes from */
+} Image;
+
+typedef struct Catalog {
+        const char *const *directories; /* NULL-terminated */
+        Image *images;
+        size_t n_images;
+        uint64_t stamp; /* of the files when they were read */
+        bool loaded;
+} Catalog;
+
+extern const char *const catalog_directories[];
+
+void catalog_done(Catalog *c);
+/* Reads the files again if any of them changed. */
+int catalog_refresh(Catalog *c);
+/* The exact name, else a pattern that matches. Of several the one from the later directory counts, and of those the one
+ * that was read later, so what an operator says beats what we ship whatever the files are called. The image lives until the next catalog_refresh(). */
+int catalog_find(const Catalog *c, const char *name, const Image **ret, sd_bus_error *error);
+
+/* Kind and path of a source. -EINVAL: not even the form of one. */
+int image_source_parse(const char *source, ImageKind *ret_kind, const char **ret_path);
+const char *image_kind_to_string(ImageKind kind);
+/* Letters, digits and "._-/:@+", at most 255, beginning with a letter or digit, no "..", no "//". */
+bool image_name_is_valid(const char *name);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/string-util.h"
+#include "sandbox-fsd/helper.h"
+#include "sandbox-fsd/host-layer.h"
+#include "sandbox-fsd/store.h"
+#include "sandbox-fsd/tree-remove.h"
+#include "sandbox-fsd/unpack.h"
+
+/* The sanitizers' own memory is far beyond any limit. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+
+typedef struct Work {
+        const char *name;
+        /* 0 or a negative errno; text says more. */
+        int (*function)(char text[HELPER_TEXT_MAX]);
+        uint64_t memory_max, file_max;
+        unsigned cpu_sec;
+} Work;
+
+static int work_host_layer(char text[HELPER_TEXT_MAX]) {
+        (void) text;
+        return host_layer_build(HELPER_FD_FIRST + 1, HELPER_FD_FIRST);
+}
+
+static int work_remove(char text[HELPER_TEXT_MAX]) {
+        int fd;
+
+        (void) text;
+        fd = openat(HELPER_FD_FIRST, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        return tree_remove_contents(fd, USEC_INFINITY);
+}
+
+static int work_unpack(char text[HELPER_TEXT_MAX]) {
+        return unpack_tar(HELPER_FD_FIRST + 1, HELPER_FD_FIRST, &unpack_limits, text, HELPER_TEXT_MAX);
+}
+
+static const Work works[] = {
+        { "host-layer", work_host_layer, 256 * MiB, 64 * MiB, 60   },
+        { "remove",     work_remove,     256 * MiB, 0,        3600 },
+        { "unpack",     work_unpack,     512 * MiB, 8 * GiB,  1800 },
+};
+
+static int write_map(pid_t pid, const char *file) {
+        char path[64], line[64];
+
+        (void) snprintf(path, sizeof path, "/proc/%d/%s", (int) pid, file);
+        (void) snprintf(line, sizeof line, "0 %u %u\n", FOREIGN_BASE, FOREIGN_COUNT);
+        return write_text_at(AT_FDCWD, path, line);
+}
+
+/* The maps can only be written from outside of the new namespace, with the rights that we had before: by a child that
+ * waits until its parent is in it. */
+static pid_t fork_map_writer(int go_fd) {
+        pid_t pid = fork(), parent;
+        char byte;
+        int r;
+
+        if (pid != 0)
+                return pid < 0 ? -errno : pid;
+
+        parent = getppid();
+        if (loop_read(go_fd, &byte, 1) != 1)
+                _exit(EINTR);
+        r = write_map(parent, "uid_map");
+        if (r >= 0)
+                r = write_map(parent, "gid_map");
+        _exit(-r);
+}
+
+static int wait_for(pid_t pid) {
+        int status;
+
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        if (!WIFEXITED(status))
+                return -EPROTO;
+        return -WEXITSTATUS(status);
+}
+
+static int enter_user_namespace(void) {
+        int fds[2], r = 0, k;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        pid = fork_map_writer(fds[0]);
+        if (pid < 0)
+                r = pid;
+        if (r >= 0 && unshare(CLONE_NEWUSER) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = loop_write(fds[1], "g", 1);
+        close_many(fds, 2);
+        if (pid < 0)
+                return r;
+        k = wait_for(pid);
+        return r < 0 ? r : k;
+}
+
+/* All rights over files of the range, none over anything else: its ids are nobody's outside. */
+static int become_range_root(void) {
+        int r;
+
+        r = enter_user_namespace();
+        if (r < 0)
+                return r;
+        if (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0)
+                return -errno;
+        if (getuid() != 0 || getgid() != 0)
+                return -EPERM;
+        /* Cleared by the change of ids. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+static int set_limits(const Work *w) {
+        const struct {
+                int resource;
+                uint64_t value;
+        } limits[] = {
+                { RLIMIT_CORE,  0             },
+                { RLIMIT_CPU,   w->cpu_sec    },
+                { RLIMIT_FSIZE, w->file_max   },
+                { RLIMIT_DATA,  w->memory_max },
+        };
+
+        (void) signal(SIGXFSZ, SIG_IGN);
+        for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+                struct rlimit limit = { limits[i].value, limits[i].value };
+
+                if (limits[i].resource == RLIMIT_DATA && SANITIZED)
+                        continue;
+                if (setrlimit(limits[i].resource, &limit) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int do_work(const Work *w, char text[HELPER_TEXT_MAX]) {
+        int r;
+
+        (void) umask(0);
+        r = become_range_root();
+        if (r < 0) {
+                (void) snprintf(text, HELPER_TEXT_MAX, "Failed to become root of the foreign range of ids");
+                return r;
+        }
+        r = set_limits(w);
+        return r < 0 ? r : w->function(text);
+}
+
+int helper_main(const char *work) {
+        char text[HELPER_TEXT_MAX] = "", result[HELPER_TEXT_MAX + 16];
+        int r = -EINVAL;
+
+        for (size_t i = 0; i < ELEMENTSOF(works); i++)
+                if (streq(works[i].name, work))
+                        r = do_work(&works[i], text);
+        (void) snprintf(result, sizeof result, "%d %s", -r, text);
+        return loop_write(HELPER_FD_RESULT, result, strlen(result)) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "libsandbox/hashmap.h"
+#include "libsandbox/service.h"
+#include "sandbox-fsd/catalog.h"
+#include "sandbox-fsd/store.h"
+
+/* Layers and writable directories. What takes time is done by helpers; whoever asks for a layer that is being made
+ * waits for it together with all others who do. */
+typedef struct Images {
+        Service *service;
+        const char *program; /* for helpers */
+        Store store;
+        Catalog catalog;
+        Hashmap *jobs;   /* LayerJob by key */
+        Hashmap *removals; /* Removal by name */
+        char host_key[64]; /* of the host itself, looked at again after a moment */
+        uint64_t host_key_usec;
+} Images;
+
+typedef struct ImagesOptions {
+        Service *service;
+        const char *program;
+        const char *store_directory;
+        const char *const *catalog_directories;
+} ImagesOptions;
+
+int images_init(Images *i, const ImagesOptions *options);
+void images_done(Images *i);
+
+typedef struct RootOptions {
+        char *writable; /* "disk" or "tmpfs" */
+        uint64_t writable_bytes, writable_inodes;
+} RootOptions;
+
+/* The mounts of a root. Descriptors are closed by image_mounts_done(). */
+typedef struct ImageMount {
+        int fd;
+        const char *target;
+        uint32_t id_origin;
+} ImageMount;
+
+#define IMAGE_MOUNTS_MAX 3U
+
+typedef struct ImageMounts {
+        ImageMount mounts[IMAGE_MOUNTS_MAX];
+        size_t n;
+} ImageMounts;
+
+void image_mounts_done(ImageMounts *m);
+
+/* Called once, maybe before images_prepare() returns; it takes the mounts over. error is set if r < 0. */
+typedef void (*PrepareHandler)(int r, ImageMounts *mounts, const sd_bus_error *error, void *userdata);
+
+typedef struct PrepareRequest {
+        const char *image, *id;
+        bool on_disk;
+        PrepareHandler handler;
+        void *userdata;
+} PrepareRequest;
+
+/* < 0 with error: refused at once, the handler is not called. */
+int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error);
+int images_remove_root(Images *i, const char *id);

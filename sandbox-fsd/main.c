@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "libsandbox/bus-names.h"
+#include "libsandbox/log.h"
+#include "libsandbox/settings.h"
+#include "libsandbox/string-util.h"
+#include "sandbox-fsd/helper.h"
+#include "sandbox-fsd/images-bus.h"
+#include "sandbox-fsd/manager.h"
+
+#define WORKER_IDLE_USEC (3 * USEC_PER_SEC)
+#define CLIENT_USER "sandboxd"
+
+static int on_connect(BusServer *server, sd_bus *bus, uid_t peer, void *userdata) {
+        (void) server;
+        (void) peer;
+        return manager_attach(userdata, bus);
+}
+
+static int start_server(Manager *m) {
+        static uid_t client_uid; /* the server keeps the pointer */
+        const struct passwd *client;
+        const int *fds;
+        size_t n;
+        int r;
+
+        r = service_get_sockets(m->service, "fsd", &fds, &n);
+        if (r < 0)
+                return r;
+        errno = 0;
+        client = getpwnam(CLIENT_USER);
+        if (!client)
+                log_warning("There is no user %s: only root may connect.", CLIENT_USER);
+        else
+                client_uid = client->pw_uid;
+
+        r = bus_server_new(&(BusServerOptions) {
+                .service = m->service,
+                .listen_fd = fds[0],
+                .on_connect = on_connect,
+                .userdata = m,
+                .uids = &client_uid,
+                .n_uids = !!client,
+        }, &m->server);
+        return r < 0 ? log_error_errno(r, "Failed to serve: %m") : 0;
+}
+
+static void done(Manager *m, Service **service) {
+        manager_done(m);
+        *service = service_free(*service);
+}
+
+static int run(uint64_t idle_usec) {
+        Service *service = NULL;
+        Manager m = { .images.store = STORE_NULL };
+        int r;
+
+        (void) umask(0);
+        r = service_new(&(ServiceOptions) { .program = "sandbox-fsd", .idle_usec = idle_usec }, &service);
+        if (r < 0)
+                return r;
+        r = manager_init(&m, &(ManagerOptions) {
+                .images = {
+                        .service = service,
+                        .program = "/proc/self/exe",
+                        .store_directory = STORE_DIRECTORY,
+                        .catalog_directories = catalog_directories,
+                },
+                .execd_path = EXECD_SOCKET_PATH,
+                .worker_idle_usec = WORKER_IDLE_USEC,
+        });
+        if (r >= 0)
+                r = start_server(&m);
+        if (r >= 0)
+                r = service_run(service);
+        done(&m, &service);
+        return r;
+}
+
+static int load_and_run(void) {
+        Settings settings;
+        int r;
+
+        r = settings_load(&settings);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the settings: %m");
+        if (streq_ptr(settings.log_level, "debug"))
+                log_set_max_level(LOG_DEBUG);
+        r = run(settings.idle_exit_sec == 0 ? USEC_INFINITY : settings.idle_exit_sec * USEC_PER_SEC);
+        settings_done(&settings);
+        return r;
+}
+
+static int help(void) {
+        puts("sandbox-fsd [OPTION]\n\n"
+             "Images, writable directories and file operations of sandboxes. Started by\n"
+             "systemd through sandbox-fsd.socket.\n\n"
+             "  -h --help            Show this help\n"
+             "     --version         Show the version\n"
+             "     --bus-introspect  Show the interfaces");
+        return EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[]) {
+        static const BusInterface interfaces[] = { { FSD_OBJECT, IMAGES_INTERFACE, images_vtable } };
+
+        log_set_program("sandbox-fsd");
+        if (argc == 3 && streq(argv[1], "--helper"))
+                return helper_main(argv[2]);
+        if (argc == 2 && streq(argv[1], "--bus-introspect"))
+                return bus_introspect(interfaces, ELEMENTSOF(interfaces)) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (argc == 2 && streq(argv[1], "--version"))
+                return puts("sandbox-fsd " PACKAGE_VERSION) < 0;
+        if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
+                return help();
+        if (argc > 1) {
+                log_error("Unknown argument '%s'.", argv[1]);
+                return EXIT_FAILURE;
+        }
+        return load_and_run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandbox-fsd/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/sandbox-id.h"
+#include "libsandbox/string-util.h"
+
+/* Others may pass through, since sandbox-execd opens what we name to it, but neither list nor enter a layer. */
+#define DIRECTORY_MODE 0711
+#define LAYER_MODE 0700
+
+static int make_directory(int parent_fd, const char *name) {
+        if (mkdirat(parent_fd, name, DIRECTORY_MODE) < 0 && errno != EEXIST)
+                return -errno;
+        return 0;
+}
+
+static int open_directory(int parent_fd, const char *name) {
+        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static int make_and_open(int parent_fd, const char *name) {
+        int r = make_directory(parent_fd, name);
+
+        return r < 0 ? r : open_directory(parent_fd, name);
+}
+
+int store_open(const char *path, Store *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        Store s = STORE_NULL;
+
+        fd = make_and_open(AT_FDCWD, path);
+        if (fd < 0)
+                return fd;
+        s.images_fd = make_and_open(fd, "images");
+        if (s.images_fd < 0)
+                return s.images_fd;
+        s.roots_fd = make_and_open(fd, "roots");
+        if (s.roots_fd < 0) {
+                safe_close(s.images_fd);
+                return s.roots_fd;
+        }
+        *ret = s;
+        return 0;
+}
+
+void store_done(Store *s) {
+        s->images_fd = safe_close(s->images_fd);
+        s->roots_fd = safe_close(s->roots_fd);
+}
+
+int store_open_layer(const Store *s, const char *key) {
+        int fd = openat(s->images_fd, key, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static int random_name(const char *prefix, char **ret) {
+        uint64_t random;
+
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+                return -EIO;
+        return asprintf(ret, "%s%016llx", prefix, (unsigned long long) random) < 0 ? -ENOMEM : 0;
+}
+
+/* A directory that belongs to root of the sandboxes. The mode comes first: afterwards it is not ours to change. */
+static int make_foreign(int parent_fd, const char *name, mode_t mode) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (mkdirat(parent_fd, name, 0700) < 0)
+                return -errno;
+        fd = open_directory(parent_fd, name);
+        if (fd < 0)
+                return fd;
+        if (fchmod(fd, mode) < 0 || fchown(fd, FOREIGN_BASE, FOREIGN_BASE) < 0)
+                return -errno;
+        return 0;
+}
+
+int store_make_temporary(const Store *s, char **ret_name, int *ret_fd) {
+        _cleanup_free_ char *name = NULL;
+        int fd, r;
+
+        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        if (r >= 0)
+                r = make_foreign(s->images_fd, name, LAYER_MODE);
+        if (r < 0)
+                return r;
+        fd = store_open_layer(s, name);
+        if (fd < 0)
+                return fd;
+        *ret_name = TAKE_PTR(name);
+        *ret_fd = fd;
+        return 0;
+}
+
+int store_publish(const Store *s, const char *temporary, const char *key) {
+        if (renameat2(s->images_fd, temporary, s->images_fd, key, RENAME_NOREPLACE) < 0)
+                return -errno;
+        return 0;
+}
+
+int store_get_link(const Store *s, const char *name, char **ret_key) {
+        char target[256];
+        ssize_t n;
+
+        n = readlinkat(s->images_fd, name, target, sizeof target);
+        if (n < 0)
+                return -errno;
+        if ((size_t) n >= sizeof target)
+                return -EBADMSG;
+        *ret_key = strndup(target, (size_t) n);
+        return *ret_key ? 0 : -ENOMEM;
+}
+
+int store_set_link(const Store *s, const char *name, const char *key) {
+        _cleanup_free_ char *temporary = NULL;
+        int r;
+
+        r = random_name(STORE_TEMPORARY_PREFIX, &temporary);
+        if (r < 0)
+                return r;
+        if (symlinkat(key, s->images_fd, temporary) < 0)
+                return -errno;
+        if (renameat(s->images_fd, temporary, s->images_fd, name) < 0) {
+                r = -errno;
+                (void) unlinkat(s->images_fd, temporary, 0);
+                return r;
+        }
+        return 0;
+}
+
+/* The children first, then the directory goes to the range: it is whole before it has its name. */
+static int fill_root(int fd) {
+        static const struct {
+                const char *name;
+                mode_t mode;
+        } children[] = {
+                { "u",  0755 }, /* becomes the sandbox's root directory */
+                { "u2", 0755 }, /* and its /usr */
+                { "w",  0700 },
+                { "w2", 0700 },
+        };
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(children); i++) {
+                r = make_foreign(fd, children[i].name, children[i].mode);
+                if (r < 0)
+                        return r;
+        }
+        return fchown(fd, FOREIGN_BASE, FOREIGN_BASE) < 0 ? -errno : 0;
+}
+
+static int make_root(const Store *s, const char *id) {
+        _cleanup_free_ char *name = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = random_name(STORE_GONE_PREFIX, &name);
+        if (r < 0)
+                return r;
+        if (mkdirat(s->roots_fd, name, LAYER_MODE) < 0)
+                return -errno;
+        fd = open_directory(s->roots_fd, name);
+        if (fd < 0)
+                return fd;
+        r = fill_root(fd);
+        if (r >= 0 && renameat2(s->roots_fd, name, s->roots_fd, id, RENAME_NOREPLACE) < 0)
+                r = -errno;
+        return r;
+}
+
+int store_open_root(const Store *s, const char *id, int *ret_fd) {
+        int fd, r;
+
+        assert(sandbox_id_is_valid(id));
+
+        fd = openat(s->roots_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT) {
+                r = make_root(s, id);
+                if (r < 0)
+                        return r;
+                fd = openat(s->roots_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        }
+        if (fd < 0)
+                return -errno;
+        *ret_fd = fd;
+        return 0;
+}
+
+/* Within the same directory, which is ours: moving a directory of another owner elsewhere would need a right on itself,
+ * since its ".." changes. */
+int store_retire_root(const Store *s, const char *id, char **ret_name) {
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        assert(sandbox_id_is_valid(id));
+
+        r = random_name(STORE_GONE_PREFIX, &name);
+        if (r < 0)
+                return r;
+        if (renameat(s->roots_fd, id, s->roots_fd, name) < 0)
+                return -errno;
+        *ret_name = TAKE_PTR(name);
+        return 0;
+}
+
+static int list_names(int directory_fd, bool (*wanted)(const char *name, const char *prefix), const char *prefix,
+                      char ***ret) {
+        _cleanup_strv_free_ char **names = NULL;
+        const struct dirent *entry;
+        DIR *dir;
+        int fd, r = 0;
+
+        fd = open_directory(directory_fd, ".");
+        if (fd < 0)
+                return fd;
+        dir = fdopendir(fd);
+        if (!dir) {
+                r = -errno;
+                safe_close(fd);
+                return r;
+        }
+        while (r >= 0 && (entry = readdir(dir)))
+                if (wanted(entry->d_name, prefix))
+                        r = strv_extend(&names, entry->d_name);
+        closedir(dir);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(names);
+        return 0;
+}
+
+static bool is_id(const char *name, const char *prefix) {
+        (void) prefix;
+        return sandbox_id_is_valid(name);
+}
+
+static bool has_prefix(const char *name, const char *prefix) {
+        return startswith(name, prefix);
+}
+
+int store_list_roots(const Store *s, char ***ret_ids) {
+        return list_names(s->roots_fd, is_id, NULL, ret_ids);
+}
+
+int store_list_leftovers(int directory_fd, const char *prefix, char ***ret_names) {
+        return list_names(directory_fd, has_prefix, prefix, ret_names);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "sandboxctl/ctl.h"
+#include "sandboxctl/verbs-table.h"
+
+static Ctl ctl = { .connection = CLIENT_OPTIONS_DEFAULT };
+static bool arg_help, arg_version;
+
+static const Option main_options[] = {
+        { 'h', "help", NULL, OPTION_FLAG, &arg_help, "Show this, or the help of a verb" },
+        { 0, "version", NULL, OPTION_FLAG, &arg_version, "Show the version" },
+        { 'j', "json", NULL, OPTION_FLAG, &ctl.json, "Print the server's JSON" },
+        { 'U', "url", "URL", OPTION_STRING, &ctl.connection.url,
+          "Server, instead of the local socket [$III_SANDBOX_URL]" },
+        { 'S', "socket", "PATH", OPTION_STRING, &ctl.connection.socket, "Unix socket of the server" },
+        { 0, "token-file", "FILE", OPTION_STRING, &ctl.connection.token_file,
+          "File with the token [$III_SANDBOX_TOKEN has it itself]" },
+        { 0, "token-fd", "NUMBER", OPTION_UINT, &ctl.connection.token_fd, "Inherited descriptor with the token" },
+        {},
+};
+
+static int verb_help_of(Ctl *c, char **words);
+
+#define ALL WORDS_ANY
+
+/* A verb is a row here and a function in verb-*.c; the help, the completions' test and the manual's test read the
+ * rows. The columns: group, name, arguments, least and most words, words before a command of the user's begins, options,
+ * handler, flags. */
+static const Verb verbs[] = {
+        { "Sandboxes", "create", "IMAGE", 1, 1, ALL, create_options, verb_create, 0,
+          "Create a sandbox and print its id" },
+        { "Sandboxes", "list", "", 0, 0, ALL, list_options, verb_list, 0, "List sandboxes" },
+        { "Sandboxes", "status", "ID", 1, 1, ALL, NULL, verb_status, 0, "Show a sandbox and what it uses" },
+        { "Sandboxes", "kill", "ID...", 1, ALL, ALL, NULL, verb_kill, 0, "End sandboxes and all that is in them" },
+        { "Sandboxes", "pause", "ID...", 1, ALL, ALL, NULL, verb_pause, 0, "Freeze all processes" },
+        { "Sandboxes", "resume", "ID...", 1, ALL, ALL, NULL, verb_resume, 0, "Let them run again" },
+        { "Sandboxes", "renew", "ID SECONDS", 2, 2, ALL, NULL, verb_renew, 0, "Let a sandbox live on, from now" },
+        { "Sandboxes", "limits", "ID", 1, 1, ALL, limits_options, verb_limits, 0, "Change limits of a live sandbox" },
+        { "Commands", "run", "IMAGE [COMMAND...]", 1, ALL, 2, run_options, verb_run, VERB_RUNS_COMMAND,
+          "Run a command, else a shell, in a sandbox of its own" },
+        { "Commands", "exec", "ID COMMAND...", 2, ALL, 2, exec_options, verb_exec, VERB_RUNS_COMMAND,
+          "Run a command in a sandbox" },
+        { "Commands", "logs", "ID|COMMAND-ID", 1, 1, ALL, logs_options, verb_logs, 0,
+          "Show output of a background command, or of a sandbox" },
+        { "Commands", "ps", "ID", 1, 1, ALL, ps_options, verb_ps, 0, "List the processes of a sandbox" },
+        { "Files", "cp", "SOURCE... TARGET", 2, ALL, ALL, cp_options, verb_cp, 0,
+          "Copy files to or from a sandbox, ID:PATH; - is standard input or output" },
+        { "System", "images", "", 0, 0, ALL, NULL, verb_images, 0, "List the images that sandboxes can have" },
+        { "System", "configure", "", 0, 0, ALL, configure_options, verb_configure, 0,
+          "Set the server's address and tokens, show its settings" },
+        { "System", "doctor", "", 0, 0, ALL, NULL, verb_doctor, 0, "Check what the host offers" },
+        { "System", "version", "", 0, 0, ALL, NULL, verb_version, 0, "Show the version" },
+        { "System", "help", "[VERB]", 0, 1, ALL, NULL, verb_help_of, 0, "Show this, or the help of a verb" },
+        {},
+};
+
+static int show_help(const Verb *v) {
+        if (v) {
+                verb_help(stdout, "sandboxctl", v);
+                (void) fputs("\nGeneral options:\n", stdout);
+        } else {
+                (void) fputs("sandboxctl [OPTIONS...] VERB [ARGUMENTS...]\n\nRun untrusted code in sandboxes.\n",
+                             stdout);
+                verbs_help(stdout, verbs);
+                (void) fputs("\nOptions:\n", stdout);
+        }
+        options_help(stdout, main_options);
+        (void) fputs("\nAn ID is a sandbox's id, the start of one, or a name. See sandboxctl(1).\n", stdout);
+        return EXIT_STATUS_OK;
+}
+
+/* Wrong usage of a verb that runs a command must not look like the command's status. */
+static int usage(Ctl *c, const char *text) {
+        return ctl_fail(c, EXIT_STATUS_USAGE, "%s", text);
+}
+
+static int no_verb(Ctl *c, const char *name) {
+        const char *near = verb_suggest(verbs, name);
+
+        if (near)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "unknown verb '%s', did you mean '%s'?", name, near);
+        return ctl_fail(c, EXIT_STATUS_USAGE, "unknown verb '%s', see sandboxctl --help", name);
+}
+
+static int verb_help_of(Ctl *c, char **words) {
+        const Verb *v = words[0] ? verb_find(verbs, words[0]) : NULL;
+
+        return words[0] && !v ? no_verb(c, words[0]) : show_help(v);
+}
+
+static int run_verb(Ctl *c, const Verb *v, char **arguments) {
+        const Option *tables[OPTION_TABLES_MAX] = { main_options, v->options };
+        _cleanup_free_ char **words = NULL, *error = NULL;
+        size_t n;
+        int r;
+
+        c->verb = v;
+        r = options_parse(tables, arguments, v->stop, &words, &error);
+        if (r < 0)
+                return usage(c, error ? error : "out of memory");
+        if (arg_help)
+                return show_help(v);
+
+        n = strv_length(words);
+        if (n < v->min || n > v->max)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "too %s arguments, wanted: %s%s%s", n < v->min ? "few" : "many",
+                                v->name, isempty(v->arguments) ? "" : " ", v->arguments);
+        return v->handler(c, words);
+}
+
+static int run(Ctl *c, char **argv) {
+        static const Option *const tables[OPTION_TABLES_MAX] = { main_options };
+        _cleanup_free_ char **words = NULL, *error = NULL;
+        const Verb *v;
+        int r;
+
+        r = options_parse(tables, argv + 1, /* stop= */ 1, &words, &error);
+        if (r < 0)
+                return usage(c, error ? error : "out of memory");
+        if (arg_help && !words[0])
+                return show_help(NULL);
+        if (arg_version)
+                return verb_version(c, words);
+        if (!words[0])
+                return usage(c, "say what to do, see sandboxctl --help");
+        v = verb_find(verbs, words[0]);
+        return v ? run_verb(c, v, words + 1) : no_verb(c, words[0]);
+}
+
+int main(_unused_ int argc, char **argv) {
+        int status;
+
+        log_set_program("sandboxctl");
+        /* A reader that went away is an error of write() to us, so that what was begun is still cleaned up. */
+        (void) signal(SIGPIPE, SIG_IGN);
+        status = run(&ctl, argv);
+        client_free(ctl.client);
+        if (fflush(stdout) == EOF && status == EXIT_STATUS_OK)
+                return ctl_fail(&ctl, EXIT_STATUS_FAILURE, "failed to write the output: %m");
+        return status;
+}

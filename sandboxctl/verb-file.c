@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libsandbox/string-util.h"
+#include "sandboxctl/copy.h"
+#include "sandboxctl/location.h"
+#include "sandboxctl/verbs-table.h"
+
+static bool arg_recursive, arg_quiet;
+
+const Option cp_options[] = {
+        { 'r', "recursive", NULL, OPTION_FLAG, &arg_recursive, "Copy directories with all that is in them" },
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Draw no progress bar" },
+        {},
+};
+
+/* Into a directory a file goes under its own name, as with cp(1). */
+static char *target_path(const char *target, bool is_directory, const char *source) {
+        _cleanup_free_ char *name = NULL;
+
+        if (!is_directory)
+                return strdup(target);
+        name = path_name(source);
+        return name ? path_join(target, name) : NULL;
+}
+
+static bool local_is_directory(const char *path) {
+        struct stat st;
+
+        return endswith(path, "/") || (stat(path, &st) >= 0 && S_ISDIR(st.st_mode));
+}
+
+static int upload(Copy *c, const Location *source, const Location *target) {
+        _cleanup_free_ char *remote = NULL;
+        bool is_directory = endswith(target->path, "/");
+        RemoteFile file;
+        int r;
+
+        if (source->standard)
+                return copy_upload_fd(c, STDIN_FILENO, target->path);
+        if (!is_directory) {
+                r = copy_stat(c, target->path, &file);
+                if (r != EXIT_STATUS_OK)
+                        return r;
+                is_directory = file.is_directory;
+        }
+        remote = target_path(target->path, is_directory, source->path);
+        if (!remote)
+                return ctl_fail(c->ctl, EXIT_STATUS_USAGE, "%s: say under which name to copy it", source->path);
+        return copy_upload(c, source->path, remote);
+}
+
+static int download(Copy *c, const Location *source, const Location *target) {
+        _cleanup_free_ char *local = NULL;
+
+        if (target->standard)
+                return copy_download_fd(c, source->path, STDOUT_FILENO);
+        local = target_path(target->path, local_is_directory(target->path), source->path);
+        if (!local)
+                return ctl_fail(c->ctl, EXIT_STATUS_USAGE, "%s: say under which name to copy it", source->path);
+        return copy_download(c, source->path, local);
+}
+
+static int copy_one(Ctl *c, const Location *source, const Location *target) {
+        const Location *remote = source->sandbox ? source : target;
+        _cleanup_free_ char *id = NULL;
+        Copy copy;
+        int r;
+
+        if (!source->sandbox == !target->sandbox)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "one side must be in a sandbox (ID:PATH), the other one not");
+        r = ctl_resolve(c, remote->sandbox, &id);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        copy = (Copy) {
+                .ctl = c,
+                .sandbox = id,
+                .recursive = arg_recursive,
+                .progress.enabled = !arg_quiet && !c->json && isatty(STDERR_FILENO),
+        };
+        return source->sandbox ? download(&copy, source, target) : upload(&copy, source, target);
+}
+
+int verb_cp(Ctl *c, char **words) {
+        size_t n = strv_length(words);
+        _cleanup_(location_done) Location target = {};
+        int r = EXIT_STATUS_OK;
+
+        if (location_parse(words[n - 1], &target) < 0)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[n - 1]);
+        if (n > 2 && target.sandbox == NULL && !local_is_directory(target.path))
+                return ctl_fail(c, EXIT_STATUS_USAGE, "%s: several files need a directory", target.path);
+        if (n > 2 && target.sandbox && !endswith(target.path, "/"))
+                return ctl_fail(c, EXIT_STATUS_USAGE, "%s: several files need a directory, end it with /",
+                                target.path);
+        for (size_t i = 0; i + 1 < n && r == EXIT_STATUS_OK; i++) {
+                _cleanup_(location_done) Location source = {};
+
+                if (location_parse(words[i], &source) < 0)
+                        return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[i]);
+                r = copy_one(c, &source, &target);
+        }
+        return r;
+}

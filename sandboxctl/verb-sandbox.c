@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libsandbox/sandbox-id.h"
+#include "libsandbox/string-util.h"
+#include "sandboxctl/sandbox-arguments.h"
+#include "sandboxctl/table.h"
+#include "sandboxctl/text.h"
+#include "sandboxctl/verbs-table.h"
+
+static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
+static const char *arg_status;
+static bool arg_quiet;
+static uint64_t arg_memory = UINT64_MAX, arg_pids = UINT64_MAX;
+static double arg_cpu = -1;
+
+const Option create_options[] = {
+        SANDBOX_OPTIONS(arg_sandbox),
+        { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_sandbox.timeout_sec, "How long it lives; also 5min, 2h" },
+        {},
+};
+
+const Option list_options[] = {
+        { 's', "status", "STATUS", OPTION_STRING, &arg_status, "Only those that are running, paused..." },
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print ids only" },
+        {},
+};
+
+const Option limits_options[] = {
+        { 'm', "memory", "SIZE", OPTION_MEBIBYTES, &arg_memory, "Memory, in MiB or with K, M, G" },
+        { 'c', "cpu", "NUMBER", OPTION_NUMBER, &arg_cpu, "Processors" },
+        { 'p', "pids", "NUMBER", OPTION_UINT, &arg_pids, "Processes at a time" },
+        {},
+};
+
+json_t *json_from_assignments(const Ctl *c, char *const *assignments, bool environment) {
+        json_t *object = json_object();
+
+        STRV_FOREACH(s, assignments) {
+                const char *equals = strchr(*s, '='), *value = equals ? equals + 1 : NULL;
+                _cleanup_free_ char *key = strndup(*s, equals ? (size_t) (equals - *s) : strlen(*s));
+
+                if (key && environment && !value && env_name_is_valid(key)) {
+                        value = getenv(key);
+                        if (!value)
+                                continue;
+                }
+                if (!key || !value || (environment && !env_name_is_valid(key))) {
+                        (void) ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is not of the form KEY=VALUE", *s);
+                        json_decref(object);
+                        return NULL;
+                }
+                if (json_object_set_new(object, key, json_string(value)) < 0) {
+                        (void) ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is not valid UTF-8", *s);
+                        json_decref(object);
+                        return NULL;
+                }
+        }
+        return object;
+}
+
+int json_set_text(json_t *object, const char *key, const char *value) {
+        return value ? json_object_set_new(object, key, json_string(value)) : 0;
+}
+
+int json_set_uint(json_t *object, const char *key, uint64_t value) {
+        return value != UINT64_MAX ? json_object_set_new(object, key, json_integer((json_int_t) value)) : 0;
+}
+
+static int json_set_number(json_t *object, const char *key, double value) {
+        return value >= 0 ? json_object_set_new(object, key, json_real(value)) : 0;
+}
+
+int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
+        _cleanup_json_ json_t *env = NULL, *metadata = NULL, *reply = NULL;
+        json_t *body;
+        int r;
+
+        env = json_from_assignments(c, a->env, /* environment= */ true);
+        metadata = env ? json_from_assignments(c, a->metadata, /* environment= */ false) : NULL;
+        if (!metadata)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "no sandbox was created");
+
+        body = json_pack("{s:s, s:O, s:O, s:b}", "image", image, "env", env, "metadata", metadata, "network",
+                         a->network);
+        if (!body)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "the name of the image is not valid UTF-8");
+        if (json_set_text(body, "name", a->name) < 0 || json_set_text(body, "workdir", a->workdir) < 0 ||
+            json_set_uint(body, "memory", a->memory_mib) < 0 || json_set_uint(body, "timeout", a->timeout_sec) < 0 ||
+            json_set_number(body, "cpu", a->cpu) < 0) {
+                json_decref(body);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "name or directory is not valid UTF-8");
+        }
+
+        r = ctl_request(c, image, "POST", "/sandboxes", body, &reply);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        if (!object_id_is_valid(json_text(reply, "id"), "sbx"))
+                return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no id", image);
+        *ret = TAKE_PTR(reply);
+        return EXIT_STATUS_OK;
+}
+
+int sandbox_delete(Ctl *c, const char *id, json_t **ret) {
+        _cleanup_free_ char *path = ctl_path("/sandboxes/%s", id);
+
+        return ctl_request(c, id, "DELETE", path, NULL, ret);
+}
+
+int verb_create(Ctl *c, char **words) {
+        _cleanup_json_ json_t *sandbox = NULL;
+        int r;
+
+        r = sandbox_create(c, words[0], &arg_sandbox, &sandbox);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        if (c->json)
+                return ctl_print_json(sandbox);
+        (void) puts(json_text(sandbox, "id"));
+        return EXIT_STATUS_OK;
+}
+
+static int add_sandbox(Table *t, const json_t *item, int64_t now) {
+        char created[TEXT_SHORT_MAX], expires[TEXT_SHORT_MAX];
+        int64_t deadline = json_int(item, "expiresAt");
+        int r;
+
+        text_relative(json_int(item, "createdAt"), now, created);
+        r = table_add(t, json_text(item, "id"));
+        if (r >= 0)
+                r = table_add(t, json_text(item, "name"));
+        if (r >= 0)
+                r = table_add(t, json_text(item, "image"));
+        if (r >= 0)
+                r = table_add(t, json_text(item, "status"));
+        if (r >= 0)
+                r = table_add(t, created);
+        if (r >= 0)
+                r = table_add(t, deadline > 0 ? text_relative(deadline, now, expires) : "");
+        return r;
+}
+
+int verb_list(Ctl *c, _unused_ char **words) {
+        static const Column columns[] = { { "ID" },      { "NAME" },    { "IMAGE" }, { "STATUS" },
+                                          { "CREATED" }, { "EXPIRES" }, {} };
+        _cleanup_(table_freep) Table *t = table_new(columns);
+        _cleanup_json_ json_t *list = NULL;
+        int64_t now = now_msec();
+        json_t *item;
+        size_t i;
+        int r;
+
+        r = ctl_list(c, arg_status, &list);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        if (c->json)
+                return ctl_print_json(list);
+
+        json_array_foreach(json_object_get(list, "items"), i, item)
+                if (arg_quiet) {
+                        /* These go into other commands, so nothing but an id may come out. */
+                        if (object_id_is_valid(json_text(item, "id"), "sbx"))
+                                (void) puts(json_text(item, "id"));
+                } else if (!t || add_sandbox(t, item, now) < 0)
+                        return ctl_oom(c);
+        if (t && !arg_quiet)
+                table_show(t);
+        return EXIT_STATUS_OK;
+}
+
+static void print_field(const char *label, const char *value) {
+        _cleanup_free_ char *safe = text_escape(value, strlen(value));
+
+        if (safe && *safe)
+                (void) printf("%10s: %s\n", label, safe);
+}
+
+static void print_moment(const char *label, int64_t msec) {
+        char absolute[TEXT_SHORT_MAX], relative[TEXT_SHORT_MAX];
+
+        if (msec > 0)
+                (void) printf("%10s: %s (%s)\n", label, text_time(msec, absolute),
+                              text_relative(msec, now_msec(), relative));
+}
+
+static void print_metrics(const json_t *m) {
+        char received[TEXT_SHORT_MAX], sent[TEXT_SHORT_MAX];
+
+        (void) printf("%10s: %.1f%%\n", "CPU", json_number_value(json_object_get(m, "cpuPercent")));
+        (void) printf("%10s: %" PRIi64 "M of %" PRIi64 "M\n", "Memory", json_int(m, "memoryUsageMb"),
+                      json_int(m, "memoryLimitMb"));
+        (void) printf("%10s: %" PRIi64 "\n", "Processes", json_int(m, "pids"));
+        (void) printf("%10s: %s received, %s sent\n", "Network",
+                      text_size((uint64_t) MAX(json_int(m, "networkRxBytes"), 0), received),
+                      text_size((uint64_t) MAX(json_int(m, "networkTxBytes"), 0), sent));
+}
+
+static void print_sandbox(const json_t *sandbox, const json_t *metrics) {
+        const json_t *config = json_object_get(sandbox, "config");
+        json_t *metadata = json_object_get(sandbox, "metadata"), *value;
+        const char *key;
+
+        print_field("ID", json_text(sandbox, "id"));
+        print_field("Name", json_text(sandbox, "name"));
+        print_field("Image", json_text(sandbox, "image"));
+        print_field("Status", json_text(sandbox, "status"));
+        print_moment("Created", json_int(sandbox, "createdAt"));
+        print_moment("Expires", json_int(sandbox, "expiresAt"));
+        print_field("Directory", json_text(config, "workdir"));
+        if (metrics)
+                print_metrics(metrics);
+        json_object_foreach(metadata, key, value) {
+                _cleanup_free_ char *line = NULL;
+
+                if (json_is_string(value) && asprintf(&line, "%s=%s", key, json_string_value(value)) >= 0)
+                        print_field("Metadata", line);
+        }
+}
+
+int verb_status(Ctl *c, char **words) {
+        _cleanup_free_ char *id = NULL, *path = NULL, *metrics_path = NULL;
+        _cleanup_json_ json_t *sandbox = NULL, *metrics = NULL;
+        int r;
+
+        r = ctl_resolve(c, words[0], &id);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        path = ctl_path("/sandboxes/%s", id);
+        r = ctl_request(c, id, "GET", path, NULL, &sandbox);
+        if (r != EXIT_STATUS_OK)
+                return r;
+
+        /* One that has stopped has nothing to measure. */
+        if (streq(json_text(sandbox, "status"), "running") || streq(json_text(sandbox, "status"), "paused")) {
+                metrics_path = ctl_path("/sandboxes/%s/metrics", id);
+                r = ctl_request(c, id, "GET", metrics_path, NULL, &metrics);
+                if (r != EXIT_STATUS_OK)
+                        return r;
+        }
+        if (c->json) {
+                if (metrics)
+                        json_object_set(sandbox, "metrics", metrics);
+                return ctl_print_json(sandbox);
+        }
+        print_sandbox(sandbox, metrics);
+        return EXIT_STATUS_OK;
+}
+
+/* Resolves, sends one request to "/sandboxes/ID<suffix>" and prints the reply where it is wanted. */
+static int act(Ctl *c, const char *word, const char *method, const char *suffix, json_t *body, json_t **ret) {
+        _cleanup_free_ char *id = NULL, *path = NULL;
+        _cleanup_json_ json_t *owned = body, *reply = NULL;
+        int r;
+
+        r = ctl_resolve(c, word, &id);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        path = ctl_path("/sandboxes/%s%s", id, suffix);
+        r = ctl_request(c, id, method, path, json_incref(owned), &reply);
+        if (r == EXIT_STATUS_OK && c->json)
+                r = ctl_print_json(reply);
+        if (r == EXIT_STATUS_OK && ret)
+                *ret = TAKE_PTR(reply);
+        return r;
+}
+
+/* The same for each word: goes on behind a failure, ends with the first one. */
+static int act_all(Ctl *c, char **words, const char *method, const char *suffix) {
+        int result = EXIT_STATUS_OK;
+
+        STRV_FOREACH(word, words) {
+                int r = act(c, *word, method, suffix, NULL, NULL);
+
+                if (result == EXIT_STATUS_OK)
+                        result = r;
+        }
+        return result;
+}
+
+int verb_kill(Ctl *c, char **words) {
+        return act_all(c, words, "DELETE", "");
+}
+
+int verb_pause(Ctl *c, char **words) {
+        return act_all(c, words, "POST", "/pause");
+}
+
+int verb_resume(Ctl *c, char **words) {
+        return act_all(c, words, "POST", "/resume");
+}
+
+int verb_renew(Ctl *c, char **words) {
+        _cleanup_json_ json_t *sandbox = NULL;
+        uint64_t seconds;
+        json_t *body;
+        int r;
+
+        if (parse_seconds(words[1], &seconds) < 0 || seconds > UINT32_MAX)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is no time; say seconds, 5min or 2h", words[1]);
+        body = json_pack("{s:I}", "expiresAt", (json_int_t) (now_msec() + (int64_t) seconds * 1000));
+        if (!body)
+                return ctl_oom(c);
+        r = act(c, words[0], "POST", "/renew", body, &sandbox);
+        if (r == EXIT_STATUS_OK && !c->json)
+                print_moment("Expires", json_int(sandbox, "expiresAt"));
+        return r;
+}
+
+int verb_limits(Ctl *c, char **words) {
+        json_t *body = json_object();
+
+        if (json_set_uint(body, "memory", arg_memory) < 0 || json_set_uint(body, "pids", arg_pids) < 0 ||
+            json_set_number(body, "cpu", arg_cpu) < 0) {
+                json_decref(body);
+                return ctl_oom(c);
+        }
+        if (json_object_size(body) == 0) {
+                json_decref(body);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "say what to change: --memory, --cpu or --pids");
+        }
+        return act(c, words[0], "POST", "/limits", body, NULL);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxctl/verbs.h"
+
+/* Handlers and options of the rows in main.c, by the file that has them. */
+
+/* verb-sandbox.c */
+extern const Option create_options[], list_options[], limits_options[];
+int verb_create(Ctl *c, char **words);
+int verb_list(Ctl *c, char **words);
+int verb_status(Ctl *c, char **words);
+int verb_kill(Ctl *c, char **words);
+int verb_pause(Ctl *c, char **words);
+int verb_resume(Ctl *c, char **words);
+int verb_renew(Ctl *c, char **words);
+int verb_limits(Ctl *c, char **words);
+
+/* verb-exec.c */
+extern const Option exec_options[], run_options[];
+int verb_exec(Ctl *c, char **words);
+int verb_run(Ctl *c, char **words);
+
+/* verb-logs.c */
+extern const Option logs_options[], ps_options[];
+int verb_logs(Ctl *c, char **words);
+int verb_ps(Ctl *c, char **words);
+
+/* verb-file.c */
+extern const Option cp_options[];
+int verb_cp(Ctl *c, char **words);
+
+/* verb-system.c */
+int verb_images(Ctl *c, char **words);
+int verb_version(Ctl *c, char **words);
+
+/* verb-configure.c */
+extern const Option configure_options[];
+int verb_configure(Ctl *c, char **words);
+
+/* verb-doctor.c */
+int verb_doctor(Ctl *c, char **words);

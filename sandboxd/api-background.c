@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "sandboxd/api.h"
+#include "sandboxd/exec-input.h"
+#include "sandboxd/json-body.h"
+#include "sandboxd/json-fields.h"
+#include "sandboxd/json-text.h"
+
+static void on_started(Command *c, void *userdata) {
+        _cleanup_(api_call_freep) ApiCall *call = userdata;
+        Request *request = TAKE_PTR(call->request);
+
+        command_set_handlers(c, NULL, NULL);
+        if (request) {
+                request_on_gone(request, NULL, NULL);
+                (void) request_reply_json(request, 200, background_to_json(c));
+        }
+}
+
+static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {
+        (void) c;
+        api_call_fail(userdata, error);
+}
+
+/* It started and ended, and only the end was heard of. */
+static void on_finished(Command *c, void *userdata) {
+        on_started(c, userdata);
+}
+
+static const CommandHandlers background_handlers = {
+        .on_started = on_started,
+        .on_failed = on_failed,
+        .on_finished = on_finished,
+};
+
+int api_exec_background(Request *request, sd_bus_error *error) {
+        _cleanup_(exec_input_done) ExecInput input = { .spec = COMMAND_SPEC_DEFAULT };
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        _cleanup_(command_unrefp) Command *c = NULL;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_RUNNING, &s, error);
+        if (r >= 0)
+                r = exec_input_read(request, s, EXEC_INPUT_NO_TIMEOUT, &input, error);
+        if (r < 0)
+                return r;
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        r = command_new(call->manager, s, COMMAND_BACKGROUND, input.text, &c);
+        if (r >= 0)
+                r = command_start(c, &input.spec, &input.input, &background_handlers, call);
+        return api_call_sent(&call, r, error);
+}
+
+static int entrypoint_spec(const Sandbox *s, CommandSpec *spec, char **ret_text) {
+        json_t *value;
+        size_t i;
+        int r = 0;
+
+        json_array_foreach(s->entrypoint, i, value)
+                if (r >= 0)
+                        r = strv_extend(&spec->argv, json_string_value(value));
+        if (r < 0)
+                return r;
+        r = exec_make_env(s, NULL, &spec->env);
+        if (r < 0)
+                return r;
+        spec->cwd = strdup(sandbox_get_workdir(s) ?: "/");
+        *ret_text = json_dumps(s->entrypoint, JSON_COMPACT);
+        return spec->cwd && *ret_text ? 0 : -ENOMEM;
+}
+
+static void on_entrypoint_failed(Command *c, const sd_bus_error *error, void *userdata) {
+        (void) userdata;
+        log_sandbox(LOG_WARNING, c->sandbox->id, "The entrypoint did not start: %s", error->message);
+}
+
+static const CommandHandlers entrypoint_handlers = { .on_failed = on_entrypoint_failed };
+
+void api_start_entrypoint(Manager *m, Sandbox *s) {
+        _cleanup_(command_spec_done) CommandSpec spec = COMMAND_SPEC_DEFAULT;
+        _cleanup_(command_unrefp) Command *c = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = entrypoint_spec(s, &spec, &text);
+        if (r >= 0)
+                r = command_new(m, s, COMMAND_BACKGROUND, text, &c);
+        if (r >= 0)
+                r = command_start(c, &spec, &(CommandInput) {}, &entrypoint_handlers, NULL);
+        if (r < 0)
+                log_sandbox_errno(LOG_WARNING, r, s->id, "Failed to start the entrypoint: %m");
+}
+
+int api_background_status(Request *request, sd_bus_error *error) {
+        Command *c;
+        int r;
+
+        r = api_get_background(request, &c, error);
+        return r < 0 ? r : request_reply_json(request, 200, background_to_json(c));
+}
+
+typedef struct LogsInput {
+        int64_t cursor;
+} LogsInput;
+
+static const JsonField logs_fields[] = {
+        { "cursor", JSON_FIELD_INT, offsetof(LogsInput, cursor), JSON_FIELD_CLAMP, 0, (double) (UINT64_C(1) << 53),
+          "byte position to go on from" },
+};
+
+/* A live command may be in the middle of a character: its first bytes are left for the next call. */
+static uint64_t readable_end(const Command *c) {
+        Spool *spool = c->outputs[0].spool;
+        uint64_t total = spool_total(spool), cursor = total > 3 ? total - 3 : 0;
+        char last[3];
+        ssize_t n;
+
+        if (!command_is_live(c) || total == 0)
+                return total;
+        n = spool_read(spool, &cursor, last, sizeof last);
+        return n > 0 ? total - utf8_cut(last, (size_t) n) : total;
+}
+
+int api_background_logs(Request *request, sd_bus_error *error) {
+        _cleanup_(json_body_freep) JsonBody *b = NULL;
+        uint64_t from, end, dropped = 0;
+        LogsInput input = {};
+        Command *c;
+        int r;
+
+        r = api_get_background(request, &c, error);
+        if (r >= 0)
+                r = json_fields_read(request_input(request), logs_fields, ELEMENTSOF(logs_fields), &input, error);
+        if (r >= 0)
+                r = json_body_new(&b);
+        if (r < 0)
+                return r;
+
+        end = readable_end(c);
+        from = MIN((uint64_t) input.cursor, end);
+        if (from < spool_tail_start(c->outputs[0].spool) && end > SPOOL_HEAD_MAX)
+                dropped = spool_tail_start(c->outputs[0].spool) - MAX(from, SPOOL_HEAD_MAX);
+        r = json_body_add(b, "{\"output\":");
+        if (r >= 0)
+                r = json_body_add_spool(b, c->outputs[0].spool, from, end);
+        if (r >= 0 && dropped > 0)
+                r = json_body_add(b, ",\"dropped\":%llu", (unsigned long long) dropped);
+        if (r >= 0)
+                r = json_body_add(b, ",\"cursor\":%llu}", (unsigned long long) end);
+        return r < 0 ? r : json_body_reply(TAKE_PTR(b), request, 200);
+}

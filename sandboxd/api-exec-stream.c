@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/log.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/api.h"
+#include "sandboxd/exec-input.h"
+#include "sandboxd/json-text.h"
+
+/* Output as it comes, as server-sent events "data: <JSON>\n\n". What the client does not take in time waits here, up
+ * to RING_BYTES; then the oldest goes and a comment says how much, or, for a client that asked for "lossless", the
+ * command's pipes are not read until there is room. JSON escapes line breaks, so output cannot forge an event. */
+
+#define RING_BYTES (1 * MiB)
+#define CHUNK_MAX (16U * 1024)
+#define HEARTBEAT_USEC (15 * USEC_PER_SEC)
+#define FRAME_MAX (CHUNK_MAX * JSON_ESCAPE_FACTOR + 256U)
+
+typedef struct Chunk Chunk;
+
+struct Chunk {
+        Chunk *next;
+        bool is_stderr;
+        uint64_t time_msec;
+        size_t n;
+        char data[];
+};
+
+/* The begin of a UTF-8 sequence whose rest has not been read yet. */
+typedef struct Carry {
+        char data[4];
+        size_t n;
+} Carry;
+
+typedef struct ExecStream {
+        Request *request;
+        Command *command;
+        bool streaming, lossless, paused, announce, beat, ended;
+        Chunk *first, **last;
+        uint64_t bytes, dropped;
+        Carry carries[2];
+        sd_event_source *heartbeat;
+        char *frame;
+        size_t frame_size, frame_sent;
+} ExecStream;
+
+static void stream_free(ExecStream *s) {
+        while (s->first) {
+                Chunk *c = s->first;
+
+                s->first = c->next;
+                free(c);
+        }
+        sd_event_source_disable_unref(s->heartbeat);
+        command_unref(s->command);
+        free(s->frame);
+        free(s);
+}
+
+static uint64_t wall_msec(void) {
+        return now_usec(CLOCK_REALTIME) / USEC_PER_MSEC;
+}
+
+static void drop_first(ExecStream *s) {
+        Chunk *c = s->first;
+
+        s->first = c->next;
+        if (!s->first)
+                s->last = &s->first;
+        s->bytes -= c->n;
+        free(c);
+}
+
+static void push(ExecStream *s, bool is_stderr, const char *data, size_t n) {
+        Chunk *c;
+
+        while (!s->lossless && s->first && s->bytes + n > RING_BYTES) {
+                s->dropped += s->first->n;
+                drop_first(s);
+        }
+        c = malloc(sizeof(Chunk) + n);
+        if (!c) {
+                s->dropped += n;
+                return;
+        }
+        *c = (Chunk) { .is_stderr = is_stderr, .time_msec = wall_msec(), .n = n };
+        memcpy(c->data, data, n);
+        *s->last = c;
+        s->last = &c->next;
+        s->bytes += c->n;
+}
+
+static void on_output(Command *command, bool is_stderr, const char *data, size_t n, void *userdata) {
+        ExecStream *s = userdata;
+        Carry *carry = s->carries + is_stderr;
+
+        while (n > 0) {
+                size_t take = MIN(n, (size_t) CHUNK_MAX - sizeof carry->data), cut;
+                char joined[CHUNK_MAX];
+
+                memcpy(joined, carry->data, carry->n);
+                memcpy(joined + carry->n, data, take);
+                cut = utf8_cut(joined, carry->n + take);
+                if (carry->n + take > cut)
+                        push(s, is_stderr, joined, carry->n + take - cut);
+                memmove(carry->data, joined + carry->n + take - cut, cut);
+                carry->n = cut;
+                data += take;
+                n -= take;
+        }
+        if (s->lossless && s->bytes > RING_BYTES && !s->paused) {
+                s->paused = true;
+                command_set_reading(command, false);
+        }
+        if (s->streaming)
+                request_stream_wake(s->request);
+}
+
+static void frame_chunk(ExecStream *s, const Chunk *c) {
+        size_t n = (size_t) sprintf(s->frame, "data: {\"type\":\"%s\",\"data\":\"", c->is_stderr ? "stderr" : "stdout"), k;
+
+        (void) json_escape(c->data, c->n, /* last= */ true, s->frame + n, &k);
+        n += k;
+        n += (size_t) sprintf(s->frame + n, "\",\"timestamp\":%llu}\n\n", (unsigned long long) c->time_msec);
+        s->frame_size = n;
+}
+
+/* -1 for what has no exit code: ended at its time limit, or together with its sandbox. */
+static void frame_exit(ExecStream *s) {
+        const Command *c = s->command;
+
+        s->frame_size = (size_t) sprintf(s->frame,
+                                         "data: {\"type\":\"exit\",\"data\":\"%d\",\"timestamp\":%llu%s%s}\n\n",
+                                         c->timed_out ? -1 : command_exit_code(c), (unsigned long long) wall_msec(),
+                                         c->timed_out ? ",\"timedOut\":true" : "", c->oom ? ",\"oom\":true" : "");
+        s->ended = true;
+}
+
+/* False: there is nothing to say now. */
+static bool next_frame(ExecStream *s) {
+        if (s->announce) {
+                s->announce = false;
+                s->frame_size = (size_t) sprintf(s->frame,
+                                                 "data: {\"type\":\"start\",\"id\":\"%s\",\"data\":\"%s\",\"pid\":%u,"
+                                                 "\"timestamp\":%llu}\n\n", s->command->id, s->command->id,
+                                                 s->command->pid, (unsigned long long) wall_msec());
+        } else if (s->dropped > 0) {
+                s->frame_size = (size_t) sprintf(s->frame, ": gap %llu\n\n", (unsigned long long) s->dropped);
+                s->dropped = 0;
+        } else if (s->first) {
+                frame_chunk(s, s->first);
+                drop_first(s);
+        } else if (!command_is_live(s->command) && !s->ended)
+                frame_exit(s);
+        else if (s->beat)
+                s->frame_size = (size_t) sprintf(s->frame, ": beat\n\n");
+        else
+                return false;
+        s->beat = false;
+        return true;
+}
+
+static ssize_t stream_read(void *userdata, char *buffer, size_t size) {
+        ExecStream *s = userdata;
+        size_t n;
+
+        if (s->frame_sent == s->frame_size) {
+                s->frame_sent = s->frame_size = 0;
+                if (!next_frame(s))
+                        return s->ended ? -ENODATA : 0;
+        }
+        if (s->paused && s->bytes < RING_BYTES / 2) {
+                s->paused = false;
+                command_set_reading(s->command, true);
+        }
+        n = MIN(size, s->frame_size - s->frame_sent);
+        memcpy(buffer, s->frame + s->frame_sent, n);
+        s->frame_sent += n;
+        return (ssize_t) n;
+}
+
+/* The end, or the client went away: its command is ended with it. */
+static void stream_done(void *userdata) {
+        ExecStream *s = userdata;
+
+        command_set_handlers(s->command, NULL, NULL);
+        command_set_reading(s->command, true);
+        command_kill(s->command);
+        stream_free(s);
+}
+
+static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata) {
+        ExecStream *s = userdata;
+
+        (void) usec;
+        s->beat = true;
+        request_stream_wake(s->request);
+        return sd_event_source_set_time_relative(source, HEARTBEAT_USEC);
+}
+
+static int start_heartbeat(ExecStream *s) {
+        int r;
+
+        r = sd_event_add_time_relative(s->command->manager->event, &s->heartbeat, CLOCK_MONOTONIC, HEARTBEAT_USEC,
+                                       USEC_PER_SEC, on_heartbeat, s);
+        return r < 0 ? r : sd_event_source_set_enabled(s->heartbeat, SD_EVENT_ON);
+}
+
+static void on_started(Command *c, void *userdata) {
+        ExecStream *s = userdata;
+        int r;
+
+        r = start_heartbeat(s);
+        if (r < 0)
+                log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to start a heartbeat, ignoring: %m");
+        request_on_gone(s->request, NULL, NULL);
+        (void) request_add_header(s->request, "Cache-Control", "no-cache");
+        s->streaming = true;
+        (void) request_reply_stream(s->request, 200, "text/event-stream",
+                                    &(ReplySource) { .read = stream_read, .free = stream_done, .userdata = s });
+}
+
+static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {
+        ExecStream *s = userdata;
+
+        (void) c;
+        request_on_gone(s->request, NULL, NULL);
+        (void) request_reply_error(s->request, error);
+        stream_free(s);
+}
+
+static void on_finished(Command *c, void *userdata) {
+        ExecStream *s = userdata;
+
+        (void) c;
+        for (size_t i = 0; i < ELEMENTSOF(s->carries); i++)
+                if (s->carries[i].n > 0)
+                        push(s, i == 1, s->carries[i].data, s->carries[i].n);
+        request_stream_wake(s->request);
+}
+
+static const CommandHandlers stream_handlers = {
+        .on_started = on_started,
+        .on_failed = on_failed,
+        .on_output = on_output,
+        .on_finished = on_finished,
+};
+
+/* Before the first byte of the reply. */
+static void on_client_gone(Request *request, void *userdata) {
+        (void) request;
+        stream_done(userdata);
+}
+
+static int stream_new(Request *request, ExecStream **ret) {
+        ExecStream *s = new0(ExecStream, 1);
+
+        if (s)
+                s->frame = malloc(FRAME_MAX);
+        if (!s || !s->frame) {
+                free(s);
+                return -ENOMEM;
+        }
+        s->request = request;
+        s->last = &s->first;
+        *ret = s;
+        return 0;
+}
+
+int api_exec_stream(Request *request, sd_bus_error *error) {
+        _cleanup_(exec_input_done) ExecInput input = { .spec = COMMAND_SPEC_DEFAULT };
+        ExecStream *stream;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_RUNNING, &s, error);
+        if (r >= 0)
+                r = exec_input_read(request, s, EXEC_INPUT_STDIN_PIPE, &input, error);
+        if (r >= 0)
+                r = stream_new(request, &stream);
+        if (r < 0)
+                return r;
+        stream->announce = input.input.pipe;
+        stream->lossless = input.lossless;
+
+        r = command_new(request_userdata(request), s, COMMAND_STREAM, input.text, &stream->command);
+        if (r >= 0)
+                r = command_start(stream->command, &input.spec, &input.input, &stream_handlers, stream);
+        if (r < 0) {
+                stream_free(stream);
+                return api_unavailable(r, error);
+        }
+        request_on_gone(request, on_client_gone, stream);
+        return 1;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/fd-util.h"
+#include "libsandbox/parse-util.h"
+#include "libsandbox/string-util.h"
+#include "sandboxd/file-input.h"
+#include "sandboxd/path-rule.h"
+
+/* Files as they are, of any size and at any path. On the way in the body goes through a pipe to the file worker; a
+ * body that does not say its size first goes to a file of our own. */
+
+#define TYPE "application/octet-stream"
+
+static int raw_path(Request *request, char **ret, sd_bus_error *error) {
+        const Manager *m = request_userdata(request);
+
+        return path_anywhere(m->settings.workspace_dir, request_query(request, "path"), ret, error);
+}
+
+/* "bytes=a-b", "bytes=a-", "bytes=-n". Anything else is as if there were none; -ERANGE: nothing of the file. */
+static int parse_range(const char *text, uint64_t size, uint64_t *ret_offset, uint64_t *ret_length) {
+        const char *spec = text ? startswith(text, "bytes=") : NULL, *dash = spec ? strchr(spec, '-') : NULL;
+        _cleanup_free_ char *first = NULL;
+        uint64_t from, to;
+
+        if (!dash)
+                return 0;
+        first = strndup(spec, (size_t) (dash - spec));
+        if (!first)
+                return -ENOMEM;
+
+        if (isempty(first)) {
+                if (parse_u64(dash + 1, &to) < 0)
+                        return 0;
+                to = MIN(to, size);
+                if (to == 0)
+                        return -ERANGE;
+                *ret_offset = size - to;
+                *ret_length = to;
+                return 1;
+        }
+        if (parse_u64(first, &from) < 0 || (dash[1] && parse_u64(dash + 1, &to) < 0) || (dash[1] && to < from))
+                return 0;
+        if (from >= size)
+                return -ERANGE;
+        *ret_offset = from;
+        *ret_length = dash[1] ? MIN(to - from, size - from - 1) + 1 : size - from;
+        return 1;
+}
+
+static int reply_range(ApiCall *call, int fd, uint64_t size) {
+        uint64_t offset = 0, length = size;
+        char text[96];
+        int r;
+
+        r = parse_range(request_header(call->request, "Range"), size, &offset, &length);
+        if (r == -ERANGE) {
+                safe_close(fd);
+                (void) snprintf(text, sizeof text, "bytes */%llu", (unsigned long long) size);
+                (void) request_add_header(call->request, "Content-Range", text);
+                return request_reply_json(call->request, 416, json_pack("{s:s}", "error", "Range not satisfiable"));
+        }
+        (void) request_add_header(call->request, "Accept-Ranges", "bytes");
+        if (r > 0) {
+                (void) snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long) offset,
+                                (unsigned long long) (offset + length - 1), (unsigned long long) size);
+                (void) request_add_header(call->request, "Content-Range", text);
+        }
+        return request_reply_file(call->request, r > 0 ? 206 : 200, TYPE, fd, offset, length);
+}
+
+static int answer_raw(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        uint64_t size, mtime;
+        int fd, copy, r;
+        char text[32];
+        uint32_t mode;
+
+        (void) error;
+        r = sd_bus_message_read(reply, "htut", &fd, &size, &mode, &mtime);
+        if (r < 0)
+                return r;
+        (void) snprintf(text, sizeof text, "%04o", mode & 07777);
+        (void) request_add_header(call->request, "X-File-Mode", text);
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        return copy < 0 ? -errno : reply_range(call, copy, size);
+}
+
+int api_file_get_raw(Request *request, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = raw_path(request, &path, error);
+        if (r >= 0)
+                r = file_call_new(request, "Read", &call, &m, error);
+        if (r < 0)
+                return r;
+        call->answer = answer_raw;
+        r = sd_bus_message_append(m, "stt", path, UINT64_C(0), UINT64_C(0));
+        return file_call_send(&call, m, r, PEER_REPEATABLE, error);
+}
+
+/* A body on its way to the file worker. The call to it is made at the beginning for a pipe, at the end for a file;
+ * the request ends when both the body and the worker have. */
+typedef struct Upload {
+        Request *request;
+        ApiCall *call;          /* until it is sent */
+        Manager *manager;
+        Sandbox *sandbox;
+        char *path;
+        uint32_t mode;
+        bool keep_mode;
+        int fd;                 /* write end of the pipe, or the file */
+        bool is_pipe, asked, failed, ended;
+        sd_event_source *writable;
+        uint64_t received, limit;
+        sd_bus_message *reply;
+} Upload;
+
+static void upload_free(Upload *u) {
+        sd_event_source_disable_unref(u->writable);
+        safe_close(u->fd);
+        sandbox_unref(u->sandbox);
+        free(u->path);
+        free(u);
+}
+
+/* The worker's answer may come before the end of the body: an error. Nothing more is sent to it then. */
+static void on_written(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        Upload *u = userdata;
+        Request *request = u->request;
+
+        u->writable = sd_event_source_disable_unref(u->writable);
+        if (request) {
+                request_on_gone(request, NULL, NULL);
+                if (error)
+                        (void) request_reply_error(request, error);
+                else
+                        (void) request_reply_json(request, 200, json_pack("{s:b, s:I}", "success", 1, "size",
+                                                                          (json_int_t) u->received));
+        }
+        (void) reply;
+        upload_free(u);
+}
+
+static int ask(Upload *u, int source, uint64_t size) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = fsd_files_message(u->manager->fsd, u->sandbox->id, "Write", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "subth", u->path, u->mode, (int) u->keep_mode, size, source);
+        if (r >= 0)
+                r = fsd_send(u->manager->fsd, m, PEER_SLOW, on_written, u);
+        if (r >= 0)
+                u->asked = true;
+        return r;
+}
+
+static int on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Upload *u = userdata;
+
+        (void) fd;
+        (void) events;
+        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (u->request)
+                request_body_wake(u->request);
+        return 0;
+}
+
+static ssize_t on_data(void *userdata, const char *data, size_t n) {
+        Upload *u = userdata;
+        ssize_t k;
+
+        if (u->received + n > u->limit)
+                return -EFBIG;
+        k = write(u->fd, data, n);
+        if (k < 0 && errno == EAGAIN) {
+                if (u->writable)
+                        (void) sd_event_source_set_enabled(u->writable, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        if (k < 0 && errno == EPIPE && u->is_pipe)
+                return (ssize_t) n; /* the worker gave up: its answer says why */
+        if (k < 0)
+                return -errno;
+        u->received += (uint64_t) k;
+        return k;
+}
+
+static int on_end(void *userdata, sd_bus_error *error) {
+        Upload *u = userdata;
+        int r;
+
+        u->writable = sd_event_source_disable_unref(u->writable);
+        if (u->is_pipe) {
+                u->fd = safe_close(u->fd);
+                return 1;
+        }
+        r = lseek(u->fd, 0, SEEK_SET) < 0 ? -errno : ask(u, u->fd, u->received);
+        if (r < 0) {
+                request_on_gone(u->request, NULL, NULL);
+                upload_free(u);
+                return api_unavailable(r, error);
+        }
+        return 1;
+}
+
+/* A short pipe is an interrupted upload to the worker: it changes nothing. */
+static void on_client_gone(Request *request, void *userdata) {
+        Upload *u = userdata;
+
+        (void) request;
+        u->request = NULL;
+        u->writable = sd_event_source_disable_unref(u->writable);
+        u->fd = safe_close(u->fd);
+        if (!u->asked)
+                upload_free(u);
+}
+
+static int open_pipe(Upload *u, uint64_t size) {
+        _cleanup_close_ int theirs = -EBADF;
+        int pair[2], r;
+
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return -errno;
+        theirs = pair[0];
+        u->fd = pair[1];
+        u->is_pipe = true;
+        (void) fcntl(u->fd, F_SETPIPE_SZ, (int) MiB);
+        r = fd_set_nonblock(u->fd, true);
+        if (r >= 0)
+                r = sd_event_add_io(u->manager->event, &u->writable, u->fd, EPOLLOUT, on_writable, u);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(u->writable, SD_EVENT_OFF);
+        return r < 0 ? r : ask(u, theirs, size);
+}
+
+static int open_file(Upload *u) {
+        u->fd = openat(u->manager->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        return u->fd < 0 ? -errno : 0;
+}
+
+static int parse_mode(Request *request, Upload *u, sd_bus_error *error) {
+        const char *text = request_query(request, "mode");
+        unsigned long mode;
+        char *end;
+
+        u->mode = 0644;
+        u->keep_mode = !text;
+        if (!text)
+                return 0;
+        mode = strtoul(text, &end, 8);
+        if (isempty(text) || *end || strspn(text, "01234567") != strlen(text) || mode > 07777)
+                return bus_error_set(error, BUS_ERROR_INVALID, "Invalid mode: octal digits are wanted");
+        u->mode = (uint32_t) mode;
+        return 0;
+}
+
+static int upload_begin(Request *request, Upload *u, sd_bus_error *error) {
+        uint64_t size = request_body_size(request);
+        int r;
+
+        if (size != UINT64_MAX && size > u->limit)
+                return bus_error_set(error, BUS_ERROR_TOO_LARGE, "The body is too large");
+        r = size == UINT64_MAX ? open_file(u) : open_pipe(u, size);
+        if (r < 0)
+                return api_unavailable(r, error);
+        request_on_gone(request, on_client_gone, u);
+        r = request_receive(request, &(BodySink) { .write = on_data, .end = on_end, .userdata = u });
+        if (r < 0) {
+                request_on_gone(request, NULL, NULL);
+                on_client_gone(request, u);
+                return r;
+        }
+        return 1;
+}
+
+int api_file_put_raw(Request *request, sd_bus_error *error) {
+        Manager *m = request_userdata(request);
+        Sandbox *s;
+        Upload *u;
+        int r;
+
+        r = api_get_sandbox(request, NEED_RUNNING, &s, error);
+        if (r < 0)
+                return r;
+        u = new0(Upload, 1);
+        if (!u)
+                return -ENOMEM;
+        *u = (Upload) { .request = request, .manager = m, .sandbox = sandbox_ref(s), .fd = -EBADF,
+                        .limit = m->settings.upload_max };
+        r = raw_path(request, &u->path, error);
+        if (r >= 0)
+                r = parse_mode(request, u, error);
+        if (r >= 0)
+                r = upload_begin(request, u, error);
+        if (r < 0 && !u->asked)
+                upload_free(u);
+        return r;
+}

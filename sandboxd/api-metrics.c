@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "libsandbox/time-util.h"
+#include "sandboxd/api.h"
+
+/* Since the last question; the first one gets the average since the creation. */
+static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
+        uint64_t now = now_usec(CLOCK_BOOTTIME), wall = now_usec(CLOCK_REALTIME), elapsed, used = cpu_usec;
+
+        if (s->sample_usec > 0) {
+                elapsed = now - s->sample_usec;
+                used = cpu_usec > s->sample_cpu_usec ? cpu_usec - s->sample_cpu_usec : 0;
+        } else
+                elapsed = wall > s->created_msec * USEC_PER_MSEC ? wall - s->created_msec * USEC_PER_MSEC : 0;
+        s->sample_usec = now;
+        s->sample_cpu_usec = cpu_usec;
+        return (double) used * 100.0 / (double) MAX(elapsed, UINT64_C(1));
+}
+
+static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        _cleanup_(sandbox_stats_done) SandboxStats stats = {};
+        Sandbox *s = call->sandbox;
+        uint64_t limit;
+        double cpu;
+        int r;
+
+        r = execd_read_stats(reply, &stats, error);
+        if (r < 0)
+                return r;
+        sandbox_get_limits(s, &limit, &cpu);
+        if (stats.memory_max > 0 && stats.memory_max != UINT64_MAX)
+                limit = stats.memory_max;
+        return request_reply_json(call->request, 200,
+                                  json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "sandboxId", s->public_id,
+                                            "cpuPercent", cpu_percent(s, stats.cpu_usec),
+                                            "memoryUsageMb", (json_int_t) (stats.memory_current / MiB),
+                                            "memoryLimitMb", (json_int_t) (limit / MiB),
+                                            "networkRxBytes", (json_int_t) 0, "networkTxBytes", (json_int_t) 0,
+                                            "pids", (json_int_t) stats.pids_current));
+}
+
+int api_sandbox_metrics(Request *request, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, &s, error);
+        if (r < 0)
+                return r;
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer_metrics;
+        r = execd_call(call->manager->execd, "Stats", s->id, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}
+
+int api_global_metrics(Request *request, sd_bus_error *error) {
+        Manager *m = request_userdata(request);
+        const Counters *c = &m->counters;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
+        json_int_t active = 0;
+        Sandbox *s;
+
+        (void) error;
+        HASHMAP_FOREACH(s, m->sandboxes)
+                active += !s->leaving && !sandbox_is_expired(s);
+        return request_reply_json(request, 200,
+                                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "activeSandboxes", active,
+                                            "totalCreated", (json_int_t) c->values[COUNTER_CREATED],
+                                            "totalKilled", (json_int_t) c->values[COUNTER_KILLED],
+                                            "totalExpired", (json_int_t) c->values[COUNTER_EXPIRED],
+                                            "totalLost", (json_int_t) c->values[COUNTER_LOST],
+                                            "uptimeSeconds", (json_int_t) ((now - c->started_usec) / USEC_PER_SEC)));
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/api.h"
+#include "sandboxd/create-input.h"
+#include "sandboxd/create.h"
+#include "sandboxd/json-fields.h"
+#include "sandboxd/removal.h"
+
+#define RENEW_MIN_MSEC (UINT64_C(60) * 1000)
+#define RENEW_MAX_MSEC (UINT64_C(24) * 3600 * 1000)
+
+static int reply_sandbox(Request *request, const Sandbox *s) {
+        return request_reply_json(request, 200, sandbox_to_json(request_userdata(request), s));
+}
+
+static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
+        _cleanup_(api_call_freep) ApiCall *call = userdata;
+        Request *request;
+
+        if (s && s->entrypoint)
+                api_start_entrypoint(call->manager, s);
+        if (!call->request)
+                return;
+        if (!s) {
+                api_call_fail(TAKE_PTR(call), error);
+                return;
+        }
+        request = TAKE_PTR(call->request);
+        request_on_gone(request, NULL, NULL);
+        (void) reply_sandbox(request, s);
+}
+
+int api_sandbox_create(Request *request, sd_bus_error *error) {
+        Manager *m = request_userdata(request);
+        _cleanup_(create_input_done) CreateInput input = {};
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        int r;
+
+        r = create_input_read(request_input(request), &m->settings, &input, error);
+        if (r < 0)
+                return r;
+        call = api_call_new(request, NULL);
+        if (!call)
+                return -ENOMEM;
+
+        r = create_start(m, &(CreateRequest) {
+                        .name = input.name, .image = input.image, .config = create_input_config(&input),
+                        .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint),
+                        .timeout_sec = (uint64_t) input.timeout, .network = input.network }, on_created, call, error);
+        return api_call_sent(&call, r, error);
+}
+
+typedef struct ListInput {
+        char *status;
+        int64_t page, page_size;
+        json_t *metadata;
+} ListInput;
+
+static const JsonField list_fields[] = {
+        { "metadata", JSON_FIELD_OBJECT, offsetof(ListInput, metadata),  JSON_FIELD_LENIENT, 0, 0,
+          "only sandboxes with these values" },
+        { "page",     JSON_FIELD_INT,    offsetof(ListInput, page),      JSON_FIELD_CLAMP, 1, 1000000,
+          "from 1" },
+        { "pageSize", JSON_FIELD_INT,    offsetof(ListInput, page_size), JSON_FIELD_CLAMP, 1, 200,
+          "sandboxes a page" },
+        { "status",   JSON_FIELD_STRING, offsetof(ListInput, status),    JSON_FIELD_LENIENT, 0, 0,
+          "only sandboxes in this state" },
+};
+
+static bool list_matches(const ListInput *input, const Sandbox *s) {
+        const char *key;
+        json_t *value;
+
+        if (s->leaving || (s->state != SANDBOX_CREATING && sandbox_is_expired(s)))
+                return false;
+        if (input->status && !streq(input->status, sandbox_state_to_string(s->state)))
+                return false;
+        json_object_foreach(input->metadata, key, value)
+                if (!json_equal(value, json_object_get(s->metadata, key)))
+                        return false;
+        return true;
+}
+
+static int list_reply(Request *request, const ListInput *input) {
+        Manager *m = request_userdata(request);
+        int64_t first = (input->page - 1) * input->page_size, total = 0;
+        json_t *items = json_array();
+        Sandbox *s;
+
+        HASHMAP_FOREACH(s, m->sandboxes) {
+                if (!list_matches(input, s))
+                        continue;
+                if (total >= first && total < first + input->page_size)
+                        (void) json_array_append_new(items, sandbox_to_json(m, s));
+                total++;
+        }
+        return request_reply_json(request, 200,
+                                  json_pack("{s:o, s:I, s:I, s:I}", "items", items, "total", (json_int_t) total,
+                                            "page", (json_int_t) input->page, "pageSize",
+                                            (json_int_t) input->page_size));
+}
+
+int api_sandbox_list(Request *request, sd_bus_error *error) {
+        ListInput input = { .page = 1, .page_size = 20 };
+        int r;
+
+        r = json_fields_read(request_input(request), list_fields, ELEMENTSOF(list_fields), &input, error);
+        if (r >= 0)
+                r = list_reply(request, &input);
+        json_fields_done(list_fields, ELEMENTSOF(list_fields), &input);
+        return r;
+}
+
+int api_sandbox_get(Request *request, sd_bus_error *error) {
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_ANY, &s, error);
+        return r < 0 ? r : reply_sandbox(request, s);
+}
+
+static void on_removed(const sd_bus_error *error, void *userdata) {
+        _cleanup_(api_call_freep) ApiCall *call = userdata;
+        Request *request;
+
+        if (error) {
+                api_call_fail(TAKE_PTR(call), error);
+                return;
+        }
+        request = TAKE_PTR(call->request);
+        if (request) {
+                request_on_gone(request, NULL, NULL);
+                (void) api_reply_success(request);
+        }
+}
+
+int api_sandbox_delete(Request *request, sd_bus_error *error) {
+        Manager *m = request_userdata(request);
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_ANY, &s, error);
+        if (r < 0)
+                return r;
+        if (s->state == SANDBOX_CREATING)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is being created");
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        r = removal_start(m, s, COUNTER_KILLED, on_removed, call);
+        return api_call_sent(&call, r, error);
+}
+
+/* A repeated call may find its work done: WrongState then says that all is as it was wished. */
+static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+                (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
+}
+
+static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        (void) reply;
+        (void) error;
+        return reply_sandbox(call->request, call->sandbox);
+}
+
+static int change_state(Request *request, const char *member, SandboxState to, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, to == SANDBOX_PAUSED ? NEED_RUNNING : NEED_ANY, &s, error);
+        if (r < 0)
+                return r;
+        if (to == SANDBOX_RUNNING && s->state != SANDBOX_PAUSED)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is not paused: %s",
+                                     sandbox_state_to_string(s->state));
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->on_reply = on_frozen_or_thawed;
+        call->answer = answer_sandbox;
+        call->number = to;
+        r = execd_call(call->manager->execd, member, s->id, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}
+
+int api_sandbox_pause(Request *request, sd_bus_error *error) {
+        return change_state(request, "Pause", SANDBOX_PAUSED, error);
+}
+
+int api_sandbox_resume(Request *request, sd_bus_error *error) {
+        return change_state(request, "Resume", SANDBOX_RUNNING, error);
+}
+
+typedef struct RenewInput {
+        int64_t expires_at;
+} RenewInput;
+
+static const JsonField renew_fields[] = {
+        { "expiresAt", JSON_FIELD_INT, offsetof(RenewInput, expires_at), JSON_FIELD_MANDATORY, 0, 0,
+          "milliseconds since the epoch; between one minute and one day from now" },
+};
+
+static void on_renewed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        (void) error;
+        if (!reply || call->sandbox->leaving)
+                return;
+        sandbox_set_expiry(call->sandbox, (uint64_t) call->number);
+        (void) manager_save_sandbox(call->manager, call->sandbox);
+        removal_arm_timer(call->manager);
+}
+
+int api_sandbox_renew(Request *request, sd_bus_error *error) {
+        uint64_t now = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC, expires;
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        RenewInput input = {};
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, &s, error);
+        if (r >= 0)
+                r = json_fields_read(request_input(request), renew_fields, ELEMENTSOF(renew_fields), &input, error);
+        if (r < 0)
+                return r;
+        expires = input.expires_at > 0 ? (uint64_t) input.expires_at : 0;
+        expires = CLAMP(expires, now + RENEW_MIN_MSEC, now + RENEW_MAX_MSEC);
+
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->on_reply = on_renewed;
+        call->answer = answer_sandbox;
+        call->number = (int64_t) expires;
+        r = execd_set_deadline(call->manager->execd, s->id,
+                               now_usec(CLOCK_BOOTTIME) + (expires - now) * USEC_PER_MSEC, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}
+
+typedef struct LimitsInput {
+        int64_t memory, pids;
+        double cpu;
+} LimitsInput;
+
+static const JsonField limits_fields[] = {
+        { "cpu",    JSON_FIELD_NUMBER, offsetof(LimitsInput, cpu),    0, 0.05, 64,  "processors" },
+        { "memory", JSON_FIELD_INT,    offsetof(LimitsInput, memory), 0, 64, 4096,  "MiB" },
+        { "pids",   JSON_FIELD_INT,    offsetof(LimitsInput, pids),   0, 8, 4096,   "processes" },
+};
+
+static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        json_t *wanted = call->data, *value;
+        const char *key;
+
+        (void) error;
+        if (!reply || call->sandbox->leaving)
+                return;
+        json_object_foreach(wanted, key, value)
+                (void) json_object_set(call->sandbox->config, key, value);
+        (void) manager_save_sandbox(call->manager, call->sandbox);
+}
+
+static void free_json(void *data) {
+        json_decref(data);
+}
+
+static json_t *limits_to_json(const LimitsInput *input) {
+        json_t *object = json_object();
+
+        if (input->memory > 0)
+                (void) json_object_set_new(object, "memory", json_integer(input->memory));
+        if (input->cpu > 0)
+                (void) json_object_set_new(object, "cpu", json_real(input->cpu));
+        if (input->pids > 0)
+                (void) json_object_set_new(object, "pids", json_integer(input->pids));
+        return object;
+}
+
+int api_sandbox_limits(Request *request, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        LimitsInput input = {};
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, &s, error);
+        if (r >= 0)
+                r = json_fields_read(request_input(request), limits_fields, ELEMENTSOF(limits_fields), &input, error);
+        if (r < 0)
+                return r;
+        if (input.memory == 0 && input.pids == 0 && input.cpu == 0)
+                return bus_error_set(error, BUS_ERROR_INVALID, "memory, cpu or pids is required");
+
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->on_reply = on_limited;
+        call->answer = answer_sandbox;
+        call->data = limits_to_json(&input);
+        call->free_data = free_json;
+        r = execd_set_limits(call->manager->execd, s->id, &(SandboxLimits) {
+                        .memory_max_bytes = (uint64_t) input.memory * MiB, .pids_max = (uint32_t) input.pids,
+                        .cpu_quota_usec = (uint64_t) (input.cpu * (double) USEC_PER_SEC) }, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "libsandbox/string-util.h"
+#include "sandboxd/api.h"
+#include "sandboxd/removal.h"
+
+int api_health(Request *request, sd_bus_error *error) {
+        (void) error;
+        return request_reply_json(request, 200, json_pack("{s:s}", "status", "healthy"));
+}
+
+int api_sweep(Request *request, sd_bus_error *error) {
+        (void) error;
+        return request_reply_json(request, 200, json_pack("{s:I}", "swept",
+                                                          (json_int_t) removal_sweep(request_userdata(request))));
+}
+
+static int answer_images(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *images = json_array();
+        const char *name, *kind, *source;
+        int usable, r;
+
+        (void) error;
+        r = sd_bus_message_enter_container(reply, 'a', "(sssb)");
+        while (r >= 0 && (r = sd_bus_message_read(reply, "(sssb)", &name, &kind, &source, &usable)) > 0)
+                if (json_array_append_new(images, json_pack("{s:s, s:s, s:s, s:b}", "name", name, "kind", kind,
+                                                            "source", source, "usable", usable)) < 0)
+                        return -ENOMEM;
+        if (r < 0)
+                return r;
+        return request_reply_json(call->request, 200, json_pack("{s:O}", "images", images));
+}
+
+int api_images(Request *request, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = api_call_new(request, NULL);
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer_images;
+        r = fsd_list_images(call->manager->fsd, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}

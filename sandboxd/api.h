@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxd/manager.h"
+#include "sandboxd/route.h"
+
+/* The handlers of the /sandbox dialect, one file a resource, and what they share. */
+
+extern const RouteTable route_tables[];
+extern const size_t n_route_tables;
+int routes_print(void);
+
+/* The sandbox that ":id" names. live: it must run or be paused; running: it must run. */
+typedef enum SandboxNeed {
+        NEED_ANY,
+        NEED_LIVE,
+        NEED_RUNNING,
+} SandboxNeed;
+
+int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_error *error);
+/* The background command that ":id" names. */
+int api_get_background(Request *request, Command **ret, sd_bus_error *error);
+
+/* The live command that ":command" names, of the sandbox that ":id" names. */
+int api_get_command(Request *request, Sandbox **ret_sandbox, Command **ret, sd_bus_error *error);
+
+/* A request that waits for an answer from the bus. It outlives its client: then request is NULL. */
+typedef struct ApiCall ApiCall;
+
+struct ApiCall {
+        Request *request;
+        Manager *manager;
+        Sandbox *sandbox;
+        /* Answers; < 0 with error filled is answered by the caller. */
+        int (*answer)(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
+        /* Before everything else, also when the client is gone. May be NULL. */
+        void (*on_reply)(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error);
+        void *data;
+        void (*free_data)(void *data);
+        int64_t number;
+        int fd;
+};
+
+ApiCall *api_call_new(Request *request, Sandbox *s);
+ApiCall *api_call_free(ApiCall *call);
+DEFINE_CLEANUP(ApiCall *, api_call_free)
+/* A PeerCallback with the call as userdata. */
+void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
+/* What a handler returns after it tried to send: hands the call over to api_call_done(), or says why not. */
+int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
+/* Ends a call from anywhere else. */
+void api_call_fail(ApiCall *call, const sd_bus_error *error);
+
+int api_unavailable(int r, sd_bus_error *error);
+int api_reply_success(Request *request);
+/* {"success": true}, whatever came back. */
+int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
+
+json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
+json_t *background_to_json(const Command *c);
+/* The entrypoint of a new sandbox. */
+void api_start_entrypoint(Manager *m, Sandbox *s);
+/* -EINVAL with error when it is none. */
+int api_parse_signal(const char *name, int *ret, sd_bus_error *error);
+
+int api_sandbox_create(Request *request, sd_bus_error *error);
+int api_sandbox_list(Request *request, sd_bus_error *error);
+int api_sandbox_get(Request *request, sd_bus_error *error);
+int api_sandbox_delete(Request *request, sd_bus_error *error);
+int api_sandbox_pause(Request *request, sd_bus_error *error);
+int api_sandbox_resume(Request *request, sd_bus_error *error);
+int api_sandbox_renew(Request *request, sd_bus_error *error);
+int api_sandbox_limits(Request *request, sd_bus_error *error);
+
+int api_exec(Request *request, sd_bus_error *error);
+int api_exec_stream(Request *request, sd_bus_error *error);
+int api_exec_background(Request *request, sd_bus_error *error);
+int api_exec_interrupt(Request *request, sd_bus_error *error);
+int api_exec_list(Request *request, sd_bus_error *error);
+int api_exec_signal(Request *request, sd_bus_error *error);
+int api_exec_stdin(Request *request, sd_bus_error *error);
+int api_background_status(Request *request, sd_bus_error *error);
+int api_background_logs(Request *request, sd_bus_error *error);
+
+int api_file_read(Request *request, sd_bus_error *error);
+int api_file_write(Request *request, sd_bus_error *error);
+int api_file_delete(Request *request, sd_bus_error *error);
+int api_file_list(Request *request, sd_bus_error *error);
+int api_file_search(Request *request, sd_bus_error *error);
+int api_file_upload(Request *request, sd_bus_error *error);
+int api_file_download(Request *request, sd_bus_error *error);
+int api_file_info(Request *request, sd_bus_error *error);
+int api_file_move(Request *request, sd_bus_error *error);
+int api_file_mkdir(Request *request, sd_bus_error *error);
+int api_file_rmdir(Request *request, sd_bus_error *error);
+int api_file_chmod(Request *request, sd_bus_error *error);
+int api_file_get_raw(Request *request, sd_bus_error *error);
+int api_file_put_raw(Request *request, sd_bus_error *error);
+
+int api_process_list(Request *request, sd_bus_error *error);
+int api_process_kill(Request *request, sd_bus_error *error);
+int api_process_top(Request *request, sd_bus_error *error);
+
+int api_sandbox_metrics(Request *request, sd_bus_error *error);
+int api_global_metrics(Request *request, sd_bus_error *error);
+
+int api_health(Request *request, sd_bus_error *error);
+int api_sweep(Request *request, sd_bus_error *error);
+int api_images(Request *request, sd_bus_error *error);

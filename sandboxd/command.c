@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/manager.h"
+
+#define READ_SIZE (64U * 1024)
+
+/* Until the pipes are there, the end is only noted: what was written last would be lost. */
+struct Adoption {
+        Command *command;
+        CommandStatus status;
+};
+
+int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Command **ret) {
+        _cleanup_(command_unrefp) Command *c = NULL;
+        int r;
+
+        c = new0(Command, 1);
+        if (!c)
+                return -ENOMEM;
+        *c = (Command) {
+                .n_ref = 1,
+                .manager = m,
+                .sandbox = sandbox_ref(s),
+                .kind = kind,
+                .started_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
+                .started_usec = now_usec(CLOCK_BOOTTIME),
+                .outputs = { { .command = c, .fd = -EBADF }, { .command = c, .fd = -EBADF, .is_stderr = true } },
+                .stdin_fd = -EBADF,
+                .spec = COMMAND_SPEC_DEFAULT,
+                .child_fds = { -EBADF, -EBADF, -EBADF },
+        };
+
+        c->text = strdup(text);
+        if (!c->text)
+                return -ENOMEM;
+        r = object_id_random("bg", c->id);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+Command *command_ref(Command *c) {
+        if (c)
+                c->n_ref++;
+        return c;
+}
+
+static void close_output(CommandOutput *o) {
+        o->source = sd_event_source_disable_unref(o->source);
+        o->fd = safe_close(o->fd);
+}
+
+void command_close_input(Command *c) {
+        void (*callback)(void *) = TAKE_PTR(c->on_input_closed);
+
+        if (callback)
+                callback(c->on_input_closed_userdata);
+        c->stdin_source = sd_event_source_disable_unref(c->stdin_source);
+        c->stdin_fd = safe_close(c->stdin_fd);
+        c->stdin_data = mfree(c->stdin_data);
+}
+
+static void forget_start(Command *c) {
+        close_many(c->child_fds, ELEMENTSOF(c->child_fds));
+        for (size_t i = 0; i < ELEMENTSOF(c->child_fds); i++)
+                c->child_fds[i] = -EBADF;
+        command_spec_done(&c->spec);
+}
+
+Command *command_unref(Command *c) {
+        if (c && --c->n_ref == 0) {
+                for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++) {
+                        close_output(c->outputs + i);
+                        spool_unref(c->outputs[i].spool);
+                }
+                command_close_input(c);
+                forget_start(c);
+                sandbox_unref(c->sandbox);
+                free(c->text);
+                free(c);
+        }
+        return NULL;
+}
+
+void command_set_handlers(Command *c, const CommandHandlers *handlers, void *userdata) {
+        c->handlers = handlers;
+        c->userdata = userdata;
+}
+
+bool command_is_live(const Command *c) {
+        return c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING;
+}
+
+int command_exit_code(const Command *c) {
+        if (c->state != COMMAND_EXITED)
+                return -1;
+        return c->code == CLD_EXITED ? c->status : 128 + c->status;
+}
+
+uint64_t command_duration_msec(const Command *c) {
+        uint64_t end = c->ended_usec > 0 ? c->ended_usec : now_usec(CLOCK_BOOTTIME);
+
+        return end > c->started_usec ? MAX((end - c->started_usec) / USEC_PER_MSEC, UINT64_C(1)) : 1;
+}
+
+static void take_output(CommandOutput *o, const char *data, size_t n) {
+        Command *c = o->command;
+        int r;
+
+        if (o->spool) {
+                r = spool_append(o->spool, data, n);
+                if (r < 0 && spool_dropped(o->spool) == n)
+                        log_sandbox_errno(LOG_WARNING, r, c->sandbox->id,
+                                          "Failed to keep the output of command %s: %m", c->id);
+        }
+        if (c->handlers && c->handlers->on_output)
+                c->handlers->on_output(c, o->is_stderr, data, n, c->userdata);
+}
+
+/* At most limit bytes, so that a child that writes for ever does not keep us. */
+static ssize_t read_output(CommandOutput *o, size_t limit) {
+        static char buffer[READ_SIZE];
+        ssize_t n;
+
+        n = read(o->fd, buffer, MIN(limit, sizeof buffer));
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -EPIPE;
+        take_output(o, buffer, (size_t) n);
+        return n;
+}
+
+static int on_output_ready(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        CommandOutput *o = userdata;
+        _cleanup_(command_unrefp) Command *c = command_ref(o->command);
+
+        (void) source;
+        (void) fd;
+        (void) events;
+        if (read_output(o, READ_SIZE) < 0)
+                close_output(o);
+        return 0;
+}
+
+/* What stands in the pipe when the main process has ended is all of what it wrote, and perhaps something of children
+ * that live on: those are not waited for. */
+static void drain_output(CommandOutput *o) {
+        int left;
+
+        if (o->fd < 0 || ioctl(o->fd, FIONREAD, &left) < 0)
+                return;
+        while (left > 0) {
+                ssize_t n = read_output(o, (size_t) left);
+
+                if (n <= 0)
+                        break;
+                left -= (int) n;
+        }
+}
+
+static void end(Command *c) {
+        c->finished_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC;
+        if (c->ended_usec == 0)
+                c->ended_usec = now_usec(CLOCK_BOOTTIME);
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                close_output(c->outputs + i);
+        command_close_input(c);
+        forget_start(c);
+        c->attended = false;
+        c->sandbox->n_live--;
+        manager_unattend(c->manager);
+}
+
+static void finish(Command *c, CommandState state) {
+        const CommandHandlers *handlers;
+
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                drain_output(c->outputs + i);
+        c->state = state;
+        end(c);
+
+        handlers = TAKE_PTR(c->handlers);
+        if (handlers && handlers->on_finished)
+                handlers->on_finished(c, c->userdata);
+        if (c->kind == COMMAND_BACKGROUND)
+                (void) command_save(c);
+        if (state == COMMAND_EXITED)
+                (void) execd_acknowledge(c->manager->execd, c->sandbox->id, c->id);
+        if (c->kind != COMMAND_BACKGROUND)
+                manager_drop_command(c->manager, c);
+}
+
+static void fail(Command *c, const sd_bus_error *error) {
+        const CommandHandlers *handlers = TAKE_PTR(c->handlers);
+
+        c->state = COMMAND_LOST;
+        end(c);
+        if (handlers && handlers->on_failed)
+                handlers->on_failed(c, error, c->userdata);
+        manager_drop_command(c->manager, c);
+}
+
+static void mark_running(Command *c, uint32_t pid) {
+        if (c->state != COMMAND_STARTING)
+                return;
+        c->state = COMMAND_RUNNING;
+        c->pid = pid;
+        forget_start(c);
+        if (c->kind == COMMAND_BACKGROUND)
+                (void) command_save(c);
+        if (c->handlers && c->handlers->on_started)
+                c->handlers->on_started(c, c->userdata);
+}
+
+void command_on_status(Command *c, const CommandStatus *status) {
+        _cleanup_(command_unrefp) Command *held = command_ref(c);
+
+        if (!command_is_live(c))
+                return;
+        if (c->adoption) {
+                c->adoption->status = *status;
+                return;
+        }
+        if (status->pid > 0)
+                c->pid = status->pid;
+        mark_running(c, c->pid);
+        if (status->running || !command_is_live(c))
+                return;
+        c->code = status->code;
+        c->status = status->status;
+        c->timed_out = status->timed_out;
+        c->oom = status->oom;
+        c->ended_usec = status->ended_usec;
+        finish(c, COMMAND_EXITED);
+}
+
+static int ask(Command *c);
+
+void command_on_sandbox_gone(Command *c) {
+        c->repeated = true;
+        c->adoption = NULL;
+        if (c->attended)
+                command_on_unknown(c);
+}
+
+/* A command whose start was interrupted is asked for once more: its id is ours, so it cannot run twice. */
+void command_on_unknown(Command *c) {
+        _cleanup_(command_unrefp) Command *held = command_ref(c);
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (!command_is_live(c))
+                return;
+        if (c->state == COMMAND_RUNNING) {
+                finish(c, COMMAND_LOST);
+                return;
+        }
+        if (!c->repeated) {
+                c->repeated = true;
+                if (ask(c) >= 0)
+                        return;
+        }
+        (void) bus_error_set(&error, BUS_ERROR_UNAVAILABLE, "The command was not started; please try again.");
+        fail(c, &error);
+}
+
+static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        _cleanup_(command_unrefp) Command *c = userdata;
+        uint32_t pid = 0;
+
+        if (c->state != COMMAND_STARTING)
+                return;
+        if (reply && sd_bus_message_read(reply, "u", &pid) >= 0)
+                mark_running(c, pid);
+        else if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE) && !c->repeated)
+                log_sandbox(LOG_INFO, c->sandbox->id, "The start of command %s was interrupted.", c->id);
+        else if (error)
+                fail(c, error);
+}
+
+static int ask(Command *c) {
+        int keep[2], r;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                if (c->outputs[i].fd >= 0)
+                        keep[n++] = c->outputs[i].fd;
+
+        r = execd_exec(c->manager->execd, &(ExecCall) { .sandbox = c->sandbox->id, .command = c->id, .spec = &c->spec,
+                                                        .stdio = c->child_fds, .keep = keep, .n_keep = n },
+                       on_exec_reply, c);
+        if (r >= 0)
+                command_ref(c);
+        return r;
+}
+
+static int watch_output(CommandOutput *o) {
+        return sd_event_add_io(o->command->manager->event, &o->source, o->fd, EPOLLIN, on_output_ready, o);
+}
+
+/* The pipes are open to the users of the sandbox by name, too: "echo x >/dev/stderr" opens them anew. */
+static int make_pipe(int *ret_ours, int *ret_theirs, bool input) {
+        int pair[2];
+
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return -errno;
+        *ret_ours = pair[input ? 1 : 0];
+        *ret_theirs = pair[input ? 0 : 1];
+        if (fchmod(*ret_theirs, 0666) < 0)
+                return -errno;
+        return fd_set_nonblock(*ret_ours, true);
+}
+
+static int open_outputs(Command *c) {
+        bool merged = c->kind == COMMAND_BACKGROUND;
+        int r;
+
+        for (size_t i = 0; i < (merged ? 1 : 2); i++) {
+                r = make_pipe(&c->outputs[i].fd, &c->child_fds[1 + i], /* input= */ false);
+                if (r < 0)
+                        return r;
+                if (c->kind != COMMAND_STREAM) {
+                        r = spool_new(c->manager->spool_fd, merged ? c->id : NULL, &c->outputs[i].spool);
+                        if (r < 0)
+                                return r;
+                }
+                r = watch_output(c->outputs + i);
+                if (r < 0)
+                        return r;
+        }
+        if (merged) {
+                c->child_fds[2] = fcntl(c->child_fds[1], F_DUPFD_CLOEXEC, 3);
+                if (c->child_fds[2] < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int on_input_ready(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Command *c = userdata;
+        ssize_t n;
+
+        (void) source;
+        (void) fd;
+        (void) events;
+        n = command_write_input(c, c->stdin_data + c->stdin_done, c->stdin_length - c->stdin_done);
+        if (n > 0)
+                c->stdin_done += (size_t) n;
+        if (n < 0 || c->stdin_done == c->stdin_length)
+                command_close_input(c);
+        return 0;
+}
+
+ssize_t command_write_input(Command *c, const char *data, size_t n) {
+        ssize_t k;
+
+        if (c->stdin_fd < 0)
+                return -EPIPE;
+        k = write(c->stdin_fd, data, n);
+        if (k < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+        return k;
+}
+
+static int open_input(Command *c, const CommandInput *input) {
+        int r;
+
+        if (!input->data && !input->pipe) {
+                c->child_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+                return c->child_fds[0] < 0 ? -errno : 0;
+        }
+        r = make_pipe(&c->stdin_fd, &c->child_fds[0], /* input= */ true);
+        if (r < 0 || !input->data)
+                return r;
+
+        c->stdin_data = strdup(input->data);
+        if (!c->stdin_data)
+                return -ENOMEM;
+        c->stdin_length = strlen(input->data);
+        return sd_event_add_io(c->manager->event, &c->stdin_source, c->stdin_fd, EPOLLOUT, on_input_ready, c);
+}
+
+static void begin_life(Command *c) {
+        c->attended = true;
+        c->sandbox->n_live++;
+        manager_attend(c->manager);
+}
+
+int command_start(Command *c, CommandSpec *spec, const CommandInput *input, const CommandHandlers *handlers,
+                  void *userdata) {
+        int r;
+
+        c->spec = *spec;
+        *spec = COMMAND_SPEC_DEFAULT;
+        c->timeout_usec = c->spec.timeout_usec;
+
+        r = open_outputs(c);
+        if (r >= 0)
+                r = open_input(c, input);
+        if (r >= 0)
+                r = manager_add_command(c->manager, c);
+        if (r < 0)
+                return r;
+
+        begin_life(c);
+        r = ask(c);
+        if (r < 0) {
+                c->state = COMMAND_LOST;
+                end(c);
+                manager_drop_command(c->manager, c);
+                return r;
+        }
+        command_set_handlers(c, handlers, userdata);
+        return 0;
+}
+
+static void take_pipes(Command *c, sd_bus_message *reply) {
+        int r = 0, fd;
+
+        if (!command_is_live(c) || sd_bus_message_enter_container(reply, 'a', "h") < 0)
+                return;
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs) && sd_bus_message_read_basic(reply, 'h', &fd) > 0; i++) {
+                c->outputs[i].fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                if (c->outputs[i].fd >= 0)
+                        r = watch_output(c->outputs + i);
+                if (r < 0)
+                        log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to watch command %s: %m", c->id);
+        }
+}
+
+static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        _cleanup_free_ Adoption *a = userdata;
+        _cleanup_(command_unrefp) Command *c = a->command;
+
+        c->adoption = NULL;
+        if (error)
+                log_sandbox(LOG_WARNING, c->sandbox->id, "Failed to read on at command %s: %s", c->id,
+                            error->message);
+        if (reply)
+                take_pipes(c, reply);
+        command_on_status(c, &a->status);
+}
+
+int command_adopt(Command *c, const CommandStatus *status) {
+        Adoption *a;
+        int r;
+
+        a = new0(Adoption, 1);
+        if (!a)
+                return -ENOMEM;
+        *a = (Adoption) { .command = c, .status = *status };
+
+        r = execd_attach(c->manager->execd, c->sandbox->id, c->id, on_attached, a);
+        if (r < 0) {
+                free(a);
+                return r;
+        }
+        command_ref(c);
+        c->adoption = a;
+        c->state = COMMAND_RUNNING;
+        c->pid = status->pid;
+        c->started_usec = status->started_usec;
+        begin_life(c);
+        return 0;
+}
+
+void command_kill(Command *c) {
+        if (command_is_live(c) && !c->manager->stopping)
+                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
+                                    NULL);
+}
+
+void command_set_reading(Command *c, bool reading) {
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                if (c->outputs[i].source)
+                        (void) sd_event_source_set_enabled(c->outputs[i].source, reading ? SD_EVENT_ON : SD_EVENT_OFF);
+}

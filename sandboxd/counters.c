@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/counters.h"
+
+#include <systemd/sd-id128.h>
+
+#include "libsandbox/time-util.h"
+
+static const char *const counter_names[_COUNTER_MAX] = {
+        [COUNTER_CREATED] = "created",
+        [COUNTER_KILLED] = "killed",
+        [COUNTER_EXPIRED] = "expired",
+        [COUNTER_LOST] = "lost",
+};
+
+/* Uptime is that of the service, not of a process that leaves after three quiet seconds. */
+static int load_start(Counters *c) {
+        uint64_t boot, known_boot, started;
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_get_boot(&id);
+        if (r < 0)
+                return r;
+        boot = (id.qwords[0] ^ id.qwords[1]) >> 1;
+
+        r = store_get_number(c->store, "boot", &known_boot);
+        if (r >= 0)
+                r = store_get_number(c->store, "started", &started);
+        if (r < 0)
+                return r;
+        if (known_boot == boot) {
+                c->started_usec = started;
+                return 0;
+        }
+        c->started_usec = now_usec(CLOCK_BOOTTIME);
+        r = store_set_number(c->store, "boot", boot);
+        return r < 0 ? r : store_set_number(c->store, "started", c->started_usec);
+}
+
+int counters_load(Counters *c, Store *store) {
+        int r;
+
+        *c = (Counters) { .store = store };
+        for (Counter i = 0; i < _COUNTER_MAX; i++) {
+                r = store_get_number(store, counter_names[i], c->values + i);
+                if (r < 0)
+                        return r;
+        }
+        return load_start(c);
+}
+
+void counters_add(Counters *c, Counter which) {
+        c->values[which]++;
+        (void) store_add_number(c->store, counter_names[which], 1);
+}

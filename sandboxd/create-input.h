@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+#include <systemd/sd-bus.h>
+
+#include "libsandbox/settings.h"
+
+/* What a client may say when it creates a sandbox, checked. */
+typedef struct CreateInput {
+        char *image, *name, *workdir;
+        int64_t timeout, memory;
+        double cpu;
+        bool network, network_given;
+        json_t *env, *metadata, *entrypoint;
+} CreateInput;
+
+int create_input_read(json_t *object, const Settings *settings, CreateInput *ret, sd_bus_error *error);
+void create_input_done(CreateInput *input);
+/* The SandboxConfig object with the defaults filled in. A new reference. */
+json_t *create_input_config(const CreateInput *input);
+
+/* The list of III_ALLOWED_IMAGES: names, or prefixes with a trailing "*". */
+bool image_is_allowed(const char *image, const char *allowed);

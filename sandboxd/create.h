@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxd/manager.h"
+
+/* Creation: an id from execd, a record, a root from fsd, a life from execd. A failure at any step takes the earlier
+ * ones back. */
+
+typedef struct CreateRequest {
+        const char *name, *image;       /* name NULL: the id */
+        json_t *config, *metadata, *entrypoint; /* taken over, also on failure */
+        uint64_t timeout_sec;
+        bool network;
+} CreateRequest;
+
+/* error NULL: it runs. */
+typedef void (*CreateCallback)(Sandbox *s, const sd_bus_error *error, void *userdata);
+
+/* -EBUSY with error: the limit. The place is taken at once, so that no race can pass the limit. */
+int create_start(Manager *m, const CreateRequest *request, CreateCallback callback, void *userdata,
+                 sd_bus_error *error);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/exec-input.h"
+
+#include <errno.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/string-util.h"
+#include "sandboxd/json-fields.h"
+#include "sandboxd/path-rule.h"
+
+/* Seconds; what "no limit but the setting's" means to the field engine. */
+#define TIMEOUT_MAX 1000000000
+
+static const JsonField exec_fields[] = {
+        { "command",  JSON_FIELD_STRING_OR_STRV, offsetof(ExecInput, command),
+          JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY | JSON_FIELD_WAS_STRING, 0, 0,
+          "a line for sh -c, or the arguments" },
+        { "cwd",      JSON_FIELD_STRING, offsetof(ExecInput, cwd),      JSON_FIELD_LENIENT, 0, 0,
+          "where it starts" },
+        { "env",      JSON_FIELD_MAP,    offsetof(ExecInput, env),      0, 0, 0, "added to the environment" },
+        { "lossless", JSON_FIELD_BOOL,   offsetof(ExecInput, lossless), JSON_FIELD_LENIENT, 0, 0,
+          "(stream) a slow reader stops the command instead of losing output" },
+        { "timeout",  JSON_FIELD_INT,    offsetof(ExecInput, timeout),
+          JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0, TIMEOUT_MAX, "seconds" },
+        { "user",     JSON_FIELD_INT,    offsetof(ExecInput, user),     0, 0, 65535, "user id inside" },
+};
+
+static int set_base_env(char ***env) {
+        static const struct {
+                const char *name, *value;
+        } base[] = {
+                { "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+                { "HOME", "/root" },
+                { "LANG", "C.UTF-8" },
+                { "TERM", "xterm" },
+        };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(base); i++)
+                r = strv_env_set(env, base[i].name, base[i].value);
+        return r;
+}
+
+int exec_make_env(const Sandbox *s, char *const *extra, char ***ret) {
+        _cleanup_strv_free_ char **env = NULL;
+        const char *key;
+        json_t *value;
+        int r;
+
+        r = set_base_env(&env);
+        json_object_foreach(json_object_get(s->config, "env"), key, value)
+                if (r >= 0)
+                        r = strv_env_set(&env, key, json_string_value(value));
+        STRV_FOREACH(e, extra) {
+                _cleanup_free_ char *name = strndup(*e, strcspn(*e, "="));
+
+                if (!name)
+                        return -ENOMEM;
+                if (r >= 0)
+                        r = strv_env_set(&env, name, *e + strlen(name) + 1);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(env);
+        return 0;
+}
+
+static int check_env(char *const *env, sd_bus_error *error) {
+        uint64_t bytes = 0;
+
+        STRV_FOREACH(e, env) {
+                _cleanup_free_ char *name = strndup(*e, strcspn(*e, "="));
+
+                if (!name)
+                        return -ENOMEM;
+                if (!env_name_is_valid(name))
+                        return bus_error_set(error, BUS_ERROR_INVALID, "Invalid env key");
+                bytes += strlen(*e);
+        }
+        if (bytes > 128 * KiB)
+                return bus_error_set(error, BUS_ERROR_TOO_LARGE, "env is too large");
+        return 0;
+}
+
+static int make_text(ExecInput *in) {
+        size_t size = 1;
+        char *p;
+
+        STRV_FOREACH(a, in->command)
+                size += strlen(*a) + 1;
+        in->text = malloc(size);
+        if (!in->text)
+                return -ENOMEM;
+        p = in->text;
+        STRV_FOREACH(a, in->command) {
+                if (p != in->text)
+                        *p++ = ' ';
+                p = stpcpy(p, *a);
+        }
+        *p = 0;
+        return 0;
+}
+
+static int make_argv(ExecInput *in, sd_bus_error *error) {
+        char *const shell[] = { (char *) "sh", (char *) "-c", in->command[0], NULL };
+
+        if (!in->command_was_string && isempty(in->command[0]))
+                return bus_error_set(error, BUS_ERROR_INVALID, "command is required");
+        in->spec.argv = strv_copy(in->command_was_string ? shell : in->command);
+        return in->spec.argv ? 0 : -ENOMEM;
+}
+
+static int make_cwd(ExecInput *in, const Sandbox *s, const Settings *settings, sd_bus_error *error) {
+        const char *workdir = sandbox_get_workdir(s) ?: settings->workspace_dir;
+
+        if (!isempty(in->cwd))
+                return path_anywhere(workdir, in->cwd, &in->spec.cwd, error);
+        in->spec.cwd = strdup(workdir);
+        return in->spec.cwd ? 0 : -ENOMEM;
+}
+
+/* No timeout is the longest that the setting allows; none at all would let a client hold us for ever. 0 ends it at
+ * once: the least that init's clock can tell. */
+static void make_timeout(ExecInput *in, const Settings *settings, ExecInputFlags flags) {
+        uint64_t longest = settings->max_command_timeout_sec;
+
+        if (flags & EXEC_INPUT_NO_TIMEOUT)
+                in->spec.timeout_usec = USEC_INFINITY;
+        else
+                in->spec.timeout_usec = MAX(MIN(in->timeout < 0 ? longest : (uint64_t) in->timeout, longest) *
+                                            USEC_PER_SEC, USEC_PER_MSEC);
+}
+
+static int make_input(ExecInput *in, json_t *value, ExecInputFlags flags, sd_bus_error *error) {
+        if (json_is_string(value))
+                in->input.data = json_string_value(value);
+        else if (json_is_true(value) && flags & EXEC_INPUT_STDIN_PIPE)
+                in->input.pipe = true;
+        else if (value && !json_is_null(value) && !json_is_false(value))
+                return bus_error_set(error, BUS_ERROR_INVALID, "stdin must be a string");
+        return 0;
+}
+
+int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, ExecInput *ret, sd_bus_error *error) {
+        _cleanup_(exec_input_done) ExecInput in = { .timeout = -1, .spec = COMMAND_SPEC_DEFAULT };
+        Manager *m = request_userdata(request);
+        int r;
+
+        r = json_fields_read(request_input(request), exec_fields, ELEMENTSOF(exec_fields), &in, error);
+        if (r >= 0)
+                r = check_env(in.env, error);
+        if (r >= 0)
+                r = make_argv(&in, error);
+        if (r >= 0)
+                r = make_text(&in);
+        if (r >= 0)
+                r = make_cwd(&in, s, &m->settings, error);
+        if (r >= 0)
+                r = exec_make_env(s, in.env, &in.spec.env);
+        if (r >= 0)
+                r = make_input(&in, json_object_get(request_input(request), "stdin"), flags, error);
+        if (r < 0)
+                return r;
+        if (s->n_live >= m->settings.commands_max)
+                return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum command limit reached: %u",
+                                     m->settings.commands_max);
+
+        make_timeout(&in, &m->settings, flags);
+        in.spec.uid = in.spec.gid = (uint32_t) in.user;
+        *ret = in;
+        in = (ExecInput) { .spec = COMMAND_SPEC_DEFAULT };
+        return 0;
+}
+
+void exec_input_done(ExecInput *in) {
+        json_fields_done(exec_fields, ELEMENTSOF(exec_fields), in);
+        command_spec_done(&in->spec);
+        in->text = mfree(in->text);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxd/manager.h"
+#include "sandboxd/request.h"
+
+/* What a client may say about a command, checked and turned into what execd wants. */
+typedef struct ExecInput {
+        /* as it came */
+        char **command;
+        bool command_was_string;
+        char *cwd, **env;
+        int64_t timeout, user;
+        bool lossless;
+        /* made of it */
+        char *text;
+        CommandSpec spec;
+        CommandInput input;     /* data is borrowed from the request */
+} ExecInput;
+
+typedef enum ExecInputFlags {
+        EXEC_INPUT_NO_TIMEOUT = 1 << 0,         /* background: lives as long as it wants */
+        EXEC_INPUT_STDIN_PIPE = 1 << 1,         /* "stdin": true is understood */
+} ExecInputFlags;
+
+int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, ExecInput *ret, sd_bus_error *error);
+void exec_input_done(ExecInput *input);
+
+/* "KEY=VALUE" of a command: the base, the sandbox's own, the request's. */
+int exec_make_env(const Sandbox *s, char *const *extra, char ***ret);

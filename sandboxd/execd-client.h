@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libsandbox/sandbox-spec.h"
+#include "sandboxd/peer.h"
+
+/* io.sandboxd.Exec1 as functions. All answers come later, by the callback. */
+
+typedef struct ExecdClient ExecdClient;
+
+/* A row of Commands(), or what CommandExited() tells. */
+typedef struct CommandStatus {
+        const char *sandbox, *command;
+        uint32_t pid;
+        bool running, timed_out, oom;
+        int code, status;               /* si_code and si_status of waitid() */
+        uint64_t started_usec, ended_usec;
+} CommandStatus;
+
+typedef struct ExecdHandlers {
+        void (*on_command)(const CommandStatus *status, void *userdata);
+        void (*on_gone)(const char *id, const char *reason, void *userdata);
+        /* The connection came back: reply is that of Commands("") and tells the truth about every command. */
+        void (*on_commands)(sd_bus_message *reply, void *userdata);
+        void *userdata;
+} ExecdHandlers;
+
+int execd_client_new(sd_event *event, const char *path, const ExecdHandlers *handlers, ExecdClient **ret);
+ExecdClient *execd_client_free(ExecdClient *c);
+DEFINE_CLEANUP(ExecdClient *, execd_client_free)
+void execd_client_set_attached(ExecdClient *c, bool attached);
+
+int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata);
+/* prepared is fsd's answer to PrepareRoot(): its mounts are passed on. */
+int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const SandboxSpec *spec,
+                 PeerCallback callback, void *userdata);
+/* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
+int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
+int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
+int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
+int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
+                     void *userdata);
+
+typedef struct ExecCall {
+        const char *sandbox, *command;
+        const CommandSpec *spec;
+        const int *stdio;               /* three */
+        const int *keep;
+        size_t n_keep;
+} ExecCall;
+
+int execd_exec(ExecdClient *c, const ExecCall *call, PeerCallback callback, void *userdata);
+int execd_signal(ExecdClient *c, const char *id, const char *command, int signal, bool all, PeerCallback callback,
+                 void *userdata);
+int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal, PeerCallback callback,
+                       void *userdata);
+int execd_acknowledge(ExecdClient *c, const char *id, const char *command);
+int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallback callback, void *userdata);
+
+/* > 0 while there is a row. The strings are borrowed from the message. */
+int execd_read_command(sd_bus_message *m, CommandStatus *ret);
+
+typedef struct SandboxStats {
+        uint64_t cpu_usec, memory_current, memory_peak, memory_max, pids_current, pids_max;
+        uint64_t io_read_bytes, io_write_bytes, oom_kills;
+        char *source;
+} SandboxStats;
+
+int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error);
+void sandbox_stats_done(SandboxStats *s);
+
+/* For answers that nobody needs. */
+void peer_ignore(sd_bus_message *reply, const sd_bus_error *error, void *userdata);

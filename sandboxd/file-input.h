@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "sandboxd/api.h"
+
+/* What the file routes share: their fields, their paths by the workspace rule, their calls of Files1. */
+typedef struct FileInput {
+        char *path, **paths;
+        char *directory, *pattern, *mode;
+        json_t *content, *moves;        /* content: borrowed text, may be large */
+        int64_t cursor, limit;
+        const char *workspace;
+} FileInput;
+
+typedef enum FileField {
+        FILE_PATH = 1 << 0,
+        FILE_PATHS = 1 << 1,            /* "paths", or "path" for one */
+        FILE_DIRECTORY = 1 << 2,        /* "path", default: the workspace */
+        FILE_CONTENT = 1 << 3,
+        FILE_PATTERN = 1 << 4,
+        FILE_MODE = 1 << 5,
+        FILE_MOVES = 1 << 6,
+} FileField;
+
+/* Paths come out absolute and checked. */
+int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_error *error);
+void file_input_done(FileInput *input);
+
+/* The sandbox must run. */
+int file_call_new(Request *request, const char *member, ApiCall **ret, sd_bus_message **ret_message,
+                  sd_bus_error *error);
+int file_call_send(ApiCall **call, sd_bus_message *m, int r, PeerFlags flags, sd_bus_error *error);

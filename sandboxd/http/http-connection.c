@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/http/http-private.h"
+
+/* Time limits are kept by one sweep a second over all connections; an event source of its own watches a connection
+ * only where libmicrohttpd does not look: before the first byte, and while a request is suspended. The sweep arms it,
+ * so that a busy keep-alive connection never pays for it. */
+
+#define BODY_BYTES_PER_SEC KiB
+
+const HttpTimes http_times_default = {
+        .head_usec = 5 * USEC_PER_SEC,
+        .body_idle_usec = 30 * USEC_PER_SEC,
+        .keep_alive_usec = 60 * USEC_PER_SEC,
+        .write_stall_usec = 30 * USEC_PER_SEC,
+        .half_closed_usec = 2 * USEC_PER_SEC,
+        .sweep_usec = USEC_PER_SEC,
+};
+
+static int hand_over(HttpConnection *c) {
+        /* libmicrohttpd only keeps the address, it does not use it. */
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        HttpServer *h = c->server;
+        enum MHD_Result result;
+        int fd = c->fd;
+
+        http_connection_unwatch(c);
+        c->head_since_usec = now_usec(CLOCK_MONOTONIC);
+        h->adding = c;
+        result = MHD_add_connection(h->mhd, fd, (struct sockaddr *) &address, sizeof address);
+        if (result != MHD_YES && h->adding) { /* it closed the socket, but did not tell */
+                c->fd = -EBADF;
+                http_connection_free(c);
+        }
+        h->adding = NULL;
+        return 0;
+}
+
+static int on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        HttpConnection *c = userdata;
+
+        (void) source;
+        (void) fd;
+        c->watching = false;
+        if (!c->mhd)
+                return hand_over(c);
+        if (!c->request) {
+                c->head_since_usec = now_usec(CLOCK_MONOTONIC);
+                return 0;
+        }
+        if (events & (EPOLLHUP | EPOLLERR))
+                http_request_abort(c->request);
+        else
+                c->hangup_usec = now_usec(CLOCK_MONOTONIC);
+        return 0;
+}
+
+int http_connection_watch(HttpConnection *c, uint32_t events) {
+        int r = 0;
+
+        if (!c->watch)
+                r = sd_event_add_io(c->server->event, &c->watch, c->fd, events, on_watch, c);
+        else
+                r = sd_event_source_set_io_events(c->watch, events);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(c->watch, SD_EVENT_ONESHOT);
+        c->watching = r >= 0;
+        return r;
+}
+
+void http_connection_unwatch(HttpConnection *c) {
+        if (c->watch && c->watching)
+                (void) sd_event_source_set_enabled(c->watch, SD_EVENT_OFF);
+        c->watching = false;
+}
+
+static void link_connection(HttpServer *h, HttpConnection *c) {
+        if (!h->connections) {
+                h->connections = c->next = c->previous = c;
+                (void) sd_event_source_set_time_relative(h->sweep_timer, h->times.sweep_usec);
+                (void) sd_event_source_set_enabled(h->sweep_timer, SD_EVENT_ONESHOT);
+        } else {
+                c->next = h->connections;
+                c->previous = h->connections->previous;
+                c->previous->next = c->next->previous = c;
+        }
+        h->n_connections++;
+}
+
+static void unlink_connection(HttpServer *h, HttpConnection *c) {
+        if (!c->next)
+                return;
+        h->connections = c->next == c ? NULL : h->connections == c ? c->next : h->connections;
+        c->next->previous = c->previous;
+        c->previous->next = c->next;
+        h->n_connections--;
+}
+
+int http_connection_new(HttpServer *h, int fd, ListenerKind kind, const char *peer) {
+        HttpConnection *c;
+        int r;
+
+        c = new0(HttpConnection, 1);
+        if (!c) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        *c = (HttpConnection) { .server = h, .fd = fd, .kind = kind, .idle_since_usec = now_usec(CLOCK_MONOTONIC) };
+        snprintf(c->peer, sizeof c->peer, "%s", peer);
+        link_connection(h, c);
+
+        r = http_connection_watch(c, EPOLLIN);
+        if (r < 0) {
+                http_connection_free(c);
+                return r;
+        }
+        /* Starts the idle time anew: a fresh connection is not closed at once. */
+        service_hold(h->options.service);
+        service_release(h->options.service);
+        return 0;
+}
+
+/* Of a connection that libmicrohttpd does not have (any more). */
+HttpConnection *http_connection_free(HttpConnection *c) {
+        if (!c)
+                return NULL;
+        unlink_connection(c->server, c);
+        sd_event_source_disable_unref(c->watch);
+        safe_close(c->fd);
+        free(c);
+        return NULL;
+}
+
+void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **context,
+                            enum MHD_ConnectionNotificationCode code) {
+        HttpServer *h = userdata;
+        HttpConnection *c = *context;
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                *context = c = h->adding;
+                c->mhd = mhd;
+                return;
+        }
+        if (!c)
+                return;
+        if (h->adding == c)
+                h->adding = NULL;
+        /* The socket is still open here, and libmicrohttpd closes it. */
+        if (c->linger) {
+                int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
+
+                if (copy >= 0)
+                        http_linger(h, copy);
+        }
+        c->fd = -EBADF;
+        http_connection_free(c);
+}
+
+void http_connection_shut(HttpConnection *c) {
+        if (!c->mhd)
+                http_connection_free(c);
+        else
+                (void) shutdown(c->fd, SHUT_RDWR);
+}
+
+static void time_out(HttpConnection *c, const char *message) {
+        http_send_raw(c->fd, 408, "application/json", message);
+        http_connection_shut(c);
+}
+
+static void sweep_idle(HttpConnection *c, uint64_t now) {
+        if (c->head_since_usec > 0 && now - c->head_since_usec > c->server->times.head_usec)
+                time_out(c, "{\"error\":\"The request took too long to arrive\"}");
+        else if (now - c->idle_since_usec > c->server->times.keep_alive_usec)
+                http_connection_shut(c);
+        else if (c->mhd && !c->watching && c->head_since_usec == 0)
+                (void) http_connection_watch(c, EPOLLIN);
+}
+
+static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
+        uint64_t idle_max = c->server->times.body_idle_usec, spent = now - r->started_usec;
+
+        if (r->body_waits) { /* it is us who do not read */
+                r->progress_usec = now;
+                return;
+        }
+        if (r->progress != r->body_received) {
+                r->progress = r->body_received;
+                r->progress_usec = now;
+        }
+        if (now - r->progress_usec > idle_max ||
+            (spent > idle_max && (double) (r->body_received - r->body_window) * USEC_PER_SEC <
+                                         (double) spent * BODY_BYTES_PER_SEC))
+                time_out(c, "{\"error\":\"The request body took too long to arrive\"}");
+}
+
+/* What the peer has taken so far, in some unit; *ret_pending is what waits for it. */
+static uint64_t sent_progress(int fd, int *ret_pending) {
+        struct tcp_info info = {};
+        socklen_t size = sizeof info;
+
+        if (ioctl(fd, SIOCOUTQ, ret_pending) < 0)
+                *ret_pending = 0;
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) >= 0)
+                return info.tcpi_bytes_acked;
+        return (uint64_t) *ret_pending;
+}
+
+static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
+        uint64_t progress;
+        int pending;
+
+        progress = sent_progress(c->fd, &pending);
+        if (progress != r->progress || pending == 0) {
+                r->progress = progress;
+                r->progress_usec = now;
+        } else if (now - r->progress_usec > c->server->times.write_stall_usec) {
+                log_debug("A client reads no more, ending its connection.");
+                http_request_abort(r);
+        }
+}
+
+static void sweep_suspended(HttpConnection *c, Request *r, uint64_t now) {
+        if (c->hangup_usec > 0) {
+                if (now - c->hangup_usec >= c->server->times.half_closed_usec)
+                        http_request_abort(r);
+        } else if (!c->watching)
+                (void) http_connection_watch(c, EPOLLRDHUP);
+}
+
+static void sweep_request(HttpConnection *c, Request *r, uint64_t now) {
+        if (r->broken)
+                return;
+        switch (r->phase) {
+        case REQUEST_HEAD:
+                if (now - r->started_usec > c->server->times.head_usec)
+                        time_out(c, "{\"error\":\"The request took too long to arrive\"}");
+                return;
+        case REQUEST_BODY:
+                return sweep_body(c, r, now);
+        case REQUEST_REPLYING:
+                sweep_reply(c, r, now);
+                break;
+        case REQUEST_WAITING:
+                break;
+        }
+        if (r->suspended && !r->broken)
+                sweep_suspended(c, r, now);
+}
+
+void http_connections_sweep(HttpServer *h) {
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+        HttpConnection *c = h->connections;
+
+        for (size_t n = h->n_connections; n > 0; n--) {
+                HttpConnection *next = c->next;
+
+                if (c->request)
+                        sweep_request(c, c->request, now);
+                else
+                        sweep_idle(c, now);
+                c = next;
+        }
+}
+
+int http_server_drain(HttpServer *h) {
+        HttpConnection *c = h->connections;
+        int busy = 0;
+
+        for (size_t n = h->n_connections; n > 0; n--) {
+                HttpConnection *next = c->next;
+                int waiting = 0;
+
+                if (c->request || c->head_since_usec > 0 || (ioctl(c->fd, FIONREAD, &waiting) >= 0 && waiting > 0))
+                        busy = 1;
+                else
+                        http_connection_shut(c);
+                c = next;
+        }
+        return busy;
+}

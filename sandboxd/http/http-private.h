@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <microhttpd.h>
+#include <systemd/sd-event.h>
+
+#include "sandboxd/http/http-check.h"
+#include "sandboxd/http/http-server.h"
+#include "sandboxd/http/rate.h"
+
+/* What the http-*.c files share. The life of a connection is in http-connection.c, that of a request in
+ * http-request.c. */
+
+typedef struct HttpConnection HttpConnection;
+typedef struct HttpLinger HttpLinger;
+typedef struct HttpStream HttpStream;
+
+#define HTTP_LISTENERS_MAX 16U
+#define HTTP_LINGERING_MAX 64U
+
+/* Bytes of JSON bodies that are in memory at a time, over all connections. */
+#define HTTP_BODIES_MAX (256 * MiB)
+#define HTTP_LARGE_BODY_MAX (48 * MiB)
+#define HTTP_INPUT_MAX (64 * KiB)
+
+typedef struct HttpListener {
+        HttpServer *server;
+        int fd;
+        ListenerKind kind;
+        sd_event_source *source;
+} HttpListener;
+
+struct HttpServer {
+        HttpServerOptions options;
+        HttpTimes times;
+        sd_event *event;
+        struct MHD_Daemon *mhd;
+        sd_event_source *mhd_source, *mhd_timer, *mhd_defer, *sweep_timer;
+        HttpListener listeners[HTTP_LISTENERS_MAX];
+        size_t n_listeners;
+        HttpConnection *connections;  /* a ring list */
+        size_t n_connections, connections_max;
+        HttpLinger *lingering[HTTP_LINGERING_MAX];
+        HttpConnection *adding;       /* during MHD_add_connection() */
+        uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
+        RateTable *rates;             /* of requests by token; NULL: no limit */
+        bool accept_paused, in_access, refusal_logged;
+};
+
+struct HttpConnection {
+        HttpServer *server;
+        HttpConnection *next, *previous;
+        struct MHD_Connection *mhd;   /* NULL until the first byte came */
+        int fd;                       /* ours until then */
+        ListenerKind kind;
+        char peer[64];                /* address without port, or "unix:<uid>" */
+        sd_event_source *watch;
+        Request *request;
+        uint64_t idle_since_usec;     /* without a request since */
+        uint64_t head_since_usec;     /* first byte of a head was seen; 0: not yet */
+        uint64_t hangup_usec;         /* the peer sends no more since; 0: it may */
+        bool watching, linger;
+};
+
+typedef enum RequestPhase {
+        REQUEST_HEAD,           /* the request line is known */
+        REQUEST_BODY,           /* headers checked, body arrives */
+        REQUEST_WAITING,        /* the handler has it */
+        REQUEST_REPLYING,       /* libmicrohttpd has the reply */
+} RequestPhase;
+
+struct Request {
+        HttpServer *server;
+        HttpConnection *connection;
+        RequestPhase phase;
+        HttpHead head;
+        const char *method;
+        char *target;                 /* path, NUL, query */
+        size_t target_size;           /* as sent */
+        bool target_clean;
+        const char *query_text;
+        RouteMatch match;
+        const Dialect *dialect;
+        const char *principal;
+        json_t *query, *input;
+
+        char *body;
+        size_t body_size, body_allocated, body_max;
+        uint64_t body_received, body_window; /* all; at the start of the time that is measured */
+        BodySink sink;
+        bool has_sink, body_waits;
+
+        HttpStream *stream;
+        struct MHD_Response *response;
+        unsigned status;
+        char **headers;               /* name, value, name, value... for the reply to come */
+        void (*on_gone)(Request *r, void *userdata);
+        void *on_gone_userdata;
+
+        uint64_t started_usec;        /* of the phase */
+        uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
+        bool suspended, close, broken, handed_over, event_stream;
+};
+
+/* http-connection.c */
+int http_connection_new(HttpServer *h, int fd, ListenerKind kind, const char *peer);
+HttpConnection *http_connection_free(HttpConnection *c);
+/* Ends a connection that libmicrohttpd has: it sees the end of file. */
+void http_connection_shut(HttpConnection *c);
+int http_connection_watch(HttpConnection *c, uint32_t events);
+void http_connection_unwatch(HttpConnection *c);
+void http_connections_sweep(HttpServer *h);
+/* libmicrohttpd's callback. */
+void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **context,
+                            enum MHD_ConnectionNotificationCode code);
+
+/* http-linger.c: what goes straight to a socket, because libmicrohttpd cannot say it at that moment. */
+void http_send_raw(int fd, unsigned status, const char *content_type, const char *text);
+/* Reads what the peer still sends for a moment, so that it gets to read the reply; takes fd. */
+void http_linger(HttpServer *h, int fd);
+void http_linger_end_all(HttpServer *h);
+
+/* http-request.c */
+Request *http_request_new(HttpConnection *c, const char *target);
+Request *http_request_free(Request *r);
+DEFINE_CLEANUP(Request *, http_request_free)
+enum MHD_Result http_request_access(Request *r, const char *method, const char *url, const char *version,
+                                    const char *data, size_t *n);
+/* The client is gone, or must go. */
+void http_request_abort(Request *r);
+void http_request_resume(Request *r);
+void http_request_completed(Request *r);
+int http_request_queue(Request *r);
+
+/* http-input.c */
+int http_input_parse_query(const char *text, json_t **ret);
+int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error);
+int http_input_merge(Request *r, sd_bus_error *error);
+
+/* http-reply.c */
+int http_reply_refusal(Request *r, const HttpRefusal *refusal);
+int http_reply_not_found(Request *r, int error);
+int http_reply_preflight(Request *r);

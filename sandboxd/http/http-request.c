@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/http/dialect.h"
+#include "sandboxd/http/http-private.h"
+#include "sandboxd/http/http-stream.h"
+
+/* libmicrohttpd calls us once when the headers are there, then with each piece of the body, and once more, without
+ * data, when the request is whole. Only in the first and the last call a reply can be queued; an error in the middle
+ * of a body goes to the socket directly and ends the connection. */
+
+Request *http_request_new(HttpConnection *c, const char *target) {
+        _cleanup_(http_request_freep) Request *r = NULL;
+        char *query;
+
+        if (c->request) /* cannot be: one at a time */
+                return NULL;
+        r = new0(Request, 1);
+        if (!r)
+                return NULL;
+        *r = (Request) { .server = c->server, .connection = c, .principal = "" };
+        r->target = strndup(target, HTTP_TARGET_MAX + 1);
+        if (!r->target)
+                return NULL;
+        r->started_usec = c->head_since_usec > 0 ? c->head_since_usec : now_usec(CLOCK_MONOTONIC);
+        r->target_size = strlen(target);
+        r->target_clean = http_target_is_clean(target);
+        query = strchr(r->target, '?');
+        if (query)
+                *query++ = 0;
+        r->query_text = query;
+        http_connection_unwatch(c);
+        service_hold(c->server->options.service);
+        return c->request = TAKE_PTR(r);
+}
+
+static void drop_body(Request *r) {
+        r->server->body_bytes -= r->body_allocated;
+        r->body_allocated = r->body_size = 0;
+        r->body = mfree(r->body);
+}
+
+Request *http_request_free(Request *r) {
+        if (r) {
+                drop_body(r);
+                route_match_done(&r->match);
+                json_decref(r->query);
+                json_decref(r->input);
+                if (r->response)
+                        MHD_destroy_response(r->response);
+                strv_free(r->headers);
+                free(r->target);
+                free(r);
+        }
+        return NULL;
+}
+
+static void tell_gone(Request *r) {
+        void (*callback)(Request *, void *) = TAKE_PTR(r->on_gone);
+
+        if (callback)
+                callback(r, r->on_gone_userdata);
+}
+
+void http_request_completed(Request *r) {
+        HttpConnection *c = r->connection;
+
+        if (!r->handed_over)
+                tell_gone(r);
+        http_stream_detach(r);
+        http_connection_unwatch(c);
+        c->request = NULL;
+        c->idle_since_usec = now_usec(CLOCK_MONOTONIC);
+        c->head_since_usec = c->hangup_usec = 0;
+        service_release(r->server->options.service);
+        http_request_free(r);
+}
+
+void http_request_resume(Request *r) {
+        if (!r->suspended)
+                return;
+        r->suspended = false;
+        http_connection_unwatch(r->connection);
+        MHD_resume_connection(r->connection->mhd);
+        /* Nothing becomes readable by that. */
+        (void) sd_event_source_set_enabled(r->server->mhd_defer, SD_EVENT_ONESHOT);
+}
+
+static enum MHD_Result suspend(Request *r) {
+        r->suspended = true;
+        MHD_suspend_connection(r->connection->mhd);
+        return MHD_YES;
+}
+
+void http_request_abort(Request *r) {
+        if (r->broken)
+                return;
+        r->broken = true;
+        if (!r->handed_over)
+                tell_gone(r);
+        if (r->suspended)
+                http_request_resume(r);
+        else
+                http_connection_shut(r->connection);
+}
+
+/* The handler's result becomes a reply, unless there is one or it comes later. */
+static void settle(Request *r, int result, sd_bus_error *error) {
+        if (result >= 0 || r->response || r->broken)
+                return;
+        if (sd_bus_error_is_set(error))
+                (void) request_reply_error(r, error);
+        else
+                (void) request_reply_errno(r, result);
+}
+
+static void call_handler(Request *r) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int result;
+
+        result = http_input_merge(r, &error);
+        if (result >= 0)
+                result = r->match.route->handler(r, &error);
+        if (result == 0 && !r->response && !r->broken) /* it promised a reply */
+                result = -EPROTO;
+        settle(r, result, &error);
+}
+
+static bool authenticate(Request *r) {
+        static const HttpRefusal limited = { 429, "rate_limited", "Too many failed authentications", false };
+        HttpRefusal refusal = {};
+        AuthResult result;
+
+        if (r->connection->kind == LISTENER_UNIX) {
+                r->principal = r->connection->peer;
+                return true;
+        }
+        if (r->match.route->flags & ROUTE_NO_AUTH || !auth_is_enabled(r->server->options.auth))
+                return true;
+        result = auth_check(r->server->options.auth, r->head.authorization, r->connection->peer, &r->principal);
+        if (result == AUTH_OK)
+                return true;
+
+        (void) request_add_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        if (result == AUTH_MISSING)
+                refusal = (HttpRefusal) { r->dialect->missing_token_status, "unauthorized",
+                                          "Missing authorization header", false };
+        else if (result == AUTH_WRONG)
+                refusal = (HttpRefusal) { r->dialect->wrong_token_status, "forbidden", "Invalid token", false };
+        if (result == AUTH_LIMITED)
+                (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        (void) http_reply_refusal(r, result == AUTH_LIMITED ? &limited : &refusal);
+        return false;
+}
+
+/* By token, as it was sent; who needs none is not limited. */
+static bool limit_rate(Request *r) {
+        static const HttpRefusal refusal = { 429, "rate_limited", "Rate limit exceeded", false };
+        const char *header = r->head.authorization, *token;
+
+        if (!r->server->rates || !header || r->match.route->flags & ROUTE_NO_AUTH)
+                return true;
+        token = startswith(header, "Bearer ");
+        if (rate_table_take(r->server->rates, token ? token : header, now_usec(CLOCK_BOOTTIME)))
+                return true;
+        (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        (void) http_reply_refusal(r, &refusal);
+        return false;
+}
+
+static bool limit_body(Request *r) {
+        static const HttpRefusal too_large = { 413, "too_large", "The request body is too large", false };
+        const Settings *settings = r->server->options.settings;
+        unsigned flags = r->match.route->flags;
+        uint64_t max = settings->body_max;
+
+        if (flags & ROUTE_BODY_STREAM)
+                max = settings->upload_max;
+        else if (flags & ROUTE_LARGE_BODY)
+                max = MAX(settings->body_max, HTTP_LARGE_BODY_MAX);
+        r->body_max = max;
+        if (!r->head.has_body || r->head.body_size == UINT64_MAX || r->head.body_size <= max)
+                return true;
+        (void) http_reply_refusal(r, &too_large);
+        return false;
+}
+
+/* Everything that is decided by the head. May leave a reply. */
+static void examine_head(Request *r, const char *url, const char *version) {
+        const HttpRequestLine line = { r->method, url, version, r->target_size, r->target_clean };
+        const HttpServerOptions *o = &r->server->options;
+        HttpRefusal refusal;
+        int result;
+
+        r->dialect = dialect_of_path(o->tables, o->n_tables, r->target);
+        if (!http_check_head(r->connection->mhd, &line, &r->head, &refusal) ||
+            !http_check_origin(&r->head, r->method, r->connection->kind, o->settings, &refusal)) {
+                (void) http_reply_refusal(r, &refusal);
+                return;
+        }
+        if (streq(r->method, MHD_HTTP_METHOD_OPTIONS) && r->head.origin) {
+                (void) http_reply_preflight(r);
+                return;
+        }
+        /* libmicrohttpd leaves the body of a reply to HEAD away by itself. */
+        result = route_find(o->tables, o->n_tables, streq(r->method, "HEAD") ? "GET" : r->method, r->target, &r->match);
+        if (result < 0)
+                (void) http_reply_not_found(r, result);
+        else if (authenticate(r) && limit_rate(r) && limit_body(r) &&
+                 r->match.route->flags & ROUTE_BODY_STREAM) {
+                call_handler(r);
+                if (!r->response && !r->has_sink)
+                        (void) request_reply_errno(r, -EPROTO);
+        }
+}
+
+/* A reply before the body has arrived. A short body is read and dropped, so that the connection can go on; otherwise
+ * the connection ends after the reply. */
+static bool must_reply_early(const Request *r) {
+        if (!r->response)
+                return false;
+        return r->close || (r->head.has_body && (r->head.expect ||
+                                                 r->head.body_size > r->server->options.settings->body_max));
+}
+
+static enum MHD_Result on_head(Request *r, const char *method, const char *url, const char *version) {
+        r->method = method;
+        examine_head(r, url, version);
+        if (must_reply_early(r)) {
+                r->close = true;
+                r->connection->linger = true;
+                return http_request_queue(r) < 0 ? MHD_NO : MHD_YES;
+        }
+        r->phase = REQUEST_BODY;
+        r->started_usec = r->progress_usec = now_usec(CLOCK_MONOTONIC);
+        return MHD_YES;
+}
+
+static int grow_body(Request *r, size_t n) {
+        HttpServer *h = r->server;
+        size_t want;
+        char *larger;
+
+        if (n > r->body_max - MIN(r->body_size, r->body_max))
+                return bus_error_to_errno(BUS_ERROR_TOO_LARGE) * -1;
+        if (r->body_size + n <= r->body_allocated)
+                return 0;
+        want = MAX(r->body_size + n, MIN(r->body_allocated * 2, r->body_max));
+        if (r->body_allocated == 0 && r->head.body_size != UINT64_MAX)
+                want = MAX(want, MIN(r->head.body_size, MiB));
+        if (h->body_bytes + want - r->body_allocated > HTTP_BODIES_MAX)
+                return -EAGAIN;
+        larger = realloc(r->body, want);
+        if (!larger)
+                return -ENOMEM;
+        h->body_bytes += want - r->body_allocated;
+        r->body_allocated = want;
+        r->body = larger;
+        return 0;
+}
+
+static void keep_body(Request *r, const char *data, size_t n) {
+        static const HttpRefusal too_large = { 413, "too_large", "The request body is too large", true };
+        static const HttpRefusal busy = { 503, "unavailable", "Too many large requests at once", true };
+        int result;
+
+        result = grow_body(r, n);
+        if (result < 0) {
+                (void) http_reply_refusal(r, result == -EFBIG ? &too_large : &busy);
+                return;
+        }
+        memcpy(r->body + r->body_size, data, n);
+        r->body_size += n;
+}
+
+static enum MHD_Result feed_sink(Request *r, const char *data, size_t *n) {
+        static const HttpRefusal too_large = { 413, "too_large", "The upload is too large", true };
+        ssize_t used;
+
+        if (r->body_received > r->body_max) {
+                (void) http_reply_refusal(r, &too_large);
+                return MHD_NO;
+        }
+        used = r->sink.write(r->sink.userdata, data, *n);
+        if (r->broken)
+                return MHD_NO;
+        if (used < 0) {
+                (void) request_reply_errno(r, (int) used);
+                return MHD_NO;
+        }
+        *n -= (size_t) used;
+        if (*n == 0)
+                return MHD_YES;
+        r->body_waits = true;
+        return suspend(r);
+}
+
+static enum MHD_Result on_body(Request *r, const char *data, size_t *n) {
+        enum MHD_Result result;
+
+        r->body_received += *n;
+        if (r->has_sink && !r->response) {
+                result = feed_sink(r, data, n);
+                r->body_received -= *n; /* what was left over is offered again */
+                return result;
+        }
+        if (!r->response) /* else it is refused already, and dropped */
+                keep_body(r, data, *n);
+        *n = 0;
+        return r->broken ? MHD_NO : MHD_YES;
+}
+
+/* The request is whole. */
+static enum MHD_Result on_whole(Request *r) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (r->phase == REQUEST_BODY) {
+                r->phase = REQUEST_WAITING;
+                if (!r->response && r->has_sink)
+                        settle(r, r->sink.end(r->sink.userdata, &error), &error);
+                else if (!r->response)
+                        call_handler(r);
+        }
+        if (!r->response)
+                return suspend(r);
+        return http_request_queue(r) < 0 ? MHD_NO : MHD_YES;
+}
+
+enum MHD_Result http_request_access(Request *r, const char *method, const char *url, const char *version,
+                                    const char *data, size_t *n) {
+        enum MHD_Result result;
+
+        if (r->broken)
+                return MHD_NO;
+        r->server->in_access = true;
+        if (r->phase == REQUEST_HEAD)
+                result = on_head(r, method, url, version);
+        else if (*n > 0)
+                result = on_body(r, data, n);
+        else
+                result = on_whole(r);
+        r->server->in_access = false;
+        return result;
+}
+
+void *request_userdata(Request *r) {
+        return r->server->options.userdata;
+}
+
+const Route *request_route(const Request *r) {
+        return r->match.route;
+}
+
+const char *request_method(const Request *r) {
+        return r->method;
+}
+
+const char *request_path_value(const Request *r, const char *name) {
+        for (size_t i = 0; i < r->match.n_values; i++)
+                if (streq(r->match.names[i], name))
+                        return r->match.values[i];
+        return NULL;
+}
+
+const char *request_query(const Request *r, const char *name) {
+        return json_string_value(json_object_get(r->query, name));
+}
+
+const char *request_header(const Request *r, const char *name) {
+        return MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, name);
+}
+
+const char *request_principal(const Request *r) {
+        return r->principal;
+}
+
+json_t *request_input(Request *r) {
+        return r->input;
+}
+
+void request_on_gone(Request *r, void (*callback)(Request *r, void *userdata), void *userdata) {
+        r->on_gone = callback;
+        r->on_gone_userdata = userdata;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/json-text.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Bytes of the sequence at p; 0: invalid, -1: valid so far, but the buffer ends. The second byte's range excludes
+ * overlong forms, surrogates and what lies above U+10FFFF. */
+static int utf8_step(const unsigned char *p, size_t n) {
+        unsigned char low = 0x80, high = 0xbf;
+        int more;
+
+        if (p[0] < 0x80)
+                return 1;
+        more = p[0] >= 0xc2 && p[0] <= 0xdf ? 1 : p[0] >= 0xe0 && p[0] <= 0xef ? 2 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 3 : 0;
+        if (more == 0)
+                return 0;
+        if (p[0] == 0xe0)
+                low = 0xa0;
+        else if (p[0] == 0xed)
+                high = 0x9f;
+        else if (p[0] == 0xf0)
+                low = 0x90;
+        else if (p[0] == 0xf4)
+                high = 0x8f;
+
+        for (int i = 1; i <= more; i++, low = 0x80, high = 0xbf) {
+                if ((size_t) i >= n)
+                        return -1;
+                if (p[i] < low || p[i] > high)
+                        return 0;
+        }
+        return more + 1;
+}
+
+static char *escape_ascii(unsigned char c, char *out) {
+        static const char digits[] = "0123456789abcdef", plain[] = "\b\t\n\f\r", letters[] = "btnfr";
+        const char *known = c ? strchr(plain, c) : NULL;
+
+        if (c == '"' || c == '\\') {
+                *out++ = '\\';
+                *out++ = (char) c;
+        } else if (c >= 0x20 && c != 0x7f)
+                *out++ = (char) c;
+        else if (known) {
+                *out++ = '\\';
+                *out++ = letters[known - plain];
+        } else {
+                out = mempcpy(out, "\\u00", 4);
+                *out++ = digits[c >> 4];
+                *out++ = digits[c & 15];
+        }
+        return out;
+}
+
+size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n_out) {
+        char *start = out;
+        size_t i = 0;
+
+        while (i < n) {
+                int k = utf8_step((const unsigned char *) in + i, n - i);
+
+                if (k == -1 && !last)
+                        break;
+                if (k == 1)
+                        out = escape_ascii((unsigned char) in[i], out);
+                else if (k > 1)
+                        out = mempcpy(out, in + i, (size_t) k);
+                else
+                        out = mempcpy(out, "\xef\xbf\xbd", 3);
+                i += k > 0 ? (size_t) k : 1;
+        }
+        *ret_n_out = (size_t) (out - start);
+        return i;
+}
+
+size_t utf8_cut(const char *s, size_t n) {
+        for (size_t k = 1; k <= 3 && k <= n; k++) {
+                unsigned char c = (unsigned char) s[n - k];
+
+                if ((c & 0xc0) == 0x80)
+                        continue;
+                return utf8_step((const unsigned char *) s + n - k, k) == -1 ? k : 0;
+        }
+        return 0;
+}
+
+size_t base64_encode(const void *in, size_t n, char *out) {
+        const unsigned char *p = in;
+        char *start = out;
+
+        for (; n > 0; n -= MIN(n, (size_t) 3), p += 3) {
+                uint32_t v = (uint32_t) p[0] << 16 | (n > 1 ? (uint32_t) p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
+
+                *out++ = alphabet[v >> 18];
+                *out++ = alphabet[v >> 12 & 63];
+                *out++ = n > 1 ? alphabet[v >> 6 & 63] : '=';
+                *out++ = n > 2 ? alphabet[v & 63] : '=';
+        }
+        return (size_t) (out - start);
+}
+
+static int digit_value(char c) {
+        const char *p = c ? strchr(alphabet, c) : NULL;
+
+        return p ? (int) (p - alphabet) : -EINVAL;
+}
+
+ssize_t base64_decode(const char *in, size_t n, void *out) {
+        unsigned char *p = out;
+        size_t padding = 0;
+
+        if (n % 4 != 0)
+                return -EINVAL;
+        while (padding < 2 && padding < n && in[n - 1 - padding] == '=')
+                padding++;
+
+        for (size_t i = 0; i < n; i += 4) {
+                size_t digits = i + 4 == n ? 4 - padding : 4;
+                uint32_t v = 0;
+
+                for (size_t k = 0; k < 4; k++) {
+                        int d = k < digits ? digit_value(in[i + k]) : 0;
+
+                        if (d < 0)
+                                return -EINVAL;
+                        v = v << 6 | (uint32_t) d;
+                }
+                /* Bits that the padding leaves over must be zero: one text for one content. */
+                if ((digits == 2 && (v & 0xffff)) || (digits == 3 && (v & 0xff)))
+                        return -EINVAL;
+                for (size_t k = 0; k + 1 < digits; k++)
+                        *p++ = (unsigned char) (v >> (16 - 8 * k));
+        }
+        return (ssize_t) (p - (unsigned char *) out);
+}

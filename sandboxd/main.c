@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "libsandbox/bus-names.h"
+#include "libsandbox/string-util.h"
+#include "sandboxd/api.h"
+#include "sandboxd/daemon.h"
+
+#define STATE_DIRECTORY "/var/lib/sandboxd"
+
+static int print_help(void) {
+        puts("sandboxd [OPTION]\n"
+             "\n"
+             "Serves the REST API of the sandboxes on the sockets that systemd passes:\n"
+             "those named \"http\" (TCP) and \"api\" (local).\n"
+             "\n"
+             "  --help      Show this text\n"
+             "  --routes    Print all methods and paths\n"
+             "  --version   Show the version\n"
+             "\n"
+             "Settings: /etc/sandboxd/sandboxd.conf and the environment.");
+        return 0;
+}
+
+static int print_version(void) {
+        puts("sandboxd " PACKAGE_VERSION);
+        return 0;
+}
+
+static const struct {
+        const char *name;
+        int (*run)(void);
+} options[] = {
+        { "--help",    print_help    },
+        { "--routes",  routes_print  },
+        { "--version", print_version },
+};
+
+int main(int argc, char **argv) {
+        if (argc == 1)
+                return daemon_run(STATE_DIRECTORY, EXECD_SOCKET_PATH, FSD_SOCKET_PATH) < 0 ? 1 : 0;
+        for (size_t i = 0; argc == 2 && i < ELEMENTSOF(options); i++)
+                if (streq(options[i].name, argv[1]))
+                        return options[i].run();
+        fprintf(stderr, "sandboxd: unknown option '%s'; see sandboxd --help\n", argv[argc > 2 ? 2 : 1]);
+        return 2;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "sandboxd/reconcile.h"
+#include "sandboxd/removal.h"
+
+/* Of commands that have ended, what is remembered of one sandbox: as many, and as much output. */
+#define REMEMBERED_MAX 256U
+#define REMEMBERED_BYTES_MAX (64 * MiB)
+
+static void on_command(const CommandStatus *status, void *userdata) {
+        Manager *m = userdata;
+        Command *c = manager_find_command(m, status->command);
+
+        if (c && streq(c->sandbox->id, status->sandbox))
+                command_on_status(c, status);
+        else
+                reconcile_stranger(m, status);
+}
+
+static void on_gone(const char *id, const char *reason, void *userdata) {
+        removal_on_gone(userdata, id, reason);
+}
+
+static void on_commands(sd_bus_message *reply, void *userdata) {
+        reconcile_commands(userdata, reply);
+}
+
+static int open_spools(Manager *m, const char *state_directory) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/spool", state_directory) < 0)
+                return log_oom();
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return log_error_errno(errno, "Failed to make %s: %m", path);
+        m->spool_fd = open(path, O_DIRECTORY | O_CLOEXEC);
+        if (m->spool_fd < 0)
+                return log_error_errno(errno, "Failed to open %s: %m", path);
+        return 0;
+}
+
+static int load_sandbox(const StoredSandbox *row, void *userdata) {
+        _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
+        int r;
+
+        r = sandbox_from_record(row->id, row->state, row->created_msec, row->record, &s);
+        return r < 0 ? r : manager_add_sandbox(userdata, s);
+}
+
+static int load_command(const StoredCommand *row, void *userdata) {
+        _cleanup_(command_unrefp) Command *c = NULL;
+        int r;
+
+        r = command_from_record(userdata, row, &c);
+        return r < 0 ? r : manager_add_command(userdata, c);
+}
+
+static int load_state(Manager *m, const char *state_directory) {
+        int r;
+
+        r = open_spools(m, state_directory);
+        if (r >= 0)
+                r = store_open(state_directory, &m->fresh, &m->store);
+        if (r < 0)
+                return r;
+        r = counters_load(&m->counters, m->store);
+        if (r >= 0)
+                r = store_foreach_sandbox(m->store, load_sandbox, m);
+        if (r >= 0)
+                r = store_foreach_command(m->store, load_command, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the records: %m");
+        return 0;
+}
+
+static int connect_services(Manager *m, const ManagerOptions *options) {
+        ExecdHandlers handlers = { .on_command = on_command, .on_gone = on_gone, .on_commands = on_commands,
+                                   .userdata = m };
+        int r;
+
+        r = execd_client_new(m->event, options->execd_path, &handlers, &m->execd);
+        return r < 0 ? r : fsd_client_new(m->event, options->fsd_path, &m->fsd);
+}
+
+int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        assert(options);
+        assert(ret);
+
+        m = new0(Manager, 1);
+        if (!m) {
+                settings_done(settings);
+                return log_oom();
+        }
+        *m = (Manager) { .settings = *settings, .service = options->service,
+                         .event = service_event(options->service), .spool_fd = -EBADF };
+        *settings = (Settings) {};
+
+        m->sandboxes = hashmap_new();
+        m->commands = hashmap_new();
+        if (!m->sandboxes || !m->commands)
+                return log_oom();
+        r = connect_services(m, options);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the connections: %m");
+        r = load_state(m, options->state_directory);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+void manager_stop(Manager *m) {
+        if (m)
+                m->stopping = true;
+}
+
+Manager *manager_free(Manager *m) {
+        Command *c;
+        Sandbox *s;
+
+        if (!m)
+                return NULL;
+        m->stopping = true;
+        /* The clients first: the calls under way end now and must not find half a manager. */
+        execd_client_free(m->execd);
+        fsd_client_free(m->fsd);
+        HASHMAP_FOREACH(c, m->commands)
+                command_unref(c);
+        HASHMAP_FOREACH(s, m->sandboxes)
+                sandbox_unref(s);
+        hashmap_free(m->commands);
+        hashmap_free(m->sandboxes);
+        sd_event_source_disable_unref(m->expiry_timer);
+        safe_close(m->spool_fd);
+        store_rest(m->store);
+        store_close(m->store);
+        settings_done(&m->settings);
+        free(m);
+        return NULL;
+}
+
+Sandbox *manager_find_sandbox(Manager *m, const char *public_id) {
+        Sandbox *s = hashmap_get(m->sandboxes, public_id);
+
+        if (!s || s->leaving)
+                return NULL;
+        if (s->state != SANDBOX_CREATING && sandbox_is_expired(s)) {
+                (void) removal_start(m, s, COUNTER_EXPIRED, NULL, NULL);
+                return NULL;
+        }
+        return s;
+}
+
+Sandbox *manager_get_sandbox(Manager *m, const char *id) {
+        char public_id[SANDBOX_PUBLIC_ID_SIZE];
+        Sandbox *s;
+
+        if (!sandbox_id_is_valid(id))
+                return NULL;
+        snprintf(public_id, sizeof public_id, SANDBOX_ID_PREFIX "%.*s", (int) SANDBOX_ID_SHORT, id);
+        s = hashmap_get(m->sandboxes, public_id);
+        return s && streq(s->id, id) ? s : NULL;
+}
+
+int manager_add_sandbox(Manager *m, Sandbox *s) {
+        int r = hashmap_put(m->sandboxes, s->public_id, s);
+
+        if (r >= 0)
+                sandbox_ref(s);
+        return r;
+}
+
+int manager_save_sandbox(Manager *m, const Sandbox *s) {
+        _cleanup_free_ char *record = NULL;
+        int r;
+
+        r = sandbox_to_record(s, &record);
+        if (r < 0)
+                return r;
+        return store_put_sandbox(m->store, &(StoredSandbox) { .id = s->id, .created_msec = s->created_msec,
+                                                              .state = sandbox_state_to_string(s->state),
+                                                              .record = record });
+}
+
+int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
+        s->state = state;
+        return manager_save_sandbox(m, s);
+}
+
+void manager_forget_sandbox(Manager *m, Sandbox *s) {
+        Command *c;
+
+        HASHMAP_FOREACH(c, m->commands)
+                if (c->sandbox == s)
+                        manager_drop_command(m, c);
+        if (store_remove_sandbox(m->store, s->id) < 0)
+                log_sandbox(LOG_WARNING, s->id, "The record stays until the next start.");
+        if (hashmap_remove(m->sandboxes, s->public_id))
+                sandbox_unref(s);
+}
+
+size_t manager_count(Manager *m) {
+        return hashmap_size(m->sandboxes) + m->n_reserved;
+}
+
+void manager_attend(Manager *m) {
+        service_hold(m->service);
+        if (m->n_attended++ == 0)
+                execd_client_set_attached(m->execd, true);
+}
+
+void manager_unattend(Manager *m) {
+        assert(m->n_attended > 0);
+        if (--m->n_attended == 0)
+                execd_client_set_attached(m->execd, false);
+        service_release(m->service);
+}
+
+Command *manager_find_command(Manager *m, const char *id) {
+        return hashmap_get(m->commands, id);
+}
+
+/* The oldest of a sandbox's ended commands make room. */
+static void drop_old_commands(Manager *m, const Sandbox *s) {
+        uint64_t n = 0, bytes = 0;
+        Command *c;
+
+        HASHMAP_FOREACH(c, m->commands)
+                if (c->sandbox == s && !command_is_live(c)) {
+                        n++;
+                        bytes += c->outputs[0].spool ? spool_stored(c->outputs[0].spool) : 0;
+                }
+        HASHMAP_FOREACH(c, m->commands) {
+                if (n < REMEMBERED_MAX && bytes < REMEMBERED_BYTES_MAX)
+                        return;
+                if (c->sandbox == s && !command_is_live(c)) {
+                        n--;
+                        bytes -= c->outputs[0].spool ? spool_stored(c->outputs[0].spool) : 0;
+                        manager_drop_command(m, c);
+                }
+        }
+}
+
+int manager_add_command(Manager *m, Command *c) {
+        int r;
+
+        if (c->kind == COMMAND_BACKGROUND && command_is_live(c))
+                drop_old_commands(m, c->sandbox);
+        r = hashmap_put(m->commands, c->id, c);
+        if (r >= 0)
+                command_ref(c);
+        return r;
+}
+
+void manager_drop_command(Manager *m, Command *c) {
+        if (c->kind == COMMAND_BACKGROUND) {
+                (void) store_remove_command(m->store, c->id);
+                (void) unlinkat(m->spool_fd, c->id, 0);
+        }
+        if (hashmap_remove(m->commands, c->id))
+                command_unref(c);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "libsandbox/bus-names.h"
+#include "sandboxd/api.h"
+#include "sandboxd/http/dialect.h"
+
+#define SANDBOX "/sandboxes/:id"
+
+/* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
+static const Route sandbox_routes[] = {
+        /* method  path                              handler                flags               help */
+        { "POST",   "/admin/sweep",                  api_sweep,             0,                  "End what is expired" },
+        { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                  "Output from a cursor on" },
+        { "GET",    "/exec/background/:id/status",   api_background_status, 0,                  "State of a background command" },
+        { "GET",    "/health",                       api_health,            ROUTE_NO_AUTH,      "Whether we serve" },
+        { "GET",    "/images",                       api_images,            0,                  "Catalog of images" },
+        { "GET",    "/metrics",                      api_global_metrics,    0,                  "Counters" },
+        { "GET",    "/sandboxes",                    api_sandbox_list,      0,                  "List sandboxes" },
+        { "POST",   "/sandboxes",                    api_sandbox_create,    0,                  "Create a sandbox" },
+        { "DELETE", SANDBOX,                         api_sandbox_delete,    0,                  "End a sandbox" },
+        { "GET",    SANDBOX,                         api_sandbox_get,       0,                  "Show a sandbox" },
+        { "GET",    SANDBOX "/exec",                 api_exec_list,         0,                  "List commands" },
+        { "POST",   SANDBOX "/exec",                 api_exec,              0,                  "Run a command" },
+        { "POST",   SANDBOX "/exec/background",      api_exec_background,   0,                  "Start a command" },
+        { "POST",   SANDBOX "/exec/interrupt",       api_exec_interrupt,    0,                  "Send SIGINT" },
+        { "POST",   SANDBOX "/exec/stream",          api_exec_stream,       0,                  "Run a command, output as events" },
+        { "POST",   SANDBOX "/exec/:command/signal", api_exec_signal,       0,                  "Signal a command" },
+        { "POST",   SANDBOX "/exec/:command/stdin",  api_exec_stdin,        ROUTE_BODY_STREAM,  "Feed a command" },
+        { "POST",   SANDBOX "/files/chmod",          api_file_chmod,        0,                  "Change a mode" },
+        { "POST",   SANDBOX "/files/delete",         api_file_delete,       0,                  "Delete a file" },
+        { "POST",   SANDBOX "/files/download",       api_file_download,     0,                  "Read a file as base64" },
+        { "POST",   SANDBOX "/files/info",           api_file_info,         0,                  "Describe files" },
+        { "POST",   SANDBOX "/files/list",           api_file_list,         0,                  "List a directory" },
+        { "POST",   SANDBOX "/files/mkdir",          api_file_mkdir,        0,                  "Make directories" },
+        { "POST",   SANDBOX "/files/move",           api_file_move,         0,                  "Move files" },
+        { "GET",    SANDBOX "/files/raw",            api_file_get_raw,      0,                  "Read a file as it is" },
+        { "PUT",    SANDBOX "/files/raw",            api_file_put_raw,      ROUTE_BODY_STREAM,  "Write a file as it is" },
+        { "POST",   SANDBOX "/files/read",           api_file_read,         0,                  "Read a file as text" },
+        { "POST",   SANDBOX "/files/rmdir",          api_file_rmdir,        0,                  "Remove trees" },
+        { "POST",   SANDBOX "/files/search",         api_file_search,       0,                  "Find files by name" },
+        { "POST",   SANDBOX "/files/upload",         api_file_upload,       ROUTE_LARGE_BODY,   "Write a file from base64" },
+        { "POST",   SANDBOX "/files/write",          api_file_write,        ROUTE_LARGE_BODY,   "Write a file from text" },
+        { "POST",   SANDBOX "/limits",               api_sandbox_limits,    0,                  "Change limits" },
+        { "GET",    SANDBOX "/metrics",              api_sandbox_metrics,   0,                  "Use of resources" },
+        { "POST",   SANDBOX "/pause",                api_sandbox_pause,     0,                  "Freeze all processes" },
+        { "GET",    SANDBOX "/processes",            api_process_list,      0,                  "List processes" },
+        { "POST",   SANDBOX "/processes/kill",       api_process_kill,      0,                  "Signal a process" },
+        { "GET",    SANDBOX "/processes/top",        api_process_top,       0,                  "List processes by use" },
+        { "POST",   SANDBOX "/renew",                api_sandbox_renew,     0,                  "Set the end" },
+        { "POST",   SANDBOX "/resume",               api_sandbox_resume,    0,                  "Go on" },
+};
+
+const RouteTable route_tables[] = {
+        { .dialect = &dialect_sandbox, .prefix = "/sandbox", .routes = sandbox_routes,
+          .n_routes = ELEMENTSOF(sandbox_routes) },
+};
+const size_t n_route_tables = ELEMENTSOF(route_tables);
+
+int routes_print(void) {
+        for (size_t t = 0; t < n_route_tables; t++)
+                for (size_t i = 0; i < route_tables[t].n_routes; i++) {
+                        const Route *r = route_tables[t].routes + i;
+
+                        printf("%-6s %s%s\n", r->method, route_tables[t].prefix, r->path);
+                }
+        return fflush(stdout) == 0 ? 0 : 1;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "libsandbox/sandbox-id.h"
+#include "libsandbox/sandbox-spec.h"
+#include "sandboxd/store.h"
+
+/* A sandbox as sandboxd knows it: the record, its state and its text forms. No bus, no HTTP. */
+
+typedef enum SandboxState {
+        SANDBOX_CREATING,
+        SANDBOX_RUNNING,
+        SANDBOX_PAUSED,
+        SANDBOX_STOPPED,
+        SANDBOX_FAILED,
+        _SANDBOX_STATE_MAX,
+        _SANDBOX_STATE_INVALID = -22,
+} SandboxState;
+
+const char *sandbox_state_to_string(SandboxState state);
+SandboxState sandbox_state_from_string(const char *s);
+
+#define SANDBOX_PUBLIC_ID_SIZE (sizeof(SANDBOX_ID_PREFIX) + SANDBOX_ID_SHORT)
+
+typedef struct Sandbox {
+        unsigned n_ref;
+        char id[SANDBOX_ID_LENGTH + 1];
+        char public_id[SANDBOX_PUBLIC_ID_SIZE]; /* key of the manager's map */
+        SandboxState state;
+        char *name, *image;
+        json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
+        uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
+        uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */
+
+        bool leaving;                           /* somebody deletes it: it is not there for anybody else */
+        bool seen;                              /* mark of a reconciliation */
+        unsigned n_live;                        /* commands */
+        uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
+} Sandbox;
+
+/* Takes config, metadata and entrypoint over, also on failure. */
+typedef struct SandboxInit {
+        const char *id, *name, *image; /* name NULL: the public id */
+        json_t *config, *metadata, *entrypoint;
+        uint64_t created_msec, timeout_sec;
+} SandboxInit;
+
+int sandbox_new(const SandboxInit *init, Sandbox **ret);
+Sandbox *sandbox_ref(Sandbox *s);
+Sandbox *sandbox_unref(Sandbox *s);
+DEFINE_CLEANUP(Sandbox *, sandbox_unref)
+
+/* The two clocks of the expiry are set together. */
+void sandbox_set_expiry(Sandbox *s, uint64_t expires_msec);
+bool sandbox_is_expired(const Sandbox *s);
+/* There is something at sandbox-execd that can be asked. */
+bool sandbox_is_live(const Sandbox *s);
+
+/* For a record of the database and, so that a lost database can be filled again, for the label at execd. */
+int sandbox_to_record(const Sandbox *s, char **ret);
+/* -EBADMSG when the text is no record. */
+int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret);
+
+/* Limits of the record's config: MiB, processors. */
+void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu);
+const char *sandbox_get_workdir(const Sandbox *s);
+
+#define SANDBOX_LABEL_MAX 4096U

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+
+#define DATABASE_NAME "sandboxd.db"
+/* Pages in the log before a busy sandboxd folds it in without waiting to be idle. */
+#define LOG_PAGES_MAX 4096
+
+typedef enum Statement {
+        STATEMENT_PUT_SANDBOX,
+        STATEMENT_REMOVE_SANDBOX,
+        STATEMENT_REMOVE_COMMANDS,
+        STATEMENT_PUT_COMMAND,
+        STATEMENT_REMOVE_COMMAND,
+        STATEMENT_ALL_SANDBOXES,
+        STATEMENT_ALL_COMMANDS,
+        STATEMENT_SET_ASIDE,
+        STATEMENT_GET_NUMBER,
+        STATEMENT_SET_NUMBER,
+        STATEMENT_ADD_NUMBER,
+        _STATEMENT_MAX,
+} Statement;
+
+static const char *const statement_texts[_STATEMENT_MAX] = {
+        [STATEMENT_PUT_SANDBOX] = "INSERT INTO sandboxes(id, state, created, record) VALUES(?1, ?2, ?3, ?4) "
+                                  "ON CONFLICT(id) DO UPDATE SET state = ?2, created = ?3, record = ?4",
+        [STATEMENT_REMOVE_SANDBOX] = "DELETE FROM sandboxes WHERE id = ?1",
+        [STATEMENT_REMOVE_COMMANDS] = "DELETE FROM commands WHERE sandbox = ?1",
+        [STATEMENT_PUT_COMMAND] = "INSERT INTO commands(id, sandbox, started, record) VALUES(?1, ?2, ?3, ?4) "
+                                  "ON CONFLICT(id) DO UPDATE SET record = ?4",
+        [STATEMENT_REMOVE_COMMAND] = "DELETE FROM commands WHERE id = ?1",
+        [STATEMENT_ALL_SANDBOXES] = "SELECT id, state, created, record FROM sandboxes ORDER BY number",
+        [STATEMENT_ALL_COMMANDS] = "SELECT id, sandbox, started, record FROM commands ORDER BY number",
+        [STATEMENT_SET_ASIDE] = "INSERT INTO rejected(origin, id, record) VALUES(?1, ?2, ?3)",
+        [STATEMENT_GET_NUMBER] = "SELECT value FROM numbers WHERE name = ?1",
+        [STATEMENT_SET_NUMBER] = "INSERT INTO numbers(name, value) VALUES(?1, ?2) "
+                                 "ON CONFLICT(name) DO UPDATE SET value = ?2",
+        [STATEMENT_ADD_NUMBER] = "INSERT INTO numbers(name, value) VALUES(?1, ?2) "
+                                 "ON CONFLICT(name) DO UPDATE SET value = value + ?2",
+};
+
+static const char schema[] =
+        "CREATE TABLE sandboxes(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+        "  state TEXT NOT NULL, created INTEGER NOT NULL, record TEXT NOT NULL);"
+        "CREATE TABLE commands(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+        "  sandbox TEXT NOT NULL, started INTEGER NOT NULL, record TEXT NOT NULL);"
+        "CREATE INDEX commands_sandbox ON commands(sandbox);"
+        "CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE rejected(origin TEXT NOT NULL, id TEXT, record TEXT);"
+        "PRAGMA user_version = " STRINGIFY(STORE_SCHEMA_VERSION) ";";
+
+struct Store {
+        sqlite3 *db;
+        sqlite3_stmt *statements[_STATEMENT_MAX];
+        bool log_is_long;
+};
+
+static int error_from_sqlite(int code) {
+        switch (code & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_DONE:
+        case SQLITE_ROW:
+                return 0;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EUCLEAN;
+        case SQLITE_READONLY:
+        case SQLITE_PERM:
+        case SQLITE_CANTOPEN:
+                return -EACCES;
+        default:
+                return -EIO;
+        }
+}
+
+static int execute(Store *s, const char *sql) {
+        return error_from_sqlite(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
+}
+
+static int read_pragma(Store *s, const char *sql, char **ret_text) {
+        sqlite3_stmt *statement = NULL;
+        int r, code;
+
+        code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(statement);
+        r = code == SQLITE_ROW ? 0 : error_from_sqlite(code);
+        if (code == SQLITE_ROW) {
+                const char *text = (const char *) sqlite3_column_text(statement, 0);
+
+                *ret_text = text ? strdup(text) : NULL;
+                if (!*ret_text)
+                        r = -ENOMEM;
+        } else if (r == 0)
+                r = -EUCLEAN;
+        sqlite3_finalize(statement);
+        return r;
+}
+
+static int check_schema(Store *s, bool *ret_fresh) {
+        _cleanup_free_ char *version = NULL, *sound = NULL;
+        int r, n;
+
+        r = read_pragma(s, "PRAGMA user_version", &version);
+        if (r < 0)
+                return r;
+        n = atoi(version);
+        if (n > STORE_SCHEMA_VERSION)
+                return -EPROTONOSUPPORT;
+        *ret_fresh = n == 0;
+        if (n == 0) {
+                r = execute(s, "BEGIN IMMEDIATE");
+                if (r >= 0)
+                        r = execute(s, schema);
+                if (r >= 0)
+                        r = execute(s, "COMMIT");
+                return r;
+        }
+        r = read_pragma(s, "PRAGMA quick_check(1)", &sound);
+        return r < 0 ? r : streq(sound, "ok") ? 0 : -EUCLEAN;
+}
+
+static int on_log_written(void *userdata, sqlite3 *db, const char *name, int pages) {
+        Store *s = userdata;
+
+        (void) db;
+        (void) name;
+        s->log_is_long = pages > LOG_PAGES_MAX;
+        return SQLITE_OK;
+}
+
+static int prepare_all(Store *s) {
+        for (Statement i = 0; i < _STATEMENT_MAX; i++) {
+                int code = sqlite3_prepare_v3(s->db, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                              s->statements + i, NULL);
+
+                if (code != SQLITE_OK)
+                        return error_from_sqlite(code);
+        }
+        return 0;
+}
+
+static int open_database(const char *path, bool *ret_fresh, Store **ret) {
+        _cleanup_(store_closep) Store *s = NULL;
+        int r;
+
+        s = new0(Store, 1);
+        if (!s)
+                return -ENOMEM;
+
+        r = error_from_sqlite(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+                                              SQLITE_OPEN_NOMUTEX, NULL));
+        if (r < 0)
+                return r;
+        /* Exclusive: nobody else opens it, so no shared memory file is needed. */
+        r = execute(s, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                       "PRAGMA wal_autocheckpoint = 0; PRAGMA trusted_schema = OFF;");
+        if (r >= 0)
+                r = check_schema(s, ret_fresh);
+        if (r >= 0)
+                r = prepare_all(s);
+        if (r < 0)
+                return r;
+        (void) sqlite3_wal_hook(s->db, on_log_written, s);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/* The name of the broken file says when; its log goes along, for whoever wants to look. */
+static int set_database_aside(const char *path) {
+        static const char *const suffixes[] = { "", "-wal", "-shm" };
+        time_t now = time(NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                _cleanup_free_ char *from = NULL, *to = NULL;
+
+                if (asprintf(&from, "%s%s", path, suffixes[i]) < 0 ||
+                    asprintf(&to, "%s.broken-%" PRIi64 "%s", path, (int64_t) now, suffixes[i]) < 0)
+                        return -ENOMEM;
+                if (rename(from, to) < 0 && errno != ENOENT)
+                        return -errno;
+        }
+        return 0;
+}
+
+int store_open(const char *directory, bool *ret_fresh, Store **ret) {
+        _cleanup_free_ char *path = NULL;
+        mode_t mask;
+        int r;
+
+        assert(directory);
+        assert(ret_fresh);
+        assert(ret);
+
+        if (asprintf(&path, "%s/" DATABASE_NAME, directory) < 0)
+                return log_oom();
+
+        mask = umask(0077);
+        r = open_database(path, ret_fresh, ret);
+        if (r == -EUCLEAN) {
+                log_error("%s is damaged; it is set aside and a fresh one is made. Sandboxes that live are adopted.",
+                          path);
+                r = set_database_aside(path);
+                if (r >= 0)
+                        r = open_database(path, ret_fresh, ret);
+        }
+        umask(mask);
+
+        if (r == -EPROTONOSUPPORT)
+                return log_error_errno(r, "%s was written by a newer version; refusing to touch it.", path);
+        if (r < 0)
+                return log_error_errno(r, "Failed to open %s: %m", path);
+        return 0;
+}
+
+Store *store_close(Store *s) {
+        if (s) {
+                for (Statement i = 0; i < _STATEMENT_MAX; i++)
+                        sqlite3_finalize(s->statements[i]);
+                sqlite3_close(s->db);
+                free(s);
+        }
+        return NULL;
+}
+
+static sqlite3_stmt *statement_begin(Store *s, Statement which) {
+        sqlite3_stmt *statement = s->statements[which];
+
+        (void) sqlite3_reset(statement);
+        (void) sqlite3_clear_bindings(statement);
+        return statement;
+}
+
+static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
+        (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
+}
+
+/* One writing statement. The texts are borrowed until it is reset here. */
+static int run(Store *s, sqlite3_stmt *statement) {
+        int r = error_from_sqlite(sqlite3_step(statement));
+
+        (void) sqlite3_reset(statement);
+        if (r < 0)
+                return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
+        if (s->log_is_long)
+                store_rest(s);
+        return 0;
+}
+
+int store_put_sandbox(Store *s, const StoredSandbox *row) {
+        sqlite3_stmt *statement = statement_begin(s, STATEMENT_PUT_SANDBOX);
+
+        bind_text(statement, 1, row->id);
+        bind_text(statement, 2, row->state);
+        (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->created_msec);
+        bind_text(statement, 4, row->record);
+        return run(s, statement);
+}
+
+static int run_on_id(Store *s, Statement which, const char *id) {
+        sqlite3_stmt *statement = statement_begin(s, which);
+
+        bind_text(statement, 1, id);
+        return run(s, statement);
+}
+
+int store_remove_sandbox(Store *s, const char *id) {
+        int r = run_on_id(s, STATEMENT_REMOVE_COMMANDS, id);
+
+        return r < 0 ? r : run_on_id(s, STATEMENT_REMOVE_SANDBOX, id);
+}
+
+int store_put_command(Store *s, const StoredCommand *row) {
+        sqlite3_stmt *statement = statement_begin(s, STATEMENT_PUT_COMMAND);
+
+        bind_text(statement, 1, row->id);
+        bind_text(statement, 2, row->sandbox);
+        (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->started_msec);
+        bind_text(statement, 4, row->record);
+        return run(s, statement);
+}
+
+int store_remove_command(Store *s, const char *id) {
+        return run_on_id(s, STATEMENT_REMOVE_COMMAND, id);
+}
+
+/* Rows are set aside after the walk: a statement must not change what another one reads. */
+typedef struct Reject {
+        char *id, *record;
+} Reject;
+
+static int set_rows_aside(Store *s, const char *origin, Statement remove, Reject *rejects, size_t n) {
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                sqlite3_stmt *statement = statement_begin(s, STATEMENT_SET_ASIDE);
+
+                log_error("Record '%s' of %s is not understood; it is set aside.", rejects[i].id, origin);
+                bind_text(statement, 1, origin);
+                bind_text(statement, 2, rejects[i].id);
+                bind_text(statement, 3, rejects[i].record);
+                if (r >= 0)
+                        r = run(s, statement);
+                if (r >= 0)
+                        r = run_on_id(s, remove, rejects[i].id);
+                free(rejects[i].id);
+                free(rejects[i].record);
+        }
+        free(rejects);
+        return r;
+}
+
+static int remember_reject(sqlite3_stmt *statement, Reject **rejects, size_t *n) {
+        Reject *larger = reallocarray(*rejects, *n + 1, sizeof(Reject));
+
+        if (!larger)
+                return -ENOMEM;
+        *rejects = larger;
+        larger[*n] = (Reject) {
+                .id = strdup((const char *) sqlite3_column_text(statement, 0) ?: ""),
+                .record = strdup((const char *) sqlite3_column_text(statement, 3) ?: ""),
+        };
+        (*n)++;
+        return 0;
+}
+
+typedef int (*RowHandler)(sqlite3_stmt *statement, void *handler, void *userdata);
+
+static int walk(Store *s, Statement which, RowHandler row, void *handler, void *userdata, Reject **rejects,
+                size_t *n_rejects) {
+        sqlite3_stmt *statement = statement_begin(s, which);
+        int r = 0, code;
+
+        while (r >= 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+                r = row(statement, handler, userdata);
+                if (r == -EBADMSG)
+                        r = remember_reject(statement, rejects, n_rejects);
+        }
+        if (r >= 0)
+                r = error_from_sqlite(code);
+        (void) sqlite3_reset(statement);
+        return r;
+}
+
+static const char *column_text(sqlite3_stmt *statement, int i) {
+        return (const char *) sqlite3_column_text(statement, i) ?: "";
+}
+
+static int hand_out_sandbox(sqlite3_stmt *statement, void *handler, void *userdata) {
+        int (**h)(const StoredSandbox *, void *) = handler;
+
+        return (*h)(&(StoredSandbox) { .id = column_text(statement, 0), .state = column_text(statement, 1),
+                                       .created_msec = (uint64_t) sqlite3_column_int64(statement, 2),
+                                       .record = column_text(statement, 3) }, userdata);
+}
+
+int store_foreach_sandbox(Store *s, int (*handler)(const StoredSandbox *row, void *userdata), void *userdata) {
+        Reject *rejects = NULL;
+        size_t n = 0;
+        int r, q;
+
+        r = walk(s, STATEMENT_ALL_SANDBOXES, hand_out_sandbox, &handler, userdata, &rejects, &n);
+        q = set_rows_aside(s, "sandboxes", STATEMENT_REMOVE_SANDBOX, rejects, n);
+        return r < 0 ? r : q;
+}
+
+static int hand_out_command(sqlite3_stmt *statement, void *handler, void *userdata) {
+        int (**h)(const StoredCommand *, void *) = handler;
+
+        return (*h)(&(StoredCommand) { .id = column_text(statement, 0), .sandbox = column_text(statement, 1),
+                                       .started_msec = (uint64_t) sqlite3_column_int64(statement, 2),
+                                       .record = column_text(statement, 3) }, userdata);
+}
+
+int store_foreach_command(Store *s, int (*handler)(const StoredCommand *row, void *userdata), void *userdata) {
+        Reject *rejects = NULL;
+        size_t n = 0;
+        int r, q;
+
+        r = walk(s, STATEMENT_ALL_COMMANDS, hand_out_command, &handler, userdata, &rejects, &n);
+        q = set_rows_aside(s, "commands", STATEMENT_REMOVE_COMMAND, rejects, n);
+        return r < 0 ? r : q;
+}
+
+int store_get_number(Store *s, const char *name, uint64_t *ret) {
+        sqlite3_stmt *statement = statement_begin(s, STATEMENT_GET_NUMBER);
+        int code;
+
+        bind_text(statement, 1, name);
+        code = sqlite3_step(statement);
+        *ret = code == SQLITE_ROW ? (uint64_t) sqlite3_column_int64(statement, 0) : 0;
+        (void) sqlite3_reset(statement);
+        return error_from_sqlite(code);
+}
+
+static int write_number(Store *s, Statement which, const char *name, uint64_t value) {
+        sqlite3_stmt *statement = statement_begin(s, which);
+
+        bind_text(statement, 1, name);
+        (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) value);
+        return run(s, statement);
+}
+
+int store_set_number(Store *s, const char *name, uint64_t value) {
+        return write_number(s, STATEMENT_SET_NUMBER, name, value);
+}
+
+int store_add_number(Store *s, const char *name, uint64_t value) {
+        return write_number(s, STATEMENT_ADD_NUMBER, name, value);
+}
+
+void store_rest(Store *s) {
+        if (s) {
+                (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+                s->log_is_long = false;
+        }
+}

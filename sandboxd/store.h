@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libsandbox/macro.h"
+
+/* What outlives sandboxd: one SQLite file that only sandboxd opens. Rows carry what is looked up as columns and the
+ * rest as one JSON text, so that a new field needs no new schema. Every call is one short statement on the local disk;
+ * nothing waits for fsync but the checkpoint of store_rest(). */
+
+#define STORE_SCHEMA_VERSION 1
+
+typedef struct Store Store;
+
+typedef struct StoredSandbox {
+        const char *id;         /* 32 digits */
+        const char *state;
+        uint64_t created_msec;
+        const char *record;     /* JSON */
+} StoredSandbox;
+
+typedef struct StoredCommand {
+        const char *id, *sandbox;
+        uint64_t started_msec;
+        const char *record;
+} StoredCommand;
+
+/* directory is opened by the caller. A file that SQLite does not read is set aside and a fresh one made (*ret_fresh);
+ * one of a newer schema is -EPROTONOSUPPORT. */
+int store_open(const char *directory, bool *ret_fresh, Store **ret);
+Store *store_close(Store *s);
+DEFINE_CLEANUP(Store *, store_close)
+
+int store_put_sandbox(Store *s, const StoredSandbox *row);
+/* With its commands. */
+int store_remove_sandbox(Store *s, const char *id);
+int store_put_command(Store *s, const StoredCommand *row);
+int store_remove_command(Store *s, const char *id);
+
+/* In order of creation. A row that the handler answers with -EBADMSG is set aside; other failures end the walk. */
+int store_foreach_sandbox(Store *s, int (*handler)(const StoredSandbox *row, void *userdata), void *userdata);
+int store_foreach_command(Store *s, int (*handler)(const StoredCommand *row, void *userdata), void *userdata);
+
+/* Numbers by name: counters and flags. A missing one is 0. */
+int store_get_number(Store *s, const char *name, uint64_t *ret);
+int store_set_number(Store *s, const char *name, uint64_t value);
+int store_add_number(Store *s, const char *name, uint64_t value);
+
+/* When nothing is asked for: fold the log into the file. */
+void store_rest(Store *s);

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Deadlines are held by systemd: exact to a second, with our daemons dead or masked, for paused sandboxes too."""
+import os
+import time
+
+from sandboxd import Sandbox, api, eq, ok, request, run_tests, shell, wait_for
+
+UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
+
+
+def set_deadline(s, seconds):
+    """The API clamps to a minute; the bus method does not."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    full = [f for f in os.listdir("/run/sandboxd/due") if f.startswith(s.id[4:])][0]
+    shell("busctl --address=unix:path=/run/sandboxd/execd.sock call --quiet io.sandboxd.Exec1 /io/sandboxd/Exec1 "
+          f"io.sandboxd.Exec1 SetDeadline st {full} {int((now + seconds) * 1e6)}")
+    return now + seconds
+
+
+def gone_at(s, deadline, slack=1.0):
+    group = s.cgroup()
+    wait_for("it ends", lambda: not os.path.exists(group), deadline - time.clock_gettime(time.CLOCK_BOOTTIME) + 5)
+    late = time.clock_gettime(time.CLOCK_BOOTTIME) - deadline
+    ok(-0.05 <= late <= slack, "ended at its deadline, seconds late", late)
+
+
+def all_is_freed(s):
+    wait_for("record and root are freed", lambda: request("GET", "/sandbox" + s.path)[0] == 404, 5)
+    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])], 5)
+    ok(not [f for f in os.listdir("/run/sandboxd/due") if f.startswith(s.id[4:])], "due file")
+
+
+def expires():
+    before = api("GET", "/metrics")["totalExpired"]
+    s = Sandbox()
+    gone_at(s, set_deadline(s, 2))
+    all_is_freed(s)
+    eq(api("GET", "/metrics")["totalExpired"], before + 1)
+
+
+def renewal_wins():
+    s = Sandbox()
+    set_deadline(s, 1)
+    late = set_deadline(s, 3)
+    gone_at(s, late)
+
+
+def order_does_not_matter():
+    a, b = Sandbox(), Sandbox()
+    at_b = set_deadline(b, 3)
+    at_a = set_deadline(a, 1.5)
+    gone_at(a, at_a)
+    gone_at(b, at_b)
+
+
+def paused_ones_expire():
+    s = Sandbox()
+    s.post("/pause")
+    gone_at(s, set_deadline(s, 2))
+    all_is_freed(s)
+
+
+def expires_with_all_dead_and_frees_without_a_client():
+    s = Sandbox()
+    deadline = set_deadline(s, 2)
+    shell("systemctl stop sandboxd sandbox-execd sandbox-fsd")
+    gone_at(s, deadline)
+    # nobody asks: the expiry itself wakes what must free
+    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])], 5)
+    wait_for("the record", lambda: shell("sqlite3 /var/lib/sandboxd/*.db 'select count(*) from sandboxes' 2>/dev/null || "
+                                         "echo 0", check=False).strip() in ("0", ""), 5)
+    all_is_freed(s)
+
+
+def expires_with_all_masked():
+    s = Sandbox()
+    deadline = set_deadline(s, 2)
+    names = " ".join(f"{u}.socket {u}.service" for u in UNITS)
+    shell(f"systemctl stop {names}")
+    shell(f"systemctl mask --runtime {names}")
+    try:
+        gone_at(s, deadline)
+    finally:
+        shell(f"systemctl unmask --runtime {names}")
+        shell("systemctl start " + " ".join(u + ".socket" for u in UNITS))
+    all_is_freed(s)
+
+
+def one_timer_for_all():
+    made = [Sandbox(timeout=600 + i) for i in range(5)]
+    try:
+        timers = shell("systemctl list-units --no-legend --plain 'sandbox-due@*.timer'").splitlines()
+        eq(len(timers), 1, "timers")
+    finally:
+        for s in made:
+            s.delete()
+    wait_for("no timer is left", lambda: not shell("systemctl list-units --all --no-legend --plain 'sandbox-due@*.timer'"), 5)
+
+
+run_tests([expires, renewal_wins, order_does_not_matter, paused_ones_expire, expires_with_all_dead_and_frees_without_a_client,
+           expires_with_all_masked, one_timer_for_all])
