@@ -36,7 +36,6 @@ static void command_free(Command *c) {
         sd_bus_message_unref(c->call);
         free(c);
 }
-DEFINE_CLEANUP(Command *, command_free)
 
 static int command_new(Sandbox *s, const char *id, Command **ret) {
         Command *c = new0(Command, 1);
