@@ -120,6 +120,19 @@ static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, vo
         return 0;
 }
 
+void command_adopt_cgroup(Sandbox *s, const char *cgroup) {
+        char id[INIT_COMMAND_ID_MAX];
+        Command *c;
+
+        /* No client can choose this name. */
+        if ((size_t) snprintf(id, sizeof id, ".%s", cgroup) >= sizeof id || strlen(cgroup) >= sizeof c->cgroup ||
+            command_new(s, id, &c) < 0)
+                return;
+        strcpy(c->cgroup, cgroup);
+        c->acknowledged = true;
+        command_settle(c);
+}
+
 static int make_cgroup(Command *c, int *ret) {
         Sandbox *s = c->sandbox;
         _cleanup_close_ int dir = -EBADF;
