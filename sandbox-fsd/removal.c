@@ -32,7 +32,6 @@ static Removal *removal_free(Removal *r) {
         free(r);
         return NULL;
 }
-DEFINE_CLEANUP(Removal *, removal_free)
 
 static int removal_run(Removal *r);
 
