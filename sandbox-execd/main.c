@@ -27,7 +27,7 @@ static int help(void) {
 static int bus_xml(void) {
         static const BusInterface interfaces[] = { { EXEC_OBJECT, EXEC_INTERFACE, manager_vtable } };
 
-        return bus_introspect(interfaces, ELEMENTSOF(interfaces));
+        return MIN(bus_introspect(interfaces, ELEMENTSOF(interfaces)), 0);
 }
 
 static int list_steps(void) {

@@ -37,7 +37,8 @@ int http_request_queue(Request *r) {
                 (void) MHD_add_response_header(r->response, h[0], h[1]);
         (void) MHD_add_response_header(r->response, "X-Content-Type-Options", "nosniff");
         if (!MHD_get_response_header(r->response, "Cache-Control"))
-                (void) MHD_add_response_header(r->response, "Cache-Control", "no-store");
+                (void) MHD_add_response_header(r->response, "Cache-Control",
+                                               r->event_stream ? "no-cache, no-store" : "no-store");
         if (r->close)
                 (void) MHD_add_response_header(r->response, "Connection", "close");
         add_cors_headers(r);
@@ -137,8 +138,7 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
                 http_request_abort(r);
                 return result;
         }
-        if (streq(content_type, STREAM_TYPE))
-                (void) MHD_add_response_header(response, "Cache-Control", "no-cache, no-store");
+        r->event_stream = streq(content_type, STREAM_TYPE);
         return take_response(r, status, content_type, response);
 }
 

@@ -318,6 +318,26 @@ TEST(cors) {
         fixture_stop(&f);
 }
 
+TEST(rate_of_a_token) {
+        static const char *const settings[] = { "III_AUTH_TOKEN=a", "API_KEY=b", "III_RATE_LIMIT_ENABLED=true",
+                                                "III_RATE_TOKEN_BURST=10", "III_RATE_TOKEN_RPM=1", NULL };
+        static const char request[] = "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: Bearer a\r\n\r\n";
+        Fixture f;
+        Reply r;
+
+        fixture_start(&f, settings, NULL, &f);
+        for (size_t i = 0; i < 10; i++)
+                expect_status(&f, request, 200);
+        fixture_exchange(&f, request, strlen(request), &r);
+        ASSERT_EQ(r.status, 429);
+        ASSERT_STREQ(reply_body(&r), "{\"error\":\"Rate limit exceeded\"}");
+        ASSERT_NOT_NULL(strstr(r.text, "\r\nRetry-After: 1\r\n"));
+        reply_done(&r);
+        expect_status(&f, "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: b\r\n\r\n", 200);
+        expect_status(&f, GET HOST "\r\n", 200);
+        fixture_stop(&f);
+}
+
 TEST(tokens) {
         static const char *const settings[] = { "III_AUTH_TOKEN=secret", "API_KEY=other", NULL };
         static const struct {
