@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "box.h"
+#include "tests/unit/sandbox-init/box.h"
 
 #include <dirent.h>
 #include <errno.h>

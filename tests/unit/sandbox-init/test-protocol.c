@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "box.h"
 #include "tests/test.h"
+#include "tests/unit/sandbox-init/box.h"
 
 /* The real sandbox-init, spoken to as execd does. */
 
