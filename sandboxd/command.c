@@ -480,7 +480,7 @@ int command_adopt(Command *c, const CommandStatus *status) {
 }
 
 void command_kill(Command *c) {
-        if (command_is_live(c))
+        if (command_is_live(c) && !c->manager->stopping)
                 (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
                                     NULL);
 }

@@ -36,13 +36,13 @@ DEFINE_CLEANUP(Creation *, creation_free)
 static void give_up(Creation *c, const sd_bus_error *error) {
         Manager *m = c->manager;
 
-        if (c->sandbox) {
+        if (c->sandbox && !m->stopping) {
                 /* Gives the id back, too; and execd may have finished what it could not tell. */
                 (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
                 if (c->rooted)
                         removal_drop_root(m, c->sandbox->id);
                 manager_forget_sandbox(m, c->sandbox);
-        } else
+        } else if (!c->sandbox)
                 m->n_reserved--;
         c->callback(NULL, error, c->userdata);
         manager_unattend(m);

@@ -30,6 +30,7 @@ typedef struct Daemon {
 
 static void daemon_done(Daemon *d) {
         /* Requests first: they refer to sandboxes and commands. */
+        manager_stop(d->manager);
         http_server_free(d->http);
         manager_free(d->manager);
         auth_free(d->auth);

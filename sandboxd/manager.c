@@ -67,7 +67,9 @@ static int load_command(const StoredCommand *row, void *userdata) {
 static int load_state(Manager *m, const char *state_directory) {
         int r;
 
-        r = store_open(state_directory, &m->fresh, &m->store);
+        r = open_spools(m, state_directory);
+        if (r >= 0)
+                r = store_open(state_directory, &m->fresh, &m->store);
         if (r < 0)
                 return r;
         r = counters_load(&m->counters, m->store);
@@ -77,7 +79,7 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_command(m->store, load_command, m);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
-        return open_spools(m, state_directory);
+        return 0;
 }
 
 static int connect_services(Manager *m, const ManagerOptions *options) {
@@ -119,15 +121,21 @@ int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret
         return 0;
 }
 
+void manager_stop(Manager *m) {
+        if (m)
+                m->stopping = true;
+}
+
 Manager *manager_free(Manager *m) {
         Command *c;
         Sandbox *s;
 
         if (!m)
                 return NULL;
-        /* The clients first: a call's callback must not find half a manager. */
-        m->execd = execd_client_free(m->execd);
-        m->fsd = fsd_client_free(m->fsd);
+        m->stopping = true;
+        /* The clients first: the calls under way end now and must not find half a manager. */
+        execd_client_free(m->execd);
+        fsd_client_free(m->fsd);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         HASHMAP_FOREACH(s, m->sandboxes)

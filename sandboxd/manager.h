@@ -27,6 +27,7 @@ typedef struct Manager {
         unsigned n_reserved;    /* creations that have no record yet: they count against the limit */
         unsigned n_attended;    /* what needs execd's signals: live commands, creations */
         sd_event_source *expiry_timer;
+        bool stopping;          /* nothing is ended or forgotten any more: the next start goes on */
         bool fresh;             /* the database was made now: execd may know more than it */
 } Manager;
 
@@ -36,6 +37,8 @@ typedef struct ManagerOptions {
         const char *execd_path, *fsd_path;
 } ManagerOptions;
 
+/* Before the HTTP server is freed: requests that end with us do not take their commands along. */
+void manager_stop(Manager *m);
 /* Takes the settings over, also on failure. */
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret);
 Manager *manager_free(Manager *m);

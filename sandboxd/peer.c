@@ -33,7 +33,7 @@ struct Peer {
         PeerCall *calls;
         sd_event_source *mend, *rest, *pause;
         uint64_t pause_usec;
-        bool attached, lost;
+        bool attached, lost, closed;
 };
 
 static PeerCall *call_free(PeerCall *c) {
@@ -110,9 +110,7 @@ static void break_calls(Peer *p, const sd_bus *but) {
 }
 
 static int peer_get_bus(Peer *p, sd_bus **ret) {
-        int r = bus_client_get(p->client, ret);
-
-        if (r < 0)
+        if (p->closed || bus_client_get(p->client, ret) < 0)
                 return -EHOSTDOWN;
         return 0;
 }
@@ -265,8 +263,9 @@ int peer_new(const PeerOptions *options, Peer **ret) {
 
 Peer *peer_free(Peer *p) {
         if (p) {
+                p->closed = true;
                 while (p->calls)
-                        call_free(p->calls);
+                        call_fail_lost(p->calls);
                 bus_client_free(p->client);
                 sd_event_source_disable_unref(p->mend);
                 sd_event_source_disable_unref(p->rest);

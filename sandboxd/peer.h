@@ -33,6 +33,7 @@ typedef struct PeerOptions {
 typedef void (*PeerCallback)(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 
 int peer_new(const PeerOptions *options, Peer **ret);
+/* Calls under way fail now. */
 Peer *peer_free(Peer *p);
 DEFINE_CLEANUP(Peer *, peer_free)
 

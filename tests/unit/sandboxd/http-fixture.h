@@ -54,4 +54,5 @@ void fixture_run_for(Fixture *f, uint64_t usec);
 void fixture_exchange(Fixture *f, const void *data, size_t n, Reply *ret);
 void reply_done(Reply *r);
 const char *reply_body(const Reply *r);
+/* 0 with AddressSanitizer, which keeps what was freed. */
 size_t rss_bytes(void);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "libsandbox/bus-util.h"
+
+/* io.sandboxd.Exec1 as the core sees it: sandboxes are entries of a list, commands are children of the test. */
+
+#define FAKE_MAX 64U
+
+typedef struct FakeSandbox {
+        char id[33], state[8];
+        char *label;
+        uint64_t deadline_usec, created_usec;
+} FakeSandbox;
+
+typedef struct FakeCommand {
+        struct FakeExecd *execd;
+        char sandbox[33], id[40];
+        int pid, code, status;
+        bool used, running, timed_out;
+        uint64_t started_usec, ended_usec;
+        int kept[3];
+        size_t n_kept;
+        sd_event_source *child, *timer;
+} FakeCommand;
+
+typedef struct FakeExecd {
+        Service *service;
+        BusServer *server;
+        int listen_fd;
+        char path[108];
+        FakeSandbox sandboxes[FAKE_MAX];
+        size_t n_sandboxes;
+        FakeCommand commands[FAKE_MAX];
+        /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
+        const char *cut_before, *cut_after;
+        /* The next call of this method fails so. */
+        const char *fail_method, *fail_name;
+        unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
+} FakeExecd;
+
+void fake_execd_start(FakeExecd *f, Service *service, const char *directory);
+/* Like a kill -9: all connections break, what runs goes on, a new one answers. */
+void fake_execd_crash(FakeExecd *f);
+void fake_execd_stop(FakeExecd *f);
+void fake_execd_gone(FakeExecd *f, const char *id, const char *reason);
+FakeSandbox *fake_execd_add(FakeExecd *f, const char *id, const char *state, const char *label);
