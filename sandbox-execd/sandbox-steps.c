@@ -176,14 +176,24 @@ static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, vo
         return 0;
 }
 
+/* A process that dies while systemd puts it into its scope can leave the scope behind, active and empty for ever. */
+static void stop_half_made(Sandbox *s) {
+        SystemdRequestOptions options = { .action = SYSTEMD_STOP, .unit = s->scope };
+
+        if (s->end_reason == END_FAILED)
+                (void) systemd_client_request(s->manager->systemd, &options, NULL);
+}
+
 /* Ends every process of the scope and waits for the last one. The unit itself is systemd's, which collects it as it
  * becomes empty. */
 static int undo_scope(Sandbox *s) {
         s->request = systemd_request_free(s->request);
         if (s->cgroup_fd < 0)
                 s->cgroup_fd = cgroup_open(s->manager->cgroups.root_fd, s->cgroup_path);
-        if (s->cgroup_fd < 0)
+        if (s->cgroup_fd < 0) {
+                stop_half_made(s);
                 return 1;
+        }
 
         if (!s->events_source)
                 (void) cgroup_watch(service_event(s->manager->service), s->cgroup_fd, on_cgroup_event, s,
@@ -193,6 +203,7 @@ static int undo_scope(Sandbox *s) {
                 return 0;
         s->events_source = sd_event_source_disable_unref(s->events_source);
         s->cgroup_fd = safe_close(s->cgroup_fd);
+        stop_half_made(s);
         return 1;
 }
 
