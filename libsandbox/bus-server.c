@@ -146,8 +146,9 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
         }
 
         r = connection_new(s, TAKE_FD(fd), cred.uid);
-        if (r < 0)
-                log_warning_errno(r, "Failed to set up a connection, ignoring: %m");
+        if (r < 0) /* who only knocks to have us started is gone by now */
+                log_full_errno(r == -ECONNRESET ? LOG_DEBUG : LOG_WARNING, r, NULL,
+                               "Failed to set up a connection, ignoring: %m");
         return 0;
 }
 

@@ -14,6 +14,9 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* A cgroup may go away at any time, by systemd's hand: ENOENT and ENODEV (an open file of a directory that was removed)
+ * mean that it is gone, not that something failed. */
+
 #define CGROUP_TEXT_MAX (256 * KiB)
 
 int cgroup_scope_path(unsigned slice, const char *scope, char *ret, size_t size) {

@@ -14,6 +14,8 @@
 
 #define ARGUMENT_ID_MAX 65535U
 
+/* Exec(), Signal() and Attach() are questions to init: the message waits in the request's userdata. */
+
 void command_reply_started(Command *c) {
         if (c->call)
                 (void) sd_bus_reply_method_return(c->call, "u", (uint32_t) c->pid);

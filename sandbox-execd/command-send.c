@@ -14,6 +14,9 @@
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/manager.h"
 
+/* One EXEC: the strings of argv and env, the descriptors in the order of the protocol. They stay the caller's; the kernel
+ * holds what is under way. */
+
 /* What fits into the packet goes there, else into a sealed memfd. */
 #define STRINGS_INLINE_MAX (16 * KiB)
 #define STRINGS_MAX (4 * MiB)

@@ -15,6 +15,10 @@
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/stats.h"
 
+/* A command lives in init's table as long as its end is not acknowledged; what is here is a picture of it that a restart
+ * paints again. Its cgroup is ours: made before the command starts, so that clone3() puts it there at once and nothing
+ * ever moves, and removed when the last process in it is gone. */
+
 static void command_release(Command *c) {
         if (c->held)
                 service_release(c->sandbox->manager->service);
@@ -169,6 +173,7 @@ static void on_started(int error, const InitReply *reply, int *fds, size_t n_fds
         }
         command_reply_failed(c, error, reply);
         command_release(c);
+        /* Nothing was started, so nothing of it shall be listed. */
         if (c->sandbox->state == SANDBOX_ENDING)
                 return; /* the table is being freed with the sandbox */
         c->running = false;

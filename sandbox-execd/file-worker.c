@@ -47,6 +47,9 @@ static int watch(Sandbox *s, SpawnResult *worker) {
         return 0;
 }
 
+/* The worker is cloned straight into the scope, so what it uses is charged to the sandbox and it dies with it. It enters
+ * the namespaces itself, after its exec. */
+
 /* On hybrid systems the limits are in trees of their own, which cloning into a cgroup2 directory does not reach. */
 static void join_v1(const Sandbox *s, pid_t pid) {
         char path[256], text[16];

@@ -12,6 +12,9 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 
+/* One packet a message, so there is no framing to keep; whatever is no message of init's ends the connection, and with it
+ * the sandbox: who speaks there is not the init that was started. */
+
 /* Messages from init are its own small structures: replies, and commands as they end. */
 #define RECEIVE_MAX 512U
 

@@ -18,6 +18,10 @@
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/stats.h"
 
+/* Methods parse, check, call and reply; what they call is tested without a bus. A method that cannot answer at once keeps
+ * its message and returns 1; whoever finishes the work answers. The error names are the interface, the texts are for
+ * people. */
+
 int method_error(sd_bus_error *error, int r, const char *what) {
         const char *name = r == -ENOSPC || r == -EDQUOT                       ? BUS_ERROR_NO_SPACE
                            : r == -E2BIG || r == -EINVAL                      ? BUS_ERROR_INVALID
@@ -424,7 +428,7 @@ const sd_bus_vtable manager_vtable[] = {
 static int on_connect(BusServer *server, sd_bus *bus, uid_t peer, void *userdata) {
         (void) server;
         (void) peer;
-        /* sandbox-due pokes us by connecting: what it killed shall be cleared up, what it could not is killed. */
+        /* Any arrival is an occasion to look whether sandbox-due failed to end one. */
         manager_check_deadlines(userdata);
         return sd_bus_add_object_vtable(bus, NULL, EXEC_OBJECT, EXEC_INTERFACE, manager_vtable, userdata);
 }

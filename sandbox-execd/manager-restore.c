@@ -104,12 +104,14 @@ static bool scope_is_known(Manager *m, const char *digits) {
         return false;
 }
 
-static void kill_orphan(int slice_fd, const char *scope) {
+static void kill_orphan(Manager *m, int slice_fd, const char *scope) {
+        SystemdRequestOptions options = { .action = SYSTEMD_STOP, .unit = scope };
         _cleanup_close_ int fd = cgroup_open(slice_fd, scope);
 
         log_warning("Scope %s has no record, killing it.", scope);
         if (fd >= 0)
                 (void) cgroup_kill(fd);
+        (void) systemd_client_request(m->systemd, &options, NULL); /* it may be empty */
 }
 
 typedef void (*DirectoryHandler)(Manager *m, int dir_fd, const char *name);
@@ -137,7 +139,7 @@ static void check_scope(Manager *m, int slice_fd, const char *name) {
         char digits[SANDBOX_ID_SHORT + 1];
 
         if (sandbox_id_from_scope(name, digits) >= 0 && !scope_is_known(m, digits))
-                kill_orphan(slice_fd, name);
+                kill_orphan(m, slice_fd, name);
 }
 
 static void check_slice(Manager *m, int parent_fd, const char *name) {

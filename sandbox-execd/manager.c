@@ -16,6 +16,8 @@
 #include "libsandbox/log.h"
 #include "libsandbox/time-util.h"
 
+/* Sandboxes are found by id only, in one table that holds blanks, live ones and those that are ending alike. */
+
 #define POOL_PAUSE_USEC (20 * USEC_PER_MSEC)
 
 static int open_directory(const char *path, mode_t mode) {
@@ -227,6 +229,7 @@ static void schedule_pool(Manager *m) {
         (void) sd_event_source_set_enabled(m->pool_timer, SD_EVENT_ONESHOT);
 }
 
+/* Blanks are given back before an exit on idle, and what systemd was not told yet is waited for. */
 int manager_drain(void *userdata) {
         Manager *m = userdata;
         bool busy = false;

@@ -14,6 +14,9 @@
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/id-range.h"
 
+/* The list comes from the cgroups, never from a walk over /proc: that is complete, and none of the host's processes can
+ * get into it. Init itself is left out, clients can do nothing with it. */
+
 #define COMMAND_LINE_MAX 4096U
 #define PROCESSES_MAX 8192U
 

@@ -13,6 +13,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-execd/manager.h"
 
+/* What INIT_ROOT carries: the /dev template, the layers in order, the upper, /usr; sizes; both filters. The sizes of the
+ * memory file systems follow from the sandbox's memory, since they are charged to it. */
+
 #define TMP_MAX_BYTES (512 * MiB)
 #define TMP_INODES 65536U
 #define SHM_BYTES (64 * MiB)

@@ -24,8 +24,13 @@
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/spawn.h"
 
+/* The order is forced by the kernel nearly everywhere: procfs needs the host's rights and the new pid namespace, the maps
+ * need a process in the user namespace, the cgroup namespace needs init in the scope itself, controllers need the scope
+ * to be free of processes, the layers need the maps. It was found by trying, on systemd 252 and 257. */
+
 #define OOM_SCORE_ADJUST "500"
 
+/* The range is on disk before anything uses it, so that it never has two owners, whenever we die. */
 static int apply_record(Sandbox *s) {
         int r;
 
@@ -43,6 +48,8 @@ static int undo_record(Sandbox *s) {
         return 1;
 }
 
+/* Bound in the host's namespaces and handed to init at exec: nobody inside can reach it by any path, and a later daemon
+ * finds it by the sandbox's id. */
 static int apply_socket(Sandbox *s) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
@@ -79,6 +86,7 @@ static int on_init_exit(sd_event_source *source, const siginfo_t *info, void *us
         return 0;
 }
 
+/* Init is our child while we live; later it is the host's PID 1 that reaps it, and its socket that tells of its end. */
 static int apply_clone(Sandbox *s) {
         SpawnResult init;
         int r;
@@ -113,6 +121,7 @@ static int apply_maps(Sandbox *s) {
         r = write_text_at(AT_FDCWD, path, OOM_SCORE_ADJUST);
         if (r < 0)
                 return r;
+        /* Commands inherit the score and cannot lower it; the daemons of the host go last. */
         r = spawn_write_maps(s->pid, 0, s->record.base, ID_RANGE_SIZE);
         return r < 0 ? r : 1;
 }
@@ -149,6 +158,8 @@ static void on_scope(int error, const char *details, void *userdata) {
         sandbox_step_done(s, error);
 }
 
+/* Init is moved into the scope by systemd, with the limits in force before anything of an image is run. The answer comes
+ * by JobRemoved, 1 to 15 ms later. */
 static int apply_scope(Sandbox *s) {
         SystemdRequestOptions options = { .action = SYSTEMD_START_TRANSIENT, .unit = s->scope,
                                           .append_properties = scope_append_properties, .on_done = on_scope,
@@ -165,14 +176,24 @@ static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, vo
         return 0;
 }
 
+/* A process that dies while systemd puts it into its scope can leave the scope behind, active and empty for ever. */
+static void stop_half_made(Sandbox *s) {
+        SystemdRequestOptions options = { .action = SYSTEMD_STOP, .unit = s->scope };
+
+        if (s->end_reason == END_FAILED)
+                (void) systemd_client_request(s->manager->systemd, &options, NULL);
+}
+
 /* Ends every process of the scope and waits for the last one. The unit itself is systemd's, which collects it as it
  * becomes empty. */
 static int undo_scope(Sandbox *s) {
         s->request = systemd_request_free(s->request);
         if (s->cgroup_fd < 0)
                 s->cgroup_fd = cgroup_open(s->manager->cgroups.root_fd, s->cgroup_path);
-        if (s->cgroup_fd < 0)
+        if (s->cgroup_fd < 0) {
+                stop_half_made(s);
                 return 1;
+        }
 
         if (!s->events_source)
                 (void) cgroup_watch(service_event(s->manager->service), s->cgroup_fd, on_cgroup_event, s,
@@ -182,6 +203,7 @@ static int undo_scope(Sandbox *s) {
                 return 0;
         s->events_source = sd_event_source_disable_unref(s->events_source);
         s->cgroup_fd = safe_close(s->cgroup_fd);
+        stop_half_made(s);
         return 1;
 }
 
@@ -194,6 +216,8 @@ static int apply_cgroup_namespace(Sandbox *s) {
         return init_client_call_simple(s->init, INIT_CGROUP_NAMESPACE, on_step_reply, s);
 }
 
+/* A cgroup with controllers for its children may have no process of its own: init moves down. The write waits for an RCU
+ * grace period, but the one for the scope has just paid for it. */
 static int apply_cgroup_init(Sandbox *s) {
         static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_FILES, CGROUP_NAME_RUN };
         char pid[16];
@@ -231,6 +255,7 @@ static int apply_controllers(Sandbox *s) {
         return r < 0 ? r : 1;
 }
 
+/* Made ahead, in the blank: it takes a process. What of the image's ids are the sandbox's own maps through init's. */
 static int apply_idmap(Sandbox *s) {
         s->foreign_fd = spawn_user_namespace(FOREIGN_ID_FIRST, s->record.base, ID_RANGE_SIZE);
         return s->foreign_fd < 0 ? s->foreign_fd : 1;
@@ -316,6 +341,7 @@ static int undo_deadline(Sandbox *s) {
         return 1;
 }
 
+/* From here on a restarted daemon takes it over instead of undoing it. */
 static int apply_live(Sandbox *s) {
         int r;
 

@@ -17,6 +17,10 @@
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/sandbox-steps.h"
 
+/* The walk. s->step counts the steps that were begun, so the one to undo first is always s->step - 1, whether it was
+ * done, is waiting for somebody's answer, or failed half way: every undo copes with all three. Nothing else decides what
+ * must be cleared up. A sandbox that was restored from its record stands behind the last step. */
+
 #define MAKING_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define FAULT_FILE "fault"
 
@@ -65,6 +69,7 @@ static void take_fault(Sandbox *s) {
         step = sandbox_step_find(strstrip(text));
         if (step < s->step || step >= s->target)
                 return; /* for a later part of the way */
+        /* It fails after it was done: what it did must be undone too. */
         s->fault = step;
         (void) unlinkat(s->manager->state_fd, FAULT_FILE, 0);
 }
@@ -108,6 +113,8 @@ static void walk_forward(Sandbox *s) {
         manager_reply_created(s);
 }
 
+/* An undo that has to wait (for the last process to die) is called again; it looks at the world, not at what it did
+ * before. So a daemon that was killed here goes on where it stood by starting from the end. */
 static void walk_back(Sandbox *s) {
         for (; s->step > 0; s->step--) {
                 const SandboxStep *step = sandbox_steps + s->step - 1;
@@ -203,6 +210,7 @@ Sandbox *sandbox_free(Sandbox *s) {
         sd_event_source_disable_unref(s->timeout_source);
         sd_event_source_disable_unref(s->child_source);
         sd_event_source_disable_unref(s->events_source);
+        /* Freeing the connection answers what is under way, which looks at the state. */
         s->state = SANDBOX_ENDING; /* requests that are answered by this find nothing to go on with */
         s->init = init_client_free(s->init);
         systemd_request_free(s->request);
@@ -294,6 +302,7 @@ void sandbox_create(Sandbox *s, CreateRequest *request) {
                 leave_parked(s);
 }
 
+/* The file first: it counts whatever happens to us before the timer is armed, the timer only says when to look. */
 int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec) {
         DueEntry entry = { .deadline_usec = deadline_usec };
         int r;

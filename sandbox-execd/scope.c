@@ -6,6 +6,9 @@
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/sandbox-steps.h"
 
+/* The properties of a scope. A blank gets the defaults; Create() and SetLimits() change what differs. An administrator's
+ * drop-ins for sandbox-.scope and the slices win over all of it. */
+
 /* What sandboxes write goes to the file system of the store. */
 #define STORE_PATH "/var/lib/sandbox"
 

@@ -35,6 +35,8 @@ enum {
 #define NEW_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
 #define CAPABILITY_MAX 63
 
+/* All children share our memory until they exec: they only make system calls, and what they leave in Child and errno is
+ * read by a parent that was stopped meanwhile. */
 typedef struct Child {
         int error; /* positive errno, with the line that met it */
         int line;
@@ -141,6 +143,7 @@ static int child_mount_proc(void) {
         return mount;
 }
 
+/* No id is mapped yet, so to the kernel the exec of init is one by nobody: only ambient capabilities survive it. */
 static int child_keep_capabilities(void) {
         struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
         struct __user_cap_data_struct data[2];
@@ -239,6 +242,7 @@ int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, Spaw
         return r;
 }
 
+/* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. */
 static int idle_child(void *userdata) {
         (void) userdata;
         for (;;)

@@ -10,6 +10,9 @@
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/process.h"
 
+/* Each figure is looked for where it is exact, then where it is nearly so. A container without controllers still gets
+ * figures, by the processes' own. */
+
 /* A v1 file of the sandbox's scope, which has the same path in every tree. */
 static int v1_path(const Sandbox *s, const char *file, char ret[256]) {
         return snprintf(ret, 256, "%s/%s", s->cgroup_path + 1, file) < 256 ? 0 : -ENAMETOOLONG;

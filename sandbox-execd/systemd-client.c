@@ -8,6 +8,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* Every request is kept until it is answered, so a connection may be lost at any moment. Starting a unit is the one that
+ * must not simply be sent twice: after a reconnect its state is asked for first. JobRemoved arrives on the private socket
+ * without Subscribe(). */
+
 #define PRIVATE_SOCKET "/run/systemd/private"
 #define SERVICE_NAME "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
