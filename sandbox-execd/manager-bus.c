@@ -133,8 +133,9 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
 void manager_reply_created(Sandbox *s) {
         if (!s->create)
                 return;
-        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 3,
+        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
                                           "Idmapped", "b", (int) s->record.idmapped,
+                                          "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <asm/ioctls.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>

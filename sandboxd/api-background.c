@@ -109,21 +109,23 @@ int api_background_status(Request *request, sd_bus_error *error) {
 
 typedef struct LogsInput {
         int64_t cursor;
+        bool binary;
 } LogsInput;
 
 static const JsonField logs_fields[] = {
+        { "binary", JSON_FIELD_BOOL, offsetof(LogsInput, binary), JSON_FIELD_LENIENT, 0, 0, "output as base64" },
         { "cursor", JSON_FIELD_INT, offsetof(LogsInput, cursor), JSON_FIELD_CLAMP, 0, (double) (UINT64_C(1) << 53),
           "byte position to go on from" },
 };
 
 /* A live command may be in the middle of a character: its first bytes are left for the next call. */
-static uint64_t readable_end(const Command *c) {
+static uint64_t readable_end(const Command *c, bool binary) {
         Spool *spool = c->outputs[0].spool;
         uint64_t total = spool_total(spool), cursor = total > 3 ? total - 3 : 0;
         char last[3];
         ssize_t n;
 
-        if (!command_is_live(c) || total == 0)
+        if (!command_is_live(c) || total == 0 || binary)
                 return total;
         n = spool_read(spool, &cursor, last, sizeof last);
         return n > 0 ? total - utf8_cut(last, (size_t) n) : total;
@@ -144,13 +146,14 @@ int api_background_logs(Request *request, sd_bus_error *error) {
         if (r < 0)
                 return r;
 
-        end = readable_end(c);
+        end = readable_end(c, input.binary);
         from = MIN((uint64_t) input.cursor, end);
         if (from < spool_tail_start(c->outputs[0].spool) && end > SPOOL_HEAD_MAX)
                 dropped = spool_tail_start(c->outputs[0].spool) - MAX(from, SPOOL_HEAD_MAX);
-        r = json_body_add(b, "{\"output\":");
+        r = json_body_add(b, "{%s\"output\":", input.binary ? "\"encoding\":\"base64\"," : "");
         if (r >= 0)
-                r = json_body_add_spool(b, c->outputs[0].spool, from, end);
+                r = json_body_add_spool(b, c->outputs[0].spool, from, end,
+                                        input.binary ? JSON_STRING_BASE64 : JSON_STRING_TEXT);
         if (r >= 0 && dropped > 0)
                 r = json_body_add(b, ",\"dropped\":%llu", (unsigned long long) dropped);
         if (r >= 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
@@ -38,7 +39,7 @@ typedef struct Carry {
 typedef struct ExecStream {
         Request *request;
         Command *command;
-        bool streaming, lossless, paused, announce, beat, ended;
+        bool streaming, binary, lossless, paused, announce, beat, ended;
         Chunk *first, **last;
         uint64_t bytes, dropped;
         Carry carries[2];
@@ -103,7 +104,7 @@ static void on_output(Command *command, bool is_stderr, const char *data, size_t
 
                 memcpy(joined, carry->data, carry->n);
                 memcpy(joined + carry->n, data, take);
-                cut = utf8_cut(joined, carry->n + take);
+                cut = s->binary ? 0 : utf8_cut(joined, carry->n + take);
                 if (carry->n + take > cut)
                         push(s, is_stderr, joined, carry->n + take - cut);
                 memmove(carry->data, joined + carry->n + take - cut, cut);
@@ -120,9 +121,14 @@ static void on_output(Command *command, bool is_stderr, const char *data, size_t
 }
 
 static void frame_chunk(ExecStream *s, const Chunk *c) {
-        size_t n = (size_t) sprintf(s->frame, "data: {\"type\":\"%s\",\"data\":\"", c->is_stderr ? "stderr" : "stdout"), k;
+        size_t n = (size_t) sprintf(s->frame, "data: {\"type\":\"%s\",%s\"data\":\"",
+                                    c->is_stderr ? "stderr" : "stdout", s->binary ? "\"encoding\":\"base64\"," : "");
+        size_t k;
 
-        (void) json_escape(c->data, c->n, /* last= */ true, s->frame + n, &k);
+        if (s->binary)
+                k = base64_encode(c->data, c->n, s->frame + n);
+        else
+                (void) json_escape(c->data, c->n, /* last= */ true, s->frame + n, &k);
         n += k;
         n += (size_t) sprintf(s->frame + n, "\",\"timestamp\":%llu}\n\n", (unsigned long long) c->time_msec);
         s->frame_size = n;
@@ -131,11 +137,14 @@ static void frame_chunk(ExecStream *s, const Chunk *c) {
 /* -1 for what has no exit code: ended at its time limit, or together with its sandbox. */
 static void frame_exit(ExecStream *s) {
         const Command *c = s->command;
+        size_t n;
 
-        s->frame_size = (size_t) sprintf(s->frame,
-                                         "data: {\"type\":\"exit\",\"data\":\"%d\",\"timestamp\":%llu%s%s}\n\n",
-                                         c->timed_out ? -1 : command_exit_code(c), (unsigned long long) wall_msec(),
-                                         c->timed_out ? ",\"timedOut\":true" : "", c->oom ? ",\"oom\":true" : "");
+        n = (size_t) sprintf(s->frame, "data: {\"type\":\"exit\",\"data\":\"%d\",\"timestamp\":%llu%s%s",
+                             c->timed_out ? -1 : command_exit_code(c), (unsigned long long) wall_msec(),
+                             c->timed_out ? ",\"timedOut\":true" : "", c->oom ? ",\"oom\":true" : "");
+        if (c->state == COMMAND_EXITED && c->code != CLD_EXITED)
+                n += (size_t) sprintf(s->frame + n, ",\"signal\":%d", c->status);
+        s->frame_size = n + (size_t) sprintf(s->frame + n, "}\n\n");
         s->ended = true;
 }
 
@@ -284,7 +293,8 @@ int api_exec_stream(Request *request, sd_bus_error *error) {
         if (r < 0)
                 return r;
         stream->announce = input.input.pipe;
-        stream->lossless = input.lossless;
+        stream->binary = input.binary;
+        stream->lossless = input.lossless || input.binary;
 
         r = command_new(request_userdata(request), s, COMMAND_STREAM, input.text, &stream->command);
         if (r >= 0)

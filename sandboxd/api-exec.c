@@ -27,7 +27,7 @@ static int add_output(JsonBody *b, const Command *c, size_t i, const char *name)
         int r;
 
         r = json_body_add(b, ",\"%s\":", name);
-        return r < 0 ? r : json_body_add_spool(b, spool, 0, SPOOL_HEAD_MAX);
+        return r < 0 ? r : json_body_add_spool(b, spool, 0, SPOOL_HEAD_MAX, JSON_STRING_TEXT);
 }
 
 /* The output window of this dialect is the first 10 MiB of each stream. */

@@ -5,7 +5,6 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/file-input.h"
-#include "sandboxd/path-rule.h"
 
 typedef int (*FileAppend)(sd_bus_message *m, const FileInput *in, sd_bus_error *error);
 typedef int (*FileAnswer)(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
@@ -79,7 +78,7 @@ int api_file_chmod(Request *request, sd_bus_error *error) {
         return run(request, &route, error);
 }
 
-static int append_move(sd_bus_message *m, json_t *move, const char *workspace, sd_bus_error *error) {
+static int append_move(sd_bus_message *m, json_t *move, const FileInput *in, sd_bus_error *error) {
         const char *from = json_string_value(json_object_get(move, "from"));
         const char *to = json_string_value(json_object_get(move, "to"));
         _cleanup_free_ char *source = NULL, *target = NULL;
@@ -87,9 +86,9 @@ static int append_move(sd_bus_message *m, json_t *move, const char *workspace, s
 
         if (!from || !to)
                 return bus_error_set(error, BUS_ERROR_INVALID, "moves must be an array of {from, to}");
-        r = path_in_workspace(workspace, from, &source, error);
+        r = file_input_resolve(in, from, &source, error);
         if (r >= 0)
-                r = path_in_workspace(workspace, to, &target, error);
+                r = file_input_resolve(in, to, &target, error);
         return r < 0 ? r : sd_bus_message_append(m, "(ss)", source, target);
 }
 
@@ -101,7 +100,7 @@ static int append_moves(sd_bus_message *m, const FileInput *in, sd_bus_error *er
         r = sd_bus_message_open_container(m, 'a', "(ss)");
         json_array_foreach(in->moves, i, move)
                 if (r >= 0)
-                        r = append_move(m, move, in->workspace, error);
+                        r = append_move(m, move, in, error);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

@@ -4,14 +4,18 @@
 #include <errno.h>
 
 #include "libsandbox/bus-errors.h"
+#include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/json-fields.h"
 #include "sandboxd/path-rule.h"
 
 /* Seconds; what "no limit but the setting's" means to the field engine. */
 #define TIMEOUT_MAX 1000000000
+#define ID_MAX 65535
 
 static const JsonField exec_fields[] = {
+        { "binary",   JSON_FIELD_BOOL,   offsetof(ExecInput, binary),   JSON_FIELD_LENIENT, 0, 0,
+          "(stream) output as base64, and lossless" },
         { "command",  JSON_FIELD_STRING_OR_STRV, offsetof(ExecInput, command),
           JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY | JSON_FIELD_WAS_STRING, 0, 0,
           "a line for sh -c, or the arguments" },
@@ -22,7 +26,6 @@ static const JsonField exec_fields[] = {
           "(stream) a slow reader stops the command instead of losing output" },
         { "timeout",  JSON_FIELD_INT,    offsetof(ExecInput, timeout),
           JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0, TIMEOUT_MAX, "seconds" },
-        { "user",     JSON_FIELD_INT,    offsetof(ExecInput, user),     0, 0, 65535, "user id inside" },
 };
 
 static int set_base_env(char ***env) {
@@ -141,6 +144,40 @@ static int make_input(ExecInput *in, json_t *value, ExecInputFlags flags, sd_bus
         return 0;
 }
 
+static int parse_ids(const char *text, CommandSpec *spec) {
+        const char *colon = strchr(text, ':');
+        _cleanup_free_ char *user = strndup(text, colon ? (size_t) (colon - text) : strlen(text));
+        int r;
+
+        if (!user)
+                return -ENOMEM;
+        r = streq(user, "root") ? 0 : parse_u32(user, &spec->uid);
+        spec->gid = spec->uid;
+        if (r >= 0 && colon)
+                r = parse_u32(colon + 1, &spec->gid);
+        return r;
+}
+
+/* A number, "1000", "1000:100" or "root". Other names are known to the image only, and it is not ours to read. */
+static int make_user(ExecInput *in, json_t *value, sd_bus_error *error) {
+        int r = 0;
+
+        if (json_is_integer(value)) {
+                json_int_t id = json_integer_value(value);
+
+                r = id < 0 || id > ID_MAX ? -ERANGE : 0;
+                in->spec.uid = in->spec.gid = (uint32_t) id;
+        } else if (json_is_string(value))
+                r = parse_ids(json_string_value(value), &in->spec);
+        else if (value && !json_is_null(value))
+                r = -EINVAL;
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 || in->spec.uid > ID_MAX || in->spec.gid > ID_MAX)
+                return bus_error_set(error, BUS_ERROR_INVALID, "user must be an id from 0 to 65535");
+        return 0;
+}
+
 int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, ExecInput *ret, sd_bus_error *error) {
         _cleanup_(exec_input_done) ExecInput in = { .timeout = -1, .spec = COMMAND_SPEC_DEFAULT };
         Manager *m = request_userdata(request);
@@ -159,6 +196,8 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
                 r = exec_make_env(s, in.env, &in.spec.env);
         if (r >= 0)
                 r = make_input(&in, json_object_get(request_input(request), "stdin"), flags, error);
+        if (r >= 0)
+                r = make_user(&in, json_object_get(request_input(request), "user"), error);
         if (r < 0)
                 return r;
         if (s->n_live >= m->settings.commands_max)
@@ -166,7 +205,6 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
                                      m->settings.commands_max);
 
         make_timeout(&in, &m->settings, flags);
-        in.spec.uid = in.spec.gid = (uint32_t) in.user;
         *ret = in;
         in = (ExecInput) { .spec = COMMAND_SPEC_DEFAULT };
         return 0;

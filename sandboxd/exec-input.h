@@ -10,8 +10,8 @@ typedef struct ExecInput {
         char **command;
         bool command_was_string;
         char *cwd, **env;
-        int64_t timeout, user;
-        bool lossless;
+        int64_t timeout;
+        bool lossless, binary;
         /* made of it */
         char *text;
         CommandSpec spec;

@@ -12,6 +12,8 @@
 #define LIST_MAX 10000
 
 static const JsonField file_fields[] = {
+        { "anywhere", JSON_FIELD_BOOL,  offsetof(FileInput, anywhere),  JSON_FIELD_LENIENT, 0, 0,
+          "paths outside the workspace, too" },
         { "cursor",  JSON_FIELD_INT,    offsetof(FileInput, cursor),    JSON_FIELD_CLAMP | JSON_FIELD_LENIENT,
           0, 1e9, "(list) entries to skip" },
         { "dir",     JSON_FIELD_STRING, offsetof(FileInput, directory), 0, 0, 0, "(search) where; the workspace" },
@@ -36,11 +38,16 @@ static int check_pattern(const char *pattern, sd_bus_error *error) {
         return 0;
 }
 
-static int resolve_in_place(char **path, const char *workspace, sd_bus_error *error) {
+int file_input_resolve(const FileInput *in, const char *path, char **ret, sd_bus_error *error) {
+        return in->anywhere ? path_anywhere(in->workspace, path, ret, error)
+                            : path_in_workspace(in->workspace, path, ret, error);
+}
+
+static int resolve_in_place(const FileInput *in, char **path, sd_bus_error *error) {
         char *resolved;
         int r;
 
-        r = path_in_workspace(workspace, *path, &resolved, error);
+        r = file_input_resolve(in, *path, &resolved, error);
         if (r < 0)
                 return r;
         free(*path);
@@ -48,15 +55,15 @@ static int resolve_in_place(char **path, const char *workspace, sd_bus_error *er
         return 0;
 }
 
-static int check_paths(FileInput *in, unsigned wanted, const char *workspace, sd_bus_error *error) {
+static int check_paths(FileInput *in, unsigned wanted, sd_bus_error *error) {
         int r = 0;
 
         if (wanted & (FILE_PATH | FILE_DIRECTORY) && (in->path || wanted & FILE_PATH)) {
                 r = require(!isempty(in->path), "path", error);
                 if (r >= 0)
-                        r = resolve_in_place(&in->path, workspace, error);
+                        r = resolve_in_place(in, &in->path, error);
         } else if (wanted & FILE_DIRECTORY)
-                r = free_and_strdup(&in->path, workspace);
+                r = free_and_strdup(&in->path, in->workspace);
         else if (wanted & FILE_PATHS) {
                 if (!in->paths && in->path)
                         r = strv_extend(&in->paths, in->path);
@@ -65,20 +72,20 @@ static int check_paths(FileInput *in, unsigned wanted, const char *workspace, sd
                 if (r >= 0 && strv_length(in->paths) > PATHS_MAX)
                         r = bus_error_set(error, BUS_ERROR_TOO_LARGE, "paths has too many entries");
                 for (char **p = in->paths; r >= 0 && p && *p; p++)
-                        r = resolve_in_place(p, workspace, error);
+                        r = resolve_in_place(in, p, error);
         }
         return r;
 }
 
-static int check_others(FileInput *in, unsigned wanted, const char *workspace, sd_bus_error *error) {
+static int check_others(FileInput *in, unsigned wanted, sd_bus_error *error) {
         int r = 0;
 
         if (wanted & FILE_PATTERN) {
                 r = check_pattern(in->pattern, error);
                 if (r >= 0 && in->directory)
-                        r = resolve_in_place(&in->directory, workspace, error);
+                        r = resolve_in_place(in, &in->directory, error);
                 else if (r >= 0)
-                        r = free_and_strdup(&in->directory, workspace);
+                        r = free_and_strdup(&in->directory, in->workspace);
         }
         if (r >= 0 && wanted & FILE_MODE)
                 r = require(!isempty(in->mode), "mode", error);
@@ -99,9 +106,9 @@ int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_er
                 return r;
         in.workspace = m->settings.workspace_dir;
         in.content = json_object_get(request_input(request), "content");
-        r = check_paths(&in, wanted, m->settings.workspace_dir, error);
+        r = check_paths(&in, wanted, error);
         if (r >= 0)
-                r = check_others(&in, wanted, m->settings.workspace_dir, error);
+                r = check_others(&in, wanted, error);
         if (r < 0)
                 return r;
         *ret = in;

@@ -9,6 +9,7 @@ typedef struct FileInput {
         char *directory, *pattern, *mode;
         json_t *content, *moves;        /* content: borrowed text, may be large */
         int64_t cursor, limit;
+        bool anywhere;                  /* operators' tools: any absolute path, not the workspace only */
         const char *workspace;
 } FileInput;
 
@@ -25,6 +26,9 @@ typedef enum FileField {
 /* Paths come out absolute and checked. */
 int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_error *error);
 void file_input_done(FileInput *input);
+
+/* By the rule that the request wants. */
+int file_input_resolve(const FileInput *in, const char *path, char **ret, sd_bus_error *error);
 
 /* The sandbox must run. */
 int file_call_new(Request *request, const char *member, ApiCall **ret, sd_bus_message **ret_message,

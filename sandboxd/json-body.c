@@ -91,9 +91,10 @@ int json_body_add(JsonBody *b, const char *format, ...) {
         return 0;
 }
 
-int json_body_add_spool(JsonBody *b, Spool *spool, uint64_t from, uint64_t to) {
+int json_body_add_spool(JsonBody *b, Spool *spool, uint64_t from, uint64_t to, JsonStringForm form) {
         Part *p = add_part(b, PART_SPOOL);
 
+        p->form = form;
         p->spool = spool_ref(spool);
         p->cursor = from;
         p->end = spool ? MIN(to, spool_total(spool)) : from;

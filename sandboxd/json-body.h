@@ -19,7 +19,7 @@ DEFINE_CLEANUP(JsonBody *, json_body_free)
 /* Bare JSON text. */
 int json_body_add(JsonBody *b, const char *format, ...) _printf_(2, 3);
 /* The bytes of a spool between two positions, as a string with its quotes. What fell into the gap is left out. */
-int json_body_add_spool(JsonBody *b, Spool *spool, uint64_t from, uint64_t to);
+int json_body_add_spool(JsonBody *b, Spool *spool, uint64_t from, uint64_t to, JsonStringForm form);
 /* The first size bytes of a regular file; takes fd over, also on failure. */
 int json_body_add_file(JsonBody *b, int fd, uint64_t size, JsonStringForm form);
 

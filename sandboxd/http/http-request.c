@@ -98,6 +98,7 @@ static enum MHD_Result suspend(Request *r) {
         return MHD_YES;
 }
 
+/* The handler is told now; libmicrohttpd lets the connection go when it calls us next, or sees the end of the file. */
 void http_request_abort(Request *r) {
         if (r->broken)
                 return;
@@ -174,6 +175,7 @@ static bool limit_rate(Request *r) {
         return false;
 }
 
+/* What announces more is refused before a byte of it is read. */
 static bool limit_body(Request *r) {
         static const HttpRefusal too_large = { 413, "too_large", "The request body is too large", false };
         const Settings *settings = r->server->options.settings;
@@ -195,6 +197,7 @@ static bool limit_body(Request *r) {
 static void examine_head(Request *r, const char *url, const char *version) {
         const HttpRequestLine line = { r->method, url, version, r->target_size, r->target_clean };
         const HttpServerOptions *o = &r->server->options;
+        const char *method = streq(r->method, "HEAD") ? "GET" : r->method;
         HttpRefusal refusal;
         int result;
 
@@ -209,7 +212,7 @@ static void examine_head(Request *r, const char *url, const char *version) {
                 return;
         }
         /* libmicrohttpd leaves the body of a reply to HEAD away by itself. */
-        result = route_find(o->tables, o->n_tables, streq(r->method, "HEAD") ? "GET" : r->method, r->target, &r->match);
+        result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
         if (result < 0)
                 (void) http_reply_not_found(r, result);
         else if (authenticate(r) && limit_rate(r) && limit_body(r) &&
@@ -242,6 +245,7 @@ static enum MHD_Result on_head(Request *r, const char *method, const char *url, 
         return MHD_YES;
 }
 
+/* Doubles, but takes an announced length at once up to 1 MiB: an announcement alone must not cost more. */
 static int grow_body(Request *r, size_t n) {
         HttpServer *h = r->server;
         size_t want;

@@ -13,6 +13,9 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/http/http-private.h"
 
+/* libmicrohttpd gives its epoll descriptor to our loop and runs when that is readable, when it asks for a time, or
+ * when we resumed one of its connections. It has no listening socket, no thread, and no time limits of its own. */
+
 /* Per connection; a head of HTTP_HEAD_MAX and its table of headers must fit, or libmicrohttpd answers for us. */
 #define POOL_BYTES (32 * KiB)
 #define ACCEPTS_AT_ONCE 64U
@@ -167,6 +170,7 @@ static int accept_one(HttpListener *l) {
         fd = accept4(l->fd, (struct sockaddr *) &address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return -errno;
+        /* Taken from the queue all the same: a connection that stays there would wake us for ever. */
         if (h->n_connections >= h->connections_max) {
                 refuse_connection(h, fd);
                 return 0;
@@ -256,6 +260,7 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* Half of what is reserved is for what we open while all connections are taken, half for refusing more. */
 static size_t connections_limit(const Settings *settings) {
         struct rlimit limit;
 
@@ -323,6 +328,7 @@ HttpServer *http_server_free(HttpServer *h) {
                 sd_event_source_disable_unref(h->listeners[i].source);
         end_connections(h);
         if (h->mhd) {
+                /* takes notice of what was resumed just now */
                 (void) MHD_run(h->mhd);
                 MHD_stop_daemon(h->mhd);
         }

@@ -13,9 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint64_t a, b;
         Process p = {};
 
-        text = strndup((const char *) data, size);
+        text = malloc(size + 1);
         if (!text)
                 return 0;
+        *(char *) mempcpy(text, data, size) = 0;
         (void) process_parse_status(text, 524288, &p);
         (void) process_parse_stat(text, 100, &p);
         (void) cgroup_parse_key(text, "populated", &a);

@@ -16,7 +16,7 @@
 #include "sandboxd/reconcile.h"
 #include "tests/test.h"
 
-#define PATIENCE_USEC (10 * USEC_PER_SEC)
+#define PATIENCE_USEC (60 * USEC_PER_SEC)
 
 static void run_once(Core *c) {
         ASSERT_OK(sd_event_run(service_event(c->service), 100 * USEC_PER_MSEC));
@@ -111,7 +111,10 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *u
                 client->ended = true;
                 return sd_event_source_set_enabled(source, SD_EVENT_OFF);
         }
-        client->data = realloc(client->data, client->n + (size_t) k + 1);
+        if (client->n + (size_t) k + 1 > client->allocated) {
+                client->allocated = 2 * (client->n + (size_t) k + 1);
+                client->data = realloc(client->data, client->allocated);
+        }
         memcpy(client->data + client->n, buffer, (size_t) k);
         client->n += (size_t) k;
         client->data[client->n] = 0;

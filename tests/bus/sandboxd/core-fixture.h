@@ -39,7 +39,7 @@ typedef struct Client {
         int fd;
         sd_event_source *source;
         char *data;
-        size_t n;
+        size_t n, allocated;
         bool ended, deaf;
 } Client;
 
