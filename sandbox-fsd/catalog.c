@@ -239,6 +239,15 @@ static uint64_t directories_stamp(const char *const *directories) {
         return stamp;
 }
 
+int catalog_parse_text(Catalog *c, const char *file, char *text) {
+        _cleanup_(parser_done) Parser p = { .catalog = c };
+        int r, k;
+
+        r = conf_parse_text(file, text, parse_line, &p);
+        k = parser_finish_section(&p);
+        return r < 0 ? r : k;
+}
+
 int catalog_refresh(Catalog *c) {
         uint64_t stamp = directories_stamp(c->directories);
         _cleanup_(parser_done) Parser p = { .catalog = c };

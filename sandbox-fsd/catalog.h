@@ -36,8 +36,11 @@ extern const char *const catalog_directories[];
 void catalog_done(Catalog *c);
 /* Reads the files again if any of them changed. */
 int catalog_refresh(Catalog *c);
+/* Adds what one file says; text is changed. */
+int catalog_parse_text(Catalog *c, const char *file, char *text);
 /* The exact name, else a pattern that matches. Of several the one from the later directory counts, and of those the one
- * that was read later, so what an operator says beats what we ship whatever the files are called. The image lives until the next catalog_refresh(). */
+ * that was read later, so what an operator says beats what we ship whatever the files are called. The image lives until
+ * the next catalog_refresh(). */
 int catalog_find(const Catalog *c, const char *name, const Image **ret, sd_bus_error *error);
 
 /* Kind and path of a source. -EINVAL: not even the form of one. */

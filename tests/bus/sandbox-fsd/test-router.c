@@ -109,7 +109,11 @@ static void fixture_init(Fixture *f) {
         *f = (Fixture) {};
         ASSERT_OK(service_new(&(ServiceOptions) { .program = "test", .idle_usec = USEC_INFINITY }, &f->service));
         ASSERT_OK(router_new(&(RouterOptions) {
-                .service = f->service, .idle_usec = IDLE_USEC, .start = start_worker, .on_empty = on_empty, .userdata = f,
+                .service = f->service,
+                .idle_usec = IDLE_USEC,
+                .start = start_worker,
+                .on_empty = on_empty,
+                .userdata = f,
         }, &f->router));
         ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
         f->server = bus_on(f, pair[0], /* server= */ true);

@@ -203,7 +203,7 @@ TEST(remove_tree) {
         _cleanup_(fixture_done) Fixture f;
         int fd, next;
 
-        fixture_init(&f);
+        fixture_init_in(&f, "/dev/shm");
         put(&f, "/kept/file", "x");
         put(&f, "/t/a/b", "x");
         ASSERT_EQ(symlinkat("/kept", f.fd, "t/link"), 0);

@@ -65,7 +65,9 @@ TEST(lengths) {
 }
 
 TEST(join) {
-        _cleanup_free_ char *a = file_path_join("/", "b"), *b = file_path_join("/a", "b"), *c = file_path_join("/a/", "b");
+        _cleanup_free_ char *a = file_path_join("/", "b");
+        _cleanup_free_ char *b = file_path_join("/a", "b");
+        _cleanup_free_ char *c = file_path_join("/a/", "b");
 
         ASSERT_STREQ(a, "/b");
         ASSERT_STREQ(b, "/a/b");
@@ -93,7 +95,8 @@ TEST(containment) {
         ASSERT_EQ(symlinkat("/", fd, "root"), 0);
 
         static const char *const inside[] = {
-                "/etc/passwd", "/absolute", "/upwards", "/root/etc/passwd", "/../../etc/passwd", "/etc/../../etc/passwd",
+                "/etc/passwd",      "/absolute",         "/upwards",
+                "/root/etc/passwd", "/../../etc/passwd", "/etc/../../etc/passwd",
         };
         for (size_t i = 0; i < ELEMENTSOF(inside); i++) {
                 k = ASSERT_OK(file_open_regular(&root, inside[i], &st));
