@@ -50,7 +50,7 @@
 
 /* Defines xp() for use with _cleanup_(), from a destructor x() that returns nothing or NULL. */
 #define DEFINE_CLEANUP(type, func)                                                                 \
-        static inline void func##p(type *p) {                                                      \
+        _unused_ static inline void func##p(type *p) {                                             \
                 if (*p)                                                                            \
                         func(*p);                                                                  \
         }

@@ -20,6 +20,7 @@
  * so that a busy keep-alive connection never pays for it. */
 
 #define BODY_BYTES_PER_SEC KiB
+#define EVENT_STREAM_PATIENCE 20U
 
 const HttpTimes http_times_default = {
         .head_usec = 5 * USEC_PER_SEC,
@@ -224,7 +225,10 @@ static uint64_t sent_progress(int fd, int *ret_pending) {
         return (uint64_t) *ret_pending;
 }
 
+/* Who reads an event stream byte by byte looks the same from here as who does not read: the window opens again only
+ * after megabytes. What waits for it is bounded, and ending the stream may end a command, so it gets far more time. */
 static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
+        uint64_t patience = c->server->times.write_stall_usec * (r->event_stream ? EVENT_STREAM_PATIENCE : 1);
         uint64_t progress;
         int pending;
 
@@ -232,7 +236,7 @@ static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
         if (progress != r->progress || pending == 0) {
                 r->progress = progress;
                 r->progress_usec = now;
-        } else if (now - r->progress_usec > c->server->times.write_stall_usec) {
+        } else if (now - r->progress_usec > patience) {
                 log_debug("A client reads no more, ending its connection.");
                 http_request_abort(r);
         }
