@@ -88,7 +88,7 @@ static int append_content(sd_bus_message *m, const char *path, const char *data,
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = sd_bus_message_append(m, "sub", path, (uint32_t) FILE_MODE_DEFAULT, /* keep_mode= */ false);
+        r = sd_bus_message_append(m, "sub", path, (uint32_t) FILE_MODE_DEFAULT, /* keep_mode= */ true);
         if (r < 0)
                 return r;
         if (n <= INLINE_MAX)
