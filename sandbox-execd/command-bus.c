@@ -37,7 +37,7 @@ void command_reply_failed(Command *c, int error, const InitReply *reply) {
                 }
         if (!reply)
                 name = BUS_ERROR_INTERRUPTED;
-        else if (error == -EAGAIN && name == (const char *) BUS_ERROR_UNAVAILABLE)
+        else if (error == -EAGAIN && streq(name, BUS_ERROR_UNAVAILABLE))
                 name = BUS_ERROR_LIMIT_REACHED; /* pids.max, or init's table is full */
         if (c->call)
                 (void) sd_bus_reply_method_errorf(c->call, name, "%s: %s.", text, strerror(-error));

@@ -148,9 +148,8 @@ void commands_clean_up(Sandbox *s) {
                 if (!digits || parse_u32(digits, &number) < 0)
                         continue;
                 s->next_exec = MAX(s->next_exec, number);
-                /* What is busy with a background child stays until the sandbox goes. */
                 if (!cgroup_is_known(s, entry->d_name))
-                        (void) cgroup_remove_tree(dirfd(d), entry->d_name);
+                        command_adopt_cgroup(s, entry->d_name);
         }
         closedir(d);
 }

@@ -36,7 +36,6 @@ static void command_free(Command *c) {
         sd_bus_message_unref(c->call);
         free(c);
 }
-DEFINE_CLEANUP(Command *, command_free)
 
 static int command_new(Sandbox *s, const char *id, Command **ret) {
         Command *c = new0(Command, 1);
@@ -119,6 +118,19 @@ static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, vo
         (void) revents;
         command_settle(userdata);
         return 0;
+}
+
+void command_adopt_cgroup(Sandbox *s, const char *cgroup) {
+        char id[INIT_COMMAND_ID_MAX];
+        Command *c;
+
+        /* No client can choose this name. */
+        if ((size_t) snprintf(id, sizeof id, ".%s", cgroup) >= sizeof id || strlen(cgroup) >= sizeof c->cgroup ||
+            command_new(s, id, &c) < 0)
+                return;
+        strcpy(c->cgroup, cgroup);
+        c->acknowledged = true;
+        command_settle(c);
 }
 
 static int make_cgroup(Command *c, int *ret) {

@@ -39,6 +39,8 @@ unsigned commands_running(Sandbox *s);
 int command_signal_all(Command *c, int signal);
 /* Its end was stored by the caller: init forgets it. */
 int command_acknowledge(Command *c);
+/* After a restart: a cgroup of a command that nobody knows, busy with what it left in the background. */
+void command_adopt_cgroup(Sandbox *s, const char *cgroup);
 /* After a restart: removes the cgroups of commands that nobody knows any more, and learns the next free number. */
 void commands_clean_up(Sandbox *s);
 void commands_free(Sandbox *s);

@@ -127,6 +127,11 @@ void deadlines_set_earliest(Deadlines *d, uint64_t usec) {
         }
 }
 
+void deadlines_flush(Deadlines *d) {
+        if (d && d->stale)
+                arm(d);
+}
+
 bool deadlines_pending(const Deadlines *d) {
         return d->stale || d->arming || d->stopping;
 }

@@ -14,7 +14,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/cgroup-mounts.h"
-#include "sandbox-execd/due-timer.h"
+#include "sandbox-execd/due-systemd.h"
 
 /* Ends what is due with no daemon of ours at work: systemd starts this at the earliest deadline. The entries stay for
  * sandbox-execd, which frees what else belongs to the sandbox; it is woken by a connection to its socket. */
@@ -76,51 +76,6 @@ static void wait_until(uint64_t usec) {
                 ;
 }
 
-static int connect_systemd(sd_bus **ret) {
-        _cleanup_(sd_bus_unrefp) sd_bus *bus = NULL;
-        int r;
-
-        r = sd_bus_new(&bus);
-        if (r >= 0)
-                r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
-        if (r >= 0)
-                r = sd_bus_start(bus);
-        if (r < 0)
-                return sd_bus_open_system(ret);
-        *ret = TAKE_PTR(bus);
-        return 0;
-}
-
-static int arm(uint64_t deadline_usec) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        char name[DUE_TIMER_NAME_MAX];
-        int r;
-
-        r = connect_systemd(&bus);
-        if (r < 0)
-                return log_error_errno(r, "Failed to connect to the system manager: %m");
-        due_timer_name(deadline_usec, name);
-        r = sd_bus_message_new_method_call(bus, &m, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                                           "org.freedesktop.systemd1.Manager", "StartTransientUnit");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "ss", name, "fail");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "(sv)");
-        if (r >= 0)
-                r = due_timer_append_properties(m, deadline_usec);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0);
-        if (r >= 0)
-                r = sd_bus_call(bus, m, 0, &error, NULL);
-        if (r < 0 && !sd_bus_error_has_name(&error, "org.freedesktop.systemd1.UnitExists"))
-                return log_error_errno(r, "Failed to arm the timer for the next deadline: %s", error.message ?: "?");
-        return 0;
-}
-
 /* Starts the daemon by its socket unit, if it may start. */
 static void poke(const char *path) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -153,7 +108,7 @@ static int run(void) {
         if (r < 0)
                 return log_error_errno(r, "Failed to read the deadlines: %m");
 
-        r = d.next == USEC_INFINITY ? 0 : arm(d.next);
+        r = due_systemd_arm(d.next, d.now);
         if (d.killed > 0) {
                 poke(EXECD_SOCKET_PATH);
                 poke(API_SOCKET_PATH);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,6 +57,8 @@ static int reopen_here(int fd, uid_t owner) {
         if (here < 0)
                 here = -errno;
         (void) setfsuid(0);
+        /* The change of user took it away, and with it our children's (they share our memory) namespaces in /proc. */
+        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
         if (here < 0)
                 return here;
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "libsandbox/bus-names.h"
 #include "libsandbox/log.h"
@@ -27,7 +28,7 @@ static int help(void) {
 static int bus_xml(void) {
         static const BusInterface interfaces[] = { { EXEC_OBJECT, EXEC_INTERFACE, manager_vtable } };
 
-        return bus_introspect(interfaces, ELEMENTSOF(interfaces));
+        return MIN(bus_introspect(interfaces, ELEMENTSOF(interfaces)), 0);
 }
 
 static int list_steps(void) {
@@ -107,6 +108,8 @@ int main(int argc, char **argv) {
         int r;
 
         log_set_program("sandbox-execd");
+        /* The cgroups of commands must let init pass; what is secret lies in a 0700 directory with modes of its own. */
+        (void) umask(0022);
         r = parse_argv(argc, argv);
         if (r > 0)
                 r = run();

@@ -110,7 +110,7 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         r = method_sandbox(message, userdata, NEEDS_ANY, &s, error);
         if (r < 0)
                 return r;
-        if (s->created || s->pooled || s->state == SANDBOX_ENDING)
+        if (s->created || s->pooled || (s->state == SANDBOX_ENDING && s->error == 0))
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is not reserved.",
                                      s->record.id.digits);
 
@@ -126,15 +126,16 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         q->call = sd_bus_message_ref(message);
-        r = sandbox_create(s, TAKE_PTR(q));
-        return r < 0 ? r : 1;
+        sandbox_create(s, TAKE_PTR(q));
+        return 1;
 }
 
 void manager_reply_created(Sandbox *s) {
         if (!s->create)
                 return;
-        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 3,
+        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
                                           "Idmapped", "b", (int) s->record.idmapped,
+                                          "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);
@@ -434,8 +435,10 @@ static void on_disconnect(BusServer *server, sd_bus *bus, void *userdata) {
 
         (void) server;
         HASHMAP_FOREACH(s, m->sandboxes)
-                if (s->owner == bus)
+                if (s->owner == bus) {
+                        s->owner = NULL;
                         sandbox_end(s, END_FAILED);
+                }
 }
 
 int manager_serve(Manager *m, int listen_fd) {

@@ -42,8 +42,6 @@ static int check_spec(const SandboxSpec *spec, sd_bus_error *error) {
         if (spec->label && strlen(spec->label) > STATE_LABEL_MAX)
                 return bus_error_set(error, BUS_ERROR_INVALID, "The label is longer than %zu bytes.",
                                      (size_t) STATE_LABEL_MAX);
-        if (spec->network)
-                return bus_error_set(error, BUS_ERROR_INVALID, "Networks are not supported yet.");
         return 0;
 }
 

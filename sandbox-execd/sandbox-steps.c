@@ -275,7 +275,10 @@ static int append_create_limits(sd_bus_message *m, void *userdata) {
         ScopeLimits limits = { spec->memory_max_bytes, spec->cpu_quota_usec, spec->pids_max, spec->io_read_bps,
                                spec->io_write_bps };
 
-        return scope_append_limits(m, &limits);
+        int r;
+
+        r = scope_append_limits(m, &limits);
+        return r < 0 || !spec->network ? r : scope_append_network(m);
 }
 
 /* Asked for before the root is made and collected after it: systemd works while init mounts. */

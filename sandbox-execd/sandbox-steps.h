@@ -26,3 +26,5 @@ typedef struct ScopeLimits {
         uint64_t memory_max_bytes, cpu_quota_usec, pids_max, io_read_bps, io_write_bps;
 } ScopeLimits;
 int scope_append_limits(sd_bus_message *m, const ScopeLimits *l);
+/* Takes back that a blank's addresses are limited to the loopback. */
+int scope_append_network(sd_bus_message *m);

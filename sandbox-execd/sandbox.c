@@ -69,6 +69,16 @@ static void take_fault(Sandbox *s) {
         (void) unlinkat(s->manager->state_fd, FAULT_FILE, 0);
 }
 
+static void leave_parked(Sandbox *s) {
+        s->state = SANDBOX_MAKING;
+        s->target = n_sandbox_steps;
+        hold(s, true);
+        (void) sd_event_source_set_time_relative(s->timeout_source, MAKING_TIMEOUT_USEC);
+        (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_ONESHOT);
+        take_fault(s);
+        sandbox_wake(s);
+}
+
 static void walk_forward(Sandbox *s) {
         while (s->step < s->target) {
                 const SandboxStep *step = sandbox_steps + s->step++;
@@ -87,12 +97,9 @@ static void walk_forward(Sandbox *s) {
         if (s->target < n_sandbox_steps) {
                 s->state = SANDBOX_PARKED;
                 (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
-                hold(s, s->create);
-                if (s->create) {
-                        s->state = SANDBOX_MAKING;
-                        s->target = n_sandbox_steps;
-                        sandbox_wake(s);
-                }
+                hold(s, false);
+                if (s->create)
+                        leave_parked(s);
                 manager_fill_pool(s->manager);
                 return;
         }
@@ -109,6 +116,11 @@ static void walk_back(Sandbox *s) {
                         return;
         }
         log_sandbox(LOG_DEBUG, s->record.id.digits, "Gone (%s).", end_reason_to_string(s->end_reason));
+        if (s->owner && s->error < 0 && !s->create && s->n_kill_calls == 0) {
+                s->state = SANDBOX_FAILED;
+                hold(s, false);
+                return;
+        }
         manager_forget(s->manager, s);
         sandbox_free(s);
 }
@@ -228,6 +240,12 @@ void sandbox_step_done(Sandbox *s, int error) {
 void sandbox_end(Sandbox *s, EndReason reason) {
         if (s->state == SANDBOX_ENDING)
                 return;
+        if (s->state == SANDBOX_FAILED) {
+                s->owner = NULL; /* nothing is left to undo */
+                s->state = SANDBOX_ENDING;
+                sandbox_wake(s);
+                return;
+        }
         if (s->state == SANDBOX_RESTORING)
                 manager_restored(s->manager);
         s->state = SANDBOX_ENDING;
@@ -251,7 +269,7 @@ void sandbox_fail(Sandbox *s, int error, const char *what) {
         sandbox_end(s, END_FAILED);
 }
 
-int sandbox_create(Sandbox *s, CreateRequest *request) {
+void sandbox_create(Sandbox *s, CreateRequest *request) {
         SandboxRecord *record = &s->record;
         const Settings *settings = &s->manager->settings;
         SandboxSpec *spec = &request->spec;
@@ -270,16 +288,10 @@ int sandbox_create(Sandbox *s, CreateRequest *request) {
         s->created = true;
         s->create = request;
 
-        if (s->state == SANDBOX_PARKED) {
-                s->state = SANDBOX_MAKING;
-                s->target = n_sandbox_steps;
-                hold(s, true);
-                (void) sd_event_source_set_time_relative(s->timeout_source, MAKING_TIMEOUT_USEC);
-                (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_ONESHOT);
-                take_fault(s);
-                sandbox_wake(s);
-        }
-        return 0;
+        if (s->state == SANDBOX_FAILED)
+                sandbox_end(s, END_FAILED);
+        if (s->state == SANDBOX_PARKED)
+                leave_parked(s);
 }
 
 int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec) {

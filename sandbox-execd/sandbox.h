@@ -24,6 +24,7 @@ typedef enum SandboxState {
         SANDBOX_RESTORING, /* of an earlier daemon: init has not told all its commands yet */
         SANDBOX_LIVE,
         SANDBOX_ENDING,
+        SANDBOX_FAILED,    /* all undone; who reserved it shall learn why from Create() */
 } SandboxState;
 
 typedef enum EndReason {
@@ -98,8 +99,8 @@ void sandbox_end(Sandbox *s, EndReason reason);
 /* Ends it and remembers what to answer to Create(). */
 void sandbox_fail(Sandbox *s, int error, const char *what);
 
-/* Takes the request over and goes on from parked. */
-int sandbox_create(Sandbox *s, CreateRequest *request);
+/* Takes the request over; it is answered when the sandbox is live, or all is undone. */
+void sandbox_create(Sandbox *s, CreateRequest *request);
 /* The deadline of a live one, also in its file and the timer. */
 int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec);
 /* cgroup.freeze of all commands. -EALREADY: it is so already. */

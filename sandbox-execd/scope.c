@@ -34,7 +34,7 @@ int scope_append_limits(sd_bus_message *m, const ScopeLimits *l) {
 }
 
 /* No network but the sandbox's own loopback: its namespace has nothing else, this is the second line. */
-static int append_network(sd_bus_message *m) {
+static int append_loopback_only(sd_bus_message *m) {
         int r;
 
         r = sd_bus_message_append(m, "(sv)", "IPAddressDeny", "a(iayu)", 2,
@@ -45,6 +45,10 @@ static int append_network(sd_bus_message *m) {
         return sd_bus_message_append(m, "(sv)", "IPAddressAllow", "a(iayu)", 2,
                                      AF_INET, 4, 127, 0, 0, 0, 8,
                                      AF_INET6, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 128);
+}
+
+int scope_append_network(sd_bus_message *m) {
+        return sd_bus_message_append(m, "(sv)(sv)", "IPAddressDeny", "a(iayu)", 0, "IPAddressAllow", "a(iayu)", 0);
 }
 
 int scope_append_properties(sd_bus_message *m, void *userdata) {
@@ -73,7 +77,7 @@ int scope_append_properties(sd_bus_message *m, void *userdata) {
         if (r >= 0)
                 r = scope_append_limits(m, &limits);
         if (r >= 0)
-                r = append_network(m);
+                r = append_loopback_only(m);
         if (r >= 0 && settings->runtime_max_sec > 0)
                 r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t", settings->runtime_max_sec * USEC_PER_SEC);
         return r;

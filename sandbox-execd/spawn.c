@@ -68,8 +68,10 @@ int spawn_setup(const char *init_path, const char *files_path) {
                 bool program = i < (int) ELEMENTSOF(programs);
 
                 fd = open(program ? programs[i] : "/dev/null", (program ? flags[i] : O_RDONLY) | O_CLOEXEC);
-                if (fd < 0 && slot == SLOT_FILES)
-                        continue; /* file calls then fail, commands do not need them */
+                if (fd < 0 && slot == SLOT_FILES) { /* file calls then fail, commands do not need them */
+                        log_warning_errno(errno, "Failed to open %s, ignoring: %m", files_path);
+                        fd = open("/dev/null", O_PATH | O_CLOEXEC);
+                }
                 if (fd < 0)
                         return log_error_errno(errno, "Failed to open %s: %m", programs[i]);
                 r = put_into_slot(fd, slot);

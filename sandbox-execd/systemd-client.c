@@ -271,6 +271,8 @@ int systemd_client_new(sd_event *event, SystemdClient **ret) {
 SystemdClient *systemd_client_free(SystemdClient *c) {
         if (!c)
                 return NULL;
+        if (c->bus)
+                (void) sd_bus_flush(c->bus); /* what is asked for shall arrive, whoever waits for the answer */
         while (c->requests)
                 systemd_request_free(c->requests);
         client_disconnect(c);

@@ -102,19 +102,41 @@ static void parser_done(Parser *p) {
         free(p->source);
 }
 
-static int catalog_add(Catalog *c, const char *name, const char *source) {
+static unsigned file_rank(const Catalog *c, const char *file) {
+        unsigned rank = 0;
+
+        for (unsigned i = 0; c->directories[i]; i++) {
+                const char *rest = startswith(file, c->directories[i]);
+
+                if (rest && *rest == '/')
+                        rank = i;
+        }
+        return rank;
+}
+
+/* False if the one that is there beats the new one. */
+static bool remove_beaten(Catalog *c, const char *name, unsigned rank) {
+        for (size_t i = 0; i < c->n_images; i++) {
+                if (!streq(c->images[i].name, name))
+                        continue;
+                if (c->images[i].rank > rank)
+                        return false;
+                image_done(&c->images[i]);
+                memmove(c->images + i, c->images + i + 1, (c->n_images - i - 1) * sizeof(Image));
+                c->n_images--;
+                break;
+        }
+        return true;
+}
+
+static int catalog_add(Catalog *c, const char *file, const char *name, const char *source) {
         _cleanup_free_ char *name_copy = strdup(name), *source_copy = strdup(source);
-        Image image = {}, *images;
+        Image image = { .rank = file_rank(c, file) }, *images;
 
         if (!name_copy || !source_copy)
                 return -ENOMEM;
-        for (size_t i = 0; i < c->n_images; i++)
-                if (streq(c->images[i].name, name)) {
-                        image_done(&c->images[i]);
-                        memmove(c->images + i, c->images + i + 1, (c->n_images - i - 1) * sizeof(Image));
-                        c->n_images--;
-                        break;
-                }
+        if (!remove_beaten(c, name, image.rank))
+                return 0;
         if (c->n_images >= IMAGES_MAX)
                 return -E2BIG;
         images = reallocarray(c->images, c->n_images + 1, sizeof(Image));
@@ -138,7 +160,7 @@ static int parser_finish_section(Parser *p) {
                 log_warning("%s: source '%s' has no Name=, ignoring.", p->file, p->source);
         if (p->source)
                 STRV_FOREACH(name, p->names) {
-                        r = catalog_add(p->catalog, *name, p->source);
+                        r = catalog_add(p->catalog, p->file, *name, p->source);
                         if (r < 0)
                                 break;
                 }
@@ -268,7 +290,8 @@ int catalog_find(const Catalog *c, const char *name, const Image **ret, sd_bus_e
                         found = image;
                         break;
                 }
-                if (is_pattern(image->name) && fnmatch(image->name, name, FNM_NOESCAPE) == 0)
+                if (is_pattern(image->name) && fnmatch(image->name, name, FNM_NOESCAPE) == 0 &&
+                    (!found || image->rank >= found->rank))
                         found = image;
         }
         if (!found)

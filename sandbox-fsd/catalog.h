@@ -20,6 +20,7 @@ typedef struct Image {
         char *source; /* as it was written */
         ImageKind kind;
         const char *path; /* in source; NULL for the host itself */
+        unsigned rank;    /* of the directory that it comes from */
 } Image;
 
 typedef struct Catalog {
@@ -35,7 +36,8 @@ extern const char *const catalog_directories[];
 void catalog_done(Catalog *c);
 /* Reads the files again if any of them changed. */
 int catalog_refresh(Catalog *c);
-/* The exact name, else the last pattern that matches. The image lives until the next catalog_refresh(). */
+/* The exact name, else a pattern that matches. Of several the one from the later directory counts, and of those the one
+ * that was read later, so what an operator says beats what we ship whatever the files are called. The image lives until the next catalog_refresh(). */
 int catalog_find(const Catalog *c, const char *name, const Image **ret, sd_bus_error *error);
 
 /* Kind and path of a source. -EINVAL: not even the form of one. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -31,7 +32,6 @@ static Removal *removal_free(Removal *r) {
         free(r);
         return NULL;
 }
-DEFINE_CLEANUP(Removal *, removal_free)
 
 static int removal_run(Removal *r);
 
@@ -64,6 +64,17 @@ static void on_emptied(int error, const char *text, void *userdata) {
         start_next(i);
 }
 
+/* One that was not whole when we died may still be ours, where root of the range has no rights. */
+static int give_away(int fd) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_uid != geteuid())
+                return 0;
+        return fchownat(fd, "", FOREIGN_BASE, FOREIGN_BASE, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 /* 1: runs; otherwise it is gone from the list. */
 static int removal_run(Removal *r) {
         _cleanup_close_ int fd = -EBADF;
@@ -76,16 +87,18 @@ static int removal_run(Removal *r) {
                 removal_free(r);
                 return k;
         }
-        k = helper_new(&(HelperOptions) {
-                .service = r->images->service,
-                .program = r->images->program,
-                .work = "remove",
-                .fds = { fd },
-                .n_fds = 1,
-                .timeout_usec = REMOVAL_TIMEOUT_USEC,
-                .handler = on_emptied,
-                .userdata = r,
-        }, &r->helper);
+        k = give_away(fd);
+        if (k >= 0)
+                k = helper_new(&(HelperOptions) {
+                        .service = r->images->service,
+                        .program = r->images->program,
+                        .work = "remove",
+                        .fds = { fd },
+                        .n_fds = 1,
+                        .timeout_usec = REMOVAL_TIMEOUT_USEC,
+                        .handler = on_emptied,
+                        .userdata = r,
+                }, &r->helper);
         if (k < 0) {
                 log_warning_errno(k, "Failed to start deleting %s, leaving it for the next start: %m", r->name);
                 removal_free(r);

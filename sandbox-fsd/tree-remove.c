@@ -150,6 +150,9 @@ static int remove_entry(Walk *w, const struct dirent *entry) {
         r = walk_descend(w, entry->d_name);
         if (r == -ENOENT)
                 return 0;
+        /* A directory that may not be entered can still be empty. */
+        if (r == -EACCES && unlinkat(fd, entry->d_name, AT_REMOVEDIR) >= 0)
+                return 0;
         return r < 0 ? r : 1;
 }
 

@@ -122,9 +122,6 @@ static int open_tar(Unpack *u) {
                 return -ENOMEM;
         if (archive_read_support_format_tar(u->tar) != ARCHIVE_OK)
                 return -EOPNOTSUPP;
-        /* Names are bytes. */
-        if (archive_read_set_options(u->tar, "hdrcharset=BINARY") != ARCHIVE_OK)
-                return -EOPNOTSUPP;
         return archive_read_open(u->tar, u, NULL, read_unpacked, NULL) == ARCHIVE_OK ? 0 : -EBADMSG;
 }
 
@@ -162,7 +159,9 @@ static int unpack_entries(Unpack *u, int target_fd) {
                         return check_end(u);
                 if (k == ARCHIVE_RETRY)
                         continue;
-                if (k != ARCHIVE_OK)
+                /* A warning says that a name cannot be had in the C locale's characters: then its bytes are given as
+                 * they are. In a UTF-8 locale, names that differ by Unicode normalization only would become one. */
+                if (k != ARCHIVE_OK && k != ARCHIVE_WARN)
                         return u->error < 0 ? u->error : -EBADMSG;
                 r = unpack_tree_add(&tree, u->tar, entry);
                 if (r < 0)

@@ -29,9 +29,13 @@ Command *command_table_find(CommandTable *t, const char *name) {
         return NULL;
 }
 
+bool command_is_live(const Command *c) {
+        return c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING;
+}
+
 Command *command_table_find_pid(CommandTable *t, int pid) {
         COMMAND_FOREACH(c, t)
-                if ((c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING) && c->pid == pid)
+                if (command_is_live(c) && c->pid == pid)
                         return c;
         return NULL;
 }

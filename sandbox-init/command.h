@@ -59,6 +59,7 @@ size_t command_table_count_told(const CommandTable *t);
 /* The one who asked is gone, another one wants to know all. */
 void command_table_reconnected(CommandTable *t);
 
+bool command_is_live(const Command *c); /* not reaped: its pid is its own */
 bool command_is_due(const Command *c, uint64_t now_usec);
 void command_started(Command *c);
 /* Reaped, before or after the exec. */

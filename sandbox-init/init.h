@@ -37,6 +37,7 @@ typedef struct Init {
         bool broken;                 /* GO or ROOT failed half-way: nothing will ever run here */
         int connection;
         int signal_fd, timer_fd;
+        bool reap_due;               /* there may be more to reap without another SIGCHLD */
         bool hello_due;
         bool reply_due;              /* to a request other than EXEC; until it is sent no request is read */
         InitReply reply;

@@ -136,23 +136,23 @@ static void serve_connection(Init *i, const struct pollfd *p) {
 }
 
 static void serve(Init *i) {
+        const struct __kernel_timespec at_once = {};
         Watch w;
 
         watch_prepare(&w, i);
-        if (SYS(ppoll, w.fds, _POLL_FIXED + w.n_starting, NULL, NULL, SIGNAL_SET_SIZE) < 0)
+        if (SYS(ppoll, w.fds, _POLL_FIXED + w.n_starting, i->reap_due ? &at_once : NULL, NULL, SIGNAL_SET_SIZE) < 0)
                 return;
 
         for (size_t n = 0; n < w.n_starting; n++)
                 if (w.fds[_POLL_FIXED + n].revents)
                         init_settle_command(i, w.starting[n]);
-        if (w.fds[POLL_SIGNAL].revents) {
+        if (w.fds[POLL_SIGNAL].revents)
                 drain(i->signal_fd);
+        if (w.fds[POLL_SIGNAL].revents || i->reap_due)
                 init_reap(i);
-        }
         if (w.fds[POLL_TIMER].revents) {
                 drain(i->timer_fd);
                 i->timer_usec = USEC_INFINITY;
-                init_reap(i); /* who ended in time did not time out */
                 init_enforce_deadlines(i);
         }
         if (w.fds[POLL_LISTEN].revents)

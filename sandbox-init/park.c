@@ -32,6 +32,11 @@ static const char *const proc_masked[] = {
         "vmallocinfo",
 };
 
+/* Of init itself. The kernel lets root of the user namespace list these (their contents need more), so they are covered
+ * by a directory of the host's root, which nobody inside may enter. */
+static const char *const proc_shut[] = { "1/fd", "1/fdinfo", "1/task" };
+#define NOBODYS_DIRECTORY "tty/driver"
+
 static int become_root(void) {
         TRY(SYS(setresgid, 0, 0, 0));
         TRY(SYS(setgroups, 0, NULL));
@@ -107,6 +112,15 @@ static int mask_path(int root, const char *path) {
         return 0;
 }
 
+static int shut_path(int root, const char *path) {
+        int target;
+
+        target = (int) TRY(open_target(root, path, O_DIRECTORY));
+        TRY(mount_bind(root, NOBODYS_DIRECTORY, 0, target));
+        close_fd(&target);
+        return 0;
+}
+
 static int make_read_only(int root, const char *path) {
         int target;
 
@@ -144,6 +158,8 @@ static int prepare_proc(Parked *p) {
         TRY(make_masks());
         for (size_t n = 0; n < ELEMENTSOF(proc_masked); n++)
                 TRY(mask_path(p->proc, proc_masked[n]));
+        for (size_t n = 0; n < ELEMENTSOF(proc_shut); n++)
+                TRY(shut_path(p->proc, proc_shut[n]));
         for (size_t n = 0; n < ELEMENTSOF(proc_read_only); n++)
                 TRY(make_read_only(p->proc, proc_read_only[n]));
         return 0;

@@ -51,7 +51,9 @@ static int check_root(const void *message, size_t size, size_t n_fds) {
                 return -EBADMSG;
 
         /* Both filters are always loaded: a sandbox without one is no sandbox. */
-        if (m->n_allow < 1 || m->n_args < 1 || m->n_allow > INIT_FILTER_MAX || m->n_args > INIT_FILTER_MAX - m->n_allow)
+        if (m->n_allow < 1 || m->n_args < 1)
+                return -EBADMSG;
+        if (m->n_allow > INIT_FILTER_MAX || m->n_args > INIT_FILTER_MAX - m->n_allow)
                 return -EBADMSG;
         if (size != sizeof(InitRoot) + (size_t) (m->n_allow + m->n_args) * SOCK_FILTER_SIZE)
                 return -EBADMSG;

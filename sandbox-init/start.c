@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <asm/ioctls.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
@@ -24,6 +22,8 @@
 
 #define ERROR_FD 3
 #define EXIT_NOT_STARTED 127
+#define REAP_MAX 256U
+#define STRINGS_FEW 256U /* what fits in a page or so, which is kept for the next one */
 
 /* What the child writes if it does not come to its exec. */
 typedef struct ExecFailure {
@@ -110,7 +110,7 @@ static int child_exec(const ExecStrings *s) {
         return denied ? -EACCES : -ENOENT;
 }
 
-static void child_main(Start *s) {
+static void __attribute__((noreturn)) child_main(Start *s) {
         uint64_t none = 0;
         ExecFailure failure = {};
         int r;
@@ -303,7 +303,8 @@ int init_start_command(Init *i) {
         close_fd(&s.slave);
         if (s.mapped)
                 (void) SYS(munmap, s.mapped, i->request.exec.length);
-        release_pages(s.strings.pointers, sizeof(s.strings.pointers));
+        if (i->request.exec.argc + i->request.exec.envc > STRINGS_FEW)
+                release_pages(s.strings.pointers, sizeof(s.strings.pointers));
         return r;
 }
 
@@ -329,23 +330,31 @@ void init_settle_command(Init *i, Command *c) {
                 command_started(c);
 }
 
+static bool reap_one(Init *i, int id_type, int id) {
+        siginfo_t info = {};
+        Command *c;
+
+        if (SYS(waitid, id_type, id, &info, WEXITED | WNOHANG | __WALL, NULL) < 0 || info.si_pid == 0)
+                return false;
+
+        c = command_table_find_pid(&i->commands, info.si_pid);
+        if (!c)
+                return true; /* an orphan */
+
+        init_settle_command(i, c);
+        command_ended(c, info.si_code, info.si_status, now_boottime_usec());
+        if (c->state == COMMAND_FAILED)
+                close_all(c);
+        return true;
+}
+
+/* Somebody inside may make orphans faster than they can be reaped: everything else gets its turn. */
 void init_reap(Init *i) {
-        for (;;) {
-                siginfo_t info = {};
-                Command *c;
+        unsigned n = 0;
 
-                if (SYS(waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, NULL) < 0 || info.si_pid == 0)
-                        return;
-
-                c = command_table_find_pid(&i->commands, info.si_pid);
-                if (!c)
-                        continue; /* an orphan */
-
-                init_settle_command(i, c);
-                command_ended(c, info.si_code, info.si_status, now_boottime_usec());
-                if (c->state == COMMAND_FAILED)
-                        close_all(c);
-        }
+        while (n < REAP_MAX && reap_one(i, P_ALL, 0))
+                n++;
+        i->reap_due = n == REAP_MAX;
 }
 
 static void kill_command(const Command *c) {
@@ -353,7 +362,7 @@ static void kill_command(const Command *c) {
                 return;
 
         /* Better than nothing, should execd not have given us the file. */
-        if (c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING) {
+        if (command_is_live(c)) {
                 (void) SYS(kill, -c->pid, SIGKILL);
                 (void) SYS(kill, c->pid, SIGKILL);
         }
@@ -362,10 +371,15 @@ static void kill_command(const Command *c) {
 void init_enforce_deadlines(Init *i) {
         uint64_t now = now_boottime_usec();
 
-        COMMAND_FOREACH(c, &i->commands)
-                if (command_is_due(c, now)) {
-                        c->deadline_done = true;
-                        c->timed_out = c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING;
-                        kill_command(c);
-                }
+        COMMAND_FOREACH(c, &i->commands) {
+                if (!command_is_due(c, now))
+                        continue;
+
+                /* Who ended in time did not time out. */
+                if (command_is_live(c))
+                        (void) reap_one(i, P_PID, c->pid);
+                c->timed_out = command_is_live(c);
+                c->deadline_done = true;
+                kill_command(c);
+        }
 }

@@ -26,6 +26,7 @@ struct Client {
         char *base;              /* URL without the path */
         char *prefix;
         char *authorization;     /* whole header line, or NULL */
+        bool moved;              /* a callback ran: the caller must look before we wait */
 };
 
 struct Transfer {
@@ -166,6 +167,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *userdata) {
         long status = 0;
         int r;
 
+        t->client->moved = true;
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
         if (t->spec.sink && status >= 200 && status < 300)
                 r = t->spec.sink(data, size * n, t->spec.userdata);
@@ -182,6 +184,7 @@ static size_t on_read(char *buffer, size_t size, size_t n, void *userdata) {
         Transfer *t = userdata;
         ssize_t k = t->spec.source(buffer, size * n, t->spec.userdata);
 
+        t->client->moved = true;
         if (k == -EAGAIN) {
                 t->paused = true;
                 return CURL_READFUNC_PAUSE;
@@ -226,6 +229,8 @@ static int set_body(Transfer *t) {
 
         if (s->source) {
                 curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
+                /* A source cannot be read twice, so no connection that the server may just have closed. */
+                curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
                 curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_read);
                 curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
                 if (s->source_size != UINT64_MAX)
@@ -328,6 +333,12 @@ int64_t transfer_reply_size(const Transfer *t) {
         return size;
 }
 
+const char *transfer_header(const Transfer *t, const char *name) {
+        struct curl_header *header;
+
+        return curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
+}
+
 int transfer_result(const Transfer *t, TransferResult *ret) {
         assert(t->done);
 
@@ -341,7 +352,7 @@ int transfer_result(const Transfer *t, TransferResult *ret) {
 
 /* An answer of the server explains more than a connection that broke while we were still sending. */
 static void transfer_complete(Transfer *t, CURLcode code) {
-        t->done = true;
+        t->done = t->client->moved = true;
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
         if (code == CURLE_OK || t->r < 0)
                 return;
@@ -376,16 +387,20 @@ int client_wait(Client *c, struct pollfd *watched, size_t n_watched) {
 
         assert(n_watched <= WATCHED_MAX);
 
+        c->moved = false;
+        for (size_t i = 0; i < n_watched; i++) {
+                fds[i] = (struct curl_waitfd) { .fd = watched[i].fd, .events = CURL_WAIT_POLLIN };
+                watched[i].revents = 0;
+        }
         if (curl_multi_perform(c->multi, &running) != CURLM_OK)
                 return -EIO;
         collect_messages(c);
-        for (size_t i = 0; i < n_watched; i++)
-                fds[i] = (struct curl_waitfd) { .fd = watched[i].fd, .events = CURL_WAIT_POLLIN };
-        /* Without a running transfer the caller wants to see the end, not to wait for it. */
-        if (running > 0 && curl_multi_poll(c->multi, fds, (unsigned) n_watched, WAIT_MSEC, NULL) != CURLM_OK)
+        if (c->moved || running == 0)
+                return 0;
+        if (curl_multi_poll(c->multi, fds, (unsigned) n_watched, WAIT_MSEC, NULL) != CURLM_OK)
                 return -EIO;
         for (size_t i = 0; i < n_watched; i++)
-                watched[i].revents = running > 0 ? fds[i].revents : 0;
+                watched[i].revents = fds[i].revents;
         return 0;
 }
 

@@ -65,6 +65,9 @@ int transfer_result(const Transfer *t, TransferResult *ret);
 /* Content-Length of the reply, -1 while unknown. */
 int64_t transfer_reply_size(const Transfer *t);
 
+/* A header of the reply, NULL if it has none; valid until the next call and the end of the transfer. */
+const char *transfer_header(const Transfer *t, const char *name);
+
 /* Moves all transfers until something happened to one of them or to a watched descriptor (its revents are set). */
 int client_wait(Client *c, struct pollfd *watched, size_t n_watched);
 /* client_wait() until t is done, then its result. */

@@ -12,6 +12,7 @@
 /* Directories are walked with a list of what is still to do, not by recursion: a sandbox can nest them deeper than our
  * stack, and a bound on the depth bounds what a tree that leads into itself can cost. */
 #define DEPTH_MAX 64U
+#define PAGE_ENTRIES 1000
 
 typedef struct Step {
         struct Step *next;
@@ -103,7 +104,7 @@ static int upload_directory(Copy *c, const Step *s, Step **todo) {
         d = fd < 0 ? NULL : fdopendir(fd);
         if (!d)
                 return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %m", s->remote);
-        TAKE_FD(fd);
+        (void) TAKE_FD(fd);
 
         r = make_remote_directory(c, s->remote);
         while (r == EXIT_STATUS_OK && (entry = readdir(d)))
@@ -153,10 +154,8 @@ static int download_entry(Copy *c, const Step *s, const json_t *entry, Step **to
                 ctl_warn(c->ctl, "%s: %s, left out", remote, file.exists ? "a link" : "gone");
                 return EXIT_STATUS_OK;
         }
-        if (!file.is_directory) {
-                progress_begin(&c->progress, remote, file.size);
-                return copy_download_at(c, remote, s->fd, name, file.mode);
-        }
+        if (!file.is_directory)
+                return copy_download_at(c, remote, s->fd, name);
         if (s->depth >= DEPTH_MAX)
                 return ctl_fail(c->ctl, EXIT_STATUS_LIMIT, "%s: too many directories in each other", remote);
         fd = open_made_directory(s->fd, name);
@@ -166,22 +165,37 @@ static int download_entry(Copy *c, const Step *s, const json_t *entry, Step **to
         return step_push(todo, fd, remote, s->depth + 1) < 0 ? ctl_oom(c->ctl) : EXIT_STATUS_OK;
 }
 
-static int download_directory(Copy *c, const Step *s, Step **todo) {
+/* One page of a directory from *cursor on, which moves on; *ret_more: there may be another one. */
+static int download_page(Copy *c, const Step *s, size_t *cursor, bool *ret_more, Step **todo) {
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/files/list", c->sandbox);
         _cleanup_json_ json_t *entries = NULL;
         json_t *entry;
         size_t i;
         int r;
 
-        r = ctl_request(c->ctl, s->remote, "POST", path, json_pack("{s:s}", "path", s->remote), &entries);
+        r = ctl_request(c->ctl, s->remote, "POST", path,
+                        json_pack("{s:s, s:I, s:i}", "path", s->remote, "cursor", (json_int_t) *cursor, "limit",
+                                  PAGE_ENTRIES), &entries);
         if (r != EXIT_STATUS_OK)
                 return r;
+        *ret_more = json_array_size(entries) == PAGE_ENTRIES;
+        *cursor += json_array_size(entries);
         json_array_foreach(entries, i, entry) {
                 r = download_entry(c, s, entry, todo);
                 if (r != EXIT_STATUS_OK)
                         return r;
         }
         return EXIT_STATUS_OK;
+}
+
+static int download_directory(Copy *c, const Step *s, Step **todo) {
+        size_t cursor = 0;
+        bool more = true;
+        int r = EXIT_STATUS_OK;
+
+        while (r == EXIT_STATUS_OK && more)
+                r = download_page(c, s, &cursor, &more, todo);
+        return r;
 }
 
 int copy_download_tree(Copy *c, const char *remote, const char *local) {

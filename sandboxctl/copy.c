@@ -20,17 +20,6 @@ static char *raw_path(const Copy *c, const char *remote, mode_t mode) {
         return encoded ? ctl_path("/sandboxes/%s/files/raw?path=%s%s", c->sandbox, encoded, permissions) : NULL;
 }
 
-mode_t mode_from_text(const char *text) {
-        mode_t mode = 0;
-
-        if (strlen(text) != 10)
-                return 0;
-        for (size_t i = 0; i < 9; i++)
-                if (strchr("rwxst", text[i + 1]))
-                        mode |= (mode_t) 0400 >> i;
-        return mode;
-}
-
 int copy_stat(Copy *c, const char *remote, RemoteFile *ret) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/files/info", c->sandbox);
@@ -47,22 +36,21 @@ int copy_stat(Copy *c, const char *remote, RemoteFile *ret) {
         r = transfer_new(c->ctl->client, &(TransferSpec) { .method = "POST", .path = path, .body = body }, &t);
         if (r >= 0)
                 r = transfer_finish(t, &result);
-        if (r >= 0 && result.status == 404 && strstr(result.text, c->sandbox) == NULL)
-                return EXIT_STATUS_OK;
-        if (r < 0 || result.status < 200 || result.status > 299)
+        if (r < 0 || result.status >= 500)
                 return ctl_fail_transfer(c->ctl, remote, r, &result);
+        if (result.status < 200 || result.status > 299)
+                return EXIT_STATUS_OK;
 
         info = json_loadb(result.text, result.size, 0, NULL);
         ret->exists = true;
         ret->is_directory = json_is_true(json_object_get(info, "isDirectory"));
         ret->is_link = json_is_true(json_object_get(info, "isSymlink"));
-        ret->size = (uint64_t) MAX(json_int(info, "size"), 0);
-        ret->mode = mode_from_text(json_text(info, "permissions"));
         return EXIT_STATUS_OK;
 }
 
 typedef struct Flow {
         Copy *copy;
+        Transfer *transfer;
         int fd;
 } Flow;
 
@@ -83,6 +71,8 @@ static ssize_t on_source(char *buffer, size_t n, void *userdata) {
 static int on_sink(const char *data, size_t n, void *userdata) {
         Flow *f = userdata;
 
+        if (f->copy->progress.size == UINT64_MAX && transfer_reply_size(f->transfer) >= 0)
+                f->copy->progress.size = (uint64_t) transfer_reply_size(f->transfer);
         progress_add(&f->copy->progress, n);
         return loop_write(f->fd, data, n);
 }
@@ -103,7 +93,7 @@ static int finish(Copy *c, Transfer *t, const char *what) {
 int copy_upload_fd(Copy *c, int fd, const char *remote) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_free_ char *path = NULL;
-        Flow flow = { c, fd };
+        Flow flow = { .copy = c, .fd = fd };
         struct stat st = {};
         uint64_t size;
         int r;
@@ -138,10 +128,22 @@ int copy_upload(Copy *c, const char *local, const char *remote) {
         return copy_upload_tree(c, fd, remote);
 }
 
-int copy_download_fd(Copy *c, const char *remote, int fd) {
+/* The permissions that the file had there, as far as our umask lets them through. */
+static void apply_mode(const Transfer *t, int fd) {
+        const char *text = transfer_header(t, "X-File-Mode");
+        mode_t mask;
+
+        if (!text)
+                return;
+        mask = umask(0);
+        (void) umask(mask);
+        (void) fchmod(fd, (mode_t) strtoul(text, NULL, 8) & 0777U & ~mask);
+}
+
+static int download_fd(Copy *c, const char *remote, int fd, bool with_mode) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_free_ char *path = raw_path(c, remote, 0);
-        Flow flow = { c, fd };
+        Flow flow = { .copy = c, .fd = fd };
         int r;
 
         if (!path)
@@ -149,25 +151,35 @@ int copy_download_fd(Copy *c, const char *remote, int fd) {
         r = ctl_connect(c->ctl);
         if (r != EXIT_STATUS_OK)
                 return r;
+        progress_begin(&c->progress, remote, UINT64_MAX);
         r = transfer_new(c->ctl->client, &(TransferSpec) { .method = "GET", .path = path,
                                                            .accept = "application/octet-stream", .sink = on_sink,
                                                            .userdata = &flow }, &t);
-        return r < 0 ? ctl_oom(c->ctl) : finish(c, t, remote);
+        if (r < 0)
+                return ctl_oom(c->ctl);
+        flow.transfer = t;
+        r = finish(c, t, remote);
+        if (r == EXIT_STATUS_OK && with_mode)
+                apply_mode(t, fd);
+        return r;
+}
+
+int copy_download_fd(Copy *c, const char *remote, int fd) {
+        return download_fd(c, remote, fd, /* with_mode= */ false);
 }
 
 /* A new file under another name that takes the name when it is whole: an old one stays if the copy breaks. */
-int copy_download_at(Copy *c, const char *remote, int directory_fd, const char *name, mode_t mode) {
+int copy_download_at(Copy *c, const char *remote, int directory_fd, const char *name) {
         _cleanup_free_ char *temporary = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
         if (asprintf(&temporary, ".%.200s.%d.part", name, getpid()) < 0)
                 return ctl_oom(c->ctl);
-        fd = openat(directory_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    mode > 0 ? mode & 0777U : 0666U);
+        fd = openat(directory_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (fd < 0)
                 return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: failed to make a file beside it: %m", name);
-        r = copy_download_fd(c, remote, fd);
+        r = download_fd(c, remote, fd, /* with_mode= */ true);
         if (r == EXIT_STATUS_OK && renameat(directory_fd, temporary, directory_fd, name) < 0)
                 r = ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %m", name);
         if (r != EXIT_STATUS_OK)
@@ -187,19 +199,17 @@ static int download_through(Copy *c, const char *remote, const char *local) {
 int copy_download(Copy *c, const char *remote, const char *local) {
         _cleanup_free_ char *name = path_name(local), *parent = NULL;
         _cleanup_close_ int fd = -EBADF;
-        RemoteFile file;
+        RemoteFile file = {};
         struct stat st;
         int r;
 
-        r = copy_stat(c, remote, &file);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        if (!file.exists)
-                return ctl_fail(c->ctl, EXIT_STATUS_NOT_FOUND, "%s: no such file in sandbox %s", remote, c->sandbox);
-        progress_begin(&c->progress, remote, file.size);
+        if (c->recursive) {
+                r = copy_stat(c, remote, &file);
+                if (r != EXIT_STATUS_OK)
+                        return r;
+        }
         if (file.is_directory)
-                return c->recursive ? copy_download_tree(c, remote, local)
-                                    : ctl_fail(c->ctl, EXIT_STATUS_USAGE, "%s: is a directory, copy it with -r", remote);
+                return copy_download_tree(c, remote, local);
         if (lstat(local, &st) >= 0 && !S_ISREG(st.st_mode))
                 return download_through(c, remote, local);
 
@@ -209,5 +219,5 @@ int copy_download(Copy *c, const char *remote, const char *local) {
         fd = open(*parent ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %m", parent);
-        return copy_download_at(c, remote, fd, name, file.is_link ? 0 : file.mode);
+        return copy_download_at(c, remote, fd, name);
 }

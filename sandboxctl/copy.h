@@ -15,12 +15,11 @@ typedef struct Copy {
 } Copy;
 
 typedef struct RemoteFile {
-        bool exists, is_directory, is_link;
-        uint64_t size;
-        mode_t mode;             /* permissions */
+        bool exists;             /* and we may ask about it: the server describes only what is in the workspace */
+        bool is_directory, is_link;
 } RemoteFile;
 
-/* A missing file is no error here. */
+/* A missing file is no error here, nor one that the server does not speak about. */
 int copy_stat(Copy *c, const char *remote, RemoteFile *ret);
 /* From "-", a file or (recursive) a directory to exactly this path in the sandbox. */
 int copy_upload(Copy *c, const char *local, const char *remote);
@@ -33,6 +32,4 @@ int copy_download_fd(Copy *c, const char *remote, int fd);
 int copy_upload_tree(Copy *c, int directory_fd, const char *remote);
 int copy_download_tree(Copy *c, const char *remote, const char *local);
 /* One regular file below an open directory, which is owned by the caller. */
-int copy_download_at(Copy *c, const char *remote, int directory_fd, const char *name, mode_t mode);
-/* "-rwxr-x---" to 0750; 0 if it is no such text. */
-mode_t mode_from_text(const char *text);
+int copy_download_at(Copy *c, const char *remote, int directory_fd, const char *name);

@@ -18,6 +18,9 @@
 #include "sandboxctl/sandbox-arguments.h"
 #include "sandboxctl/sse.h"
 
+/* The text of io.sandboxd.Error.CommandNotFound; the /sandbox dialect has no codes for its errors. */
+#define MISSING_COMMAND "The command cannot be run"
+
 /* Three requests at most run side by side: the output as server-sent events for as long as the command lives, its
  * input as one chunked upload from the moment its id is known, and the passing on of a signal. */
 typedef struct ExecStream {
@@ -27,7 +30,6 @@ typedef struct ExecStream {
         Transfer *output, *input, *interrupt;
         int signal_fd;
         char command[40];        /* "" until the start event */
-        int64_t pid;
         unsigned n_signals;
         int last_signal;
         bool input_started, exited, abandoned;
@@ -44,10 +46,15 @@ static void exec_stream_done(ExecStream *s) {
 
 static const int passed_signals[] = { SIGHUP, SIGINT, SIGTERM };
 
+/* Without those that whoever started us wants to be ignored: nohup, a shell's background job. */
 static void passed_signal_set(sigset_t *set) {
         sigemptyset(set);
-        for (size_t i = 0; i < ELEMENTSOF(passed_signals); i++)
-                sigaddset(set, passed_signals[i]);
+        for (size_t i = 0; i < ELEMENTSOF(passed_signals); i++) {
+                struct sigaction action;
+
+                if (sigaction(passed_signals[i], NULL, &action) >= 0 && action.sa_handler != SIG_IGN)
+                        sigaddset(set, passed_signals[i]);
+        }
 }
 
 void exec_block_signals(void) {
@@ -78,10 +85,12 @@ json_t *exec_request_to_json(const Ctl *c, const ExecRequest *request) {
                 }
         body = json_pack("{s:O}", "command", command);
         if (!body || (json_object_size(env) > 0 && json_object_set(body, "env", env) < 0) ||
-            json_set_text(body, "cwd", request->cwd) < 0 || json_set_text(body, "user", request->user) < 0 ||
+            json_set_text(body, "cwd", request->cwd) < 0 ||
             json_set_uint(body, "timeout", request->timeout_sec) < 0 ||
-            (request->stdin && json_object_set_new(body, "stdin", json_true()) < 0)) {
-                (void) ctl_fail(c, EXIT_STATUS_USAGE, "directory or user is not valid UTF-8");
+            json_set_uint(body, "user", request->uid) < 0 ||
+            (request->stdin && json_object_set_new(body, "stdin", json_true()) < 0) ||
+            (request->lossless && json_object_set_new(body, "lossless", json_true()) < 0)) {
+                (void) ctl_fail(c, EXIT_STATUS_USAGE, "the directory is not valid UTF-8");
                 return NULL;
         }
         return TAKE_PTR(body);
@@ -101,18 +110,21 @@ int output_event_write(const json_t *event, const char *key, int fd) {
         return r < 0 ? -EBADMSG : loop_write(fd, bytes, size);
 }
 
-/* The contract's exit code is -1 when the time was up; a signal is told as a shell tells it. */
+/* The code is what a shell would say, or -1 for a command that was ended at its time limit or with its sandbox. */
 static void on_exit_event(ExecStream *s, const json_t *event) {
-        int64_t code = -1, signal = json_int(event, "signal");
+        int64_t code = -1;
 
         (void) parse_i64(json_text(event, "data"), &code);
         s->exited = true;
-        if (code < 0 || json_is_true(json_object_get(event, "timedOut")))
+        if (json_is_true(json_object_get(event, "timedOut")))
                 s->status = EXIT_STATUS_TIMEOUT;
-        else if (signal > 0)
-                s->status = EXIT_STATUS_SIGNAL + (int) (signal & 0x7f);
+        else if (code < 0)
+                s->status = ctl_fail(s->ctl, EXIT_STATUS_FAILURE, "%s: the command ended with its sandbox",
+                                     s->request->sandbox);
         else
                 s->status = (int) (code & 0xff);
+        if (json_is_true(json_object_get(event, "oom")))
+                ctl_warn(s->ctl, "%s: the sandbox was out of memory", s->request->sandbox);
 }
 
 static int on_event(const json_t *event, void *userdata) {
@@ -127,10 +139,9 @@ static int on_event(const json_t *event, void *userdata) {
                 return -errno;
         if (output)
                 return s->ctl->json ? 0 : output_event_write(event, "data", streq(type, "stdout") ? 1 : 2);
-        if (streq(type, "start") && object_id_is_valid(json_text(event, "id"), "bg")) {
+        if (streq(type, "start") && object_id_is_valid(json_text(event, "id"), "bg"))
                 (void) strcpy(s->command, json_text(event, "id"));
-                s->pid = json_int(event, "pid");
-        } else if (streq(type, "exit"))
+        else if (streq(type, "exit"))
                 on_exit_event(s, event);
         return 0;
 }
@@ -184,7 +195,8 @@ static const char *signal_word(int signal) {
         return signal == SIGINT ? "INT" : signal == SIGHUP ? "HUP" : "TERM";
 }
 
-/* The first signal goes to the command, which may want to end in its own way; the second one is for us. */
+/* The first signal goes to the command, which may want to end in its own way; the second one is for us. The server
+ * kills a command when the reader of its stream goes away. */
 static int on_signal(ExecStream *s) {
         struct signalfd_siginfo info;
         _cleanup_free_ char *path = NULL;
@@ -193,13 +205,12 @@ static int on_signal(ExecStream *s) {
         if (read(s->signal_fd, &info, sizeof info) != (ssize_t) sizeof info)
                 return 0;
         s->last_signal = (int) info.ssi_signo;
-        if (++s->n_signals > 1 || s->pid <= 0) {
+        if (++s->n_signals > 1 || !s->command[0]) {
                 s->abandoned = true;
                 return 0;
         }
-        path = ctl_path("/sandboxes/%s/exec/interrupt", s->request->sandbox);
-        body = json_pack("{s:I, s:s, s:s}", "pid", (json_int_t) s->pid, "id", s->command, "signal",
-                         signal_word(s->last_signal));
+        path = ctl_path("/sandboxes/%s/exec/%s/signal", s->request->sandbox, s->command);
+        body = json_pack("{s:s}", "signal", signal_word(s->last_signal));
         if (!path || !body)
                 return -ENOMEM;
         return transfer_new(s->ctl->client, &(TransferSpec) { .method = "POST", .path = path, .body = body },
@@ -239,15 +250,18 @@ static int step(ExecStream *s) {
         if (s->input && transfer_is_paused(s->input) && stdin_is_ready())
                 transfer_resume(s->input);
         check_input(s);
-        return watched[0].revents ? on_signal(s) : 0;
+        /* Not by its revents either: a command that never stops talking leaves no time for a wait. */
+        return on_signal(s);
 }
 
-/* A shell would have run and said 127; a command that is given word by word is looked up by the server. */
-static bool is_missing_command(const TransferResult *result) {
+/* As a shell would end; a command that is given word by word is looked up by the server. */
+static int status_of_failed_start(const TransferResult *result, int fallback) {
         _cleanup_json_ json_t *reply = json_loadb(result->text, result->size, 0, NULL);
+        const char *text = json_text(reply, "error");
 
-        return result->status == 400 &&
-               (streq(json_text(reply, "code"), "CommandNotFound") || strstr(json_text(reply, "error"), "ommand not found"));
+        if (result->status != 400 || !startswith(text, MISSING_COMMAND))
+                return fallback;
+        return strstr(text, strerror(ENOENT)) ? EXIT_STATUS_NO_COMMAND : EXIT_STATUS_NOT_EXECUTABLE;
 }
 
 static int finish(ExecStream *s, int r) {
@@ -265,7 +279,7 @@ static int finish(ExecStream *s, int r) {
         if (r < 0 || result.status < 200 || result.status > 299) {
                 int status = ctl_fail_transfer(s->ctl, s->request->sandbox, r, &result);
 
-                return r >= 0 && is_missing_command(&result) ? EXIT_STATUS_NO_COMMAND : status;
+                return r < 0 ? status : status_of_failed_start(&result, status);
         }
         return ctl_fail(s->ctl, EXIT_STATUS_CONNECTION, "%s: the stream ended before the command did",
                         s->request->sandbox);

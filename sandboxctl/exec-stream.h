@@ -6,10 +6,12 @@
 typedef struct ExecRequest {
         const char *sandbox;     /* id */
         char *const *argv;
-        const char *cwd, *user;  /* NULL: the sandbox's own */
+        const char *cwd;         /* NULL: the sandbox's own */
+        uint64_t uid;            /* UINT64_MAX: root of the sandbox */
         char *const *env;
         uint64_t timeout_sec;    /* UINT64_MAX: the server's default */
         bool stdin;              /* pass ours on */
+        bool lossless;           /* we are read slowly: the command waits instead of losing output */
 } ExecRequest;
 
 /* The body of exec, exec/stream and exec/background; NULL and the line on stderr on failure. */

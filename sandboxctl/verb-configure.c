@@ -18,9 +18,13 @@
 
 #define DROPIN_DIRECTORY "/etc/systemd/system/sandboxd.socket.d"
 #define DROPIN_NAME "50-listen.conf"
-/* sandboxd.service loads it from here as its credential "tokens". */
-#define TOKEN_DIRECTORY "/etc/credstore"
-#define TOKEN_NAME "sandboxd.tokens"
+#define TOKEN_DIRECTORY "/etc/sandboxd"
+#define TOKEN_NAME "tokens"
+/* The service has no credential of its own accord: without tokens there is nothing to load. */
+#define CREDENTIAL_DIRECTORY "/etc/systemd/system/sandboxd.service.d"
+#define CREDENTIAL_NAME "50-tokens.conf"
+#define CREDENTIAL_TEXT                                                                            \
+        "# Written by \"sandboxctl configure\".\n[Service]\nLoadCredential=tokens:" TOKEN_DIRECTORY "/" TOKEN_NAME "\n"
 
 static uint64_t arg_port = UINT64_MAX;
 static char **arg_address, **arg_allow;
@@ -167,7 +171,7 @@ static int append_token(const char *token, const char *label) {
         _cleanup_free_ char *line = NULL;
         int r;
 
-        r = open_directory(TOKEN_DIRECTORY, 0700, &directory);
+        r = open_directory(TOKEN_DIRECTORY, 0755, &directory);
         if (r < 0)
                 return r;
         fd = openat(directory, TOKEN_NAME, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -184,6 +188,14 @@ static int append_token(const char *token, const char *label) {
         return r;
 }
 
+static int write_credential(void) {
+        _cleanup_close_ int directory = -EBADF;
+        int r;
+
+        r = open_directory(CREDENTIAL_DIRECTORY, 0755, &directory);
+        return r < 0 ? r : write_file_atomic_at(directory, CREDENTIAL_NAME, CREDENTIAL_TEXT, 0644);
+}
+
 static int new_token(Ctl *c) {
         _cleanup_(token_freep) char *token = NULL;
         int r;
@@ -195,10 +207,13 @@ static int new_token(Ctl *c) {
                 r = append_token(token, arg_label);
         if (r < 0)
                 return fail_at(c, TOKEN_DIRECTORY "/" TOKEN_NAME, r);
+        r = write_credential();
+        if (r < 0)
+                return fail_at(c, CREDENTIAL_DIRECTORY "/" CREDENTIAL_NAME, r);
         (void) puts(token);
         /* Not on stdout, which is the token alone. */
-        (void) fputs("Wrote " TOKEN_DIRECTORY "/" TOKEN_NAME ". To use it:\n  systemctl try-restart sandboxd.service\n",
-                     stderr);
+        (void) fputs("Wrote " TOKEN_DIRECTORY "/" TOKEN_NAME " and " CREDENTIAL_DIRECTORY "/" CREDENTIAL_NAME
+                     ". To use it:\n  systemctl daemon-reload\n  systemctl try-restart sandboxd.service\n", stderr);
         return EXIT_STATUS_OK;
 }
 

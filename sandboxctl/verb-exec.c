@@ -9,9 +9,9 @@
 /* A sandbox made for one command shall not end before it. */
 #define RUN_MARGIN_SEC 60U
 
-static const char *arg_cwd, *arg_user;
+static const char *arg_cwd;
 static char **arg_env;
-static uint64_t arg_timeout = UINT64_MAX;
+static uint64_t arg_timeout = UINT64_MAX, arg_uid = UINT64_MAX;
 static bool arg_interactive, arg_no_input, arg_detach, arg_keep;
 static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
 
@@ -20,7 +20,7 @@ const Option exec_options[] = {
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "Environment variable; KEY alone takes the caller's value. May be repeated" },
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "USER", OPTION_STRING, &arg_user, "User of the sandbox to run it as" },
+        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 'n', "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'd', "detach", NULL, OPTION_FLAG, &arg_detach, "Start it in the background and print its id" },
@@ -30,7 +30,7 @@ const Option exec_options[] = {
 const Option run_options[] = {
         SANDBOX_OPTIONS(arg_sandbox),
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "USER", OPTION_STRING, &arg_user, "User of the sandbox to run it as" },
+        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 0, "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'k', "keep", NULL, OPTION_FLAG, &arg_keep, "Keep the sandbox, and print its id on stderr" },
@@ -69,10 +69,11 @@ int verb_exec(Ctl *c, char **words) {
                 .sandbox = id,
                 .argv = words + 1,
                 .cwd = arg_cwd,
-                .user = arg_user,
+                .uid = arg_uid,
                 .env = arg_env,
                 .timeout_sec = arg_timeout,
                 .stdin = !arg_detach && wants_input(),
+                .lossless = !arg_detach,
         };
         return arg_detach ? exec_background(c, &request) : exec_stream(c, &request);
 }
@@ -101,9 +102,10 @@ int verb_run(Ctl *c, char **words) {
         request = (ExecRequest) {
                 .sandbox = json_text(sandbox, "id"),
                 .argv = words[1] ? words + 1 : shell,
-                .user = arg_user,
+                .uid = arg_uid,
                 .timeout_sec = arg_timeout,
                 .stdin = wants_input() || (!words[1] && !arg_no_input),
+                .lossless = true,
         };
         r = exec_stream(c, &request);
         run_cleanup(c, request.sandbox);

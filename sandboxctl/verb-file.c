@@ -54,10 +54,8 @@ static int upload(Copy *c, const Location *source, const Location *target) {
 static int download(Copy *c, const Location *source, const Location *target) {
         _cleanup_free_ char *local = NULL;
 
-        if (target->standard) {
-                progress_begin(&c->progress, source->path, UINT64_MAX);
+        if (target->standard)
                 return copy_download_fd(c, source->path, STDOUT_FILENO);
-        }
         local = target_path(target->path, local_is_directory(target->path), source->path);
         if (!local)
                 return ctl_fail(c->ctl, EXIT_STATUS_USAGE, "%s: say under which name to copy it", source->path);

@@ -29,6 +29,7 @@ struct Auth {
         RateTable *failures;
 };
 
+/* The sum only: a dump of our memory tells no token. */
 static int add_token(Auth *a, const char *token, const char *label) {
         Token *t = a->tokens + a->n_tokens;
 

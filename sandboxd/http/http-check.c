@@ -8,6 +8,11 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* libmicrohttpd refuses much by itself, with a page of its own and the end of the connection: a length that is no
+ * number, bad chunks, a line without a colon, a head beyond its buffer. tests/unit/sandboxd/test-http-conformance.c
+ * has the table of what both make of it; here is what is left to us. All refusals end the connection: who sends such
+ * a thing may mean another framing than we do. */
+
 #define METHOD_MAX 16U
 
 bool http_is_token(const char *s, size_t n) {
@@ -56,9 +61,10 @@ static void note_single(HttpHead *head, const char *key, const char *value) {
                 }
 }
 
-/* libmicrohttpd before 1.0 takes a bare CR for the end of a line, ends a value at a NUL, joins continued lines and drops
- * lines without a name, all without a word. But its strings point into the one buffer that the head was read into, and
- * it only overwrites separators there. So it can still be seen that nothing but one CR LF stood between two lines. */
+/* libmicrohttpd before 1.0 takes a bare CR for the end of a line, ends a value at a NUL, joins continued lines and
+ * drops lines without a name, all without a word. But its strings point into the one buffer that the head was read
+ * into, and it only overwrites separators there. So it can still be seen that nothing but one CR LF stood between two
+ * lines. From 1.0 on MHD_OPTION_STRICT_FOR_CLIENT makes it refuse all of these itself. */
 static bool must_compare_bytes(void) {
         return MHD_get_version()[0] == '0';
 }
@@ -120,6 +126,8 @@ static bool check_request_line(const HttpRequestLine *line, HttpRefusal *ret) {
         return true;
 }
 
+/* Of two lengths, or a length and chunks, an intermediary may believe the other one: both are refused, also where they
+ * agree. */
 static bool check_framing(HttpHead *head, HttpRefusal *ret) {
         if (head->transfer_encoding && head->content_length)
                 return refuse(ret, 400, "Content-Length and Transfer-Encoding exclude each other");
@@ -172,6 +180,7 @@ static bool list_contains(const char *list, const char *name, size_t n) {
         return false;
 }
 
+/* A page whose name was rebound to 127.0.0.1 still sends that name. */
 bool http_host_is_allowed(const char *host, const char *names) {
         size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
         uint32_t port;
@@ -189,7 +198,11 @@ bool http_origin_is_allowed(const char *origin, const Settings *settings) {
 
 /* Types that a form of a foreign page can send without asking first. */
 static bool is_form_type(const char *type) {
-        static const char *const types[] = { "text/plain", "application/x-www-form-urlencoded", "multipart/form-data" };
+        static const char *const types[] = {
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "text/plain",
+        };
 
         type += strspn(type, " \t");
         for (size_t i = 0; i < ELEMENTSOF(types); i++)
@@ -198,6 +211,7 @@ static bool is_form_type(const char *type) {
         return false;
 }
 
+/* Browsers only: nobody else sends Origin or Sec-Fetch-*, and none of them reaches the local socket. */
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal) {
         bool reads = streq(method, "GET") || streq(method, "HEAD") || streq(method, "OPTIONS");

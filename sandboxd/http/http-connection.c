@@ -30,6 +30,8 @@ const HttpTimes http_times_default = {
         .sweep_usec = USEC_PER_SEC,
 };
 
+/* The first byte is there. Until now the connection took no buffer of libmicrohttpd, so that thousands of idle ones
+ * fit. */
 static int hand_over(HttpConnection *c) {
         /* libmicrohttpd only keeps the address, it does not use it. */
         struct sockaddr_in address = { .sin_family = AF_INET };
@@ -144,6 +146,7 @@ HttpConnection *http_connection_free(HttpConnection *c) {
         return NULL;
 }
 
+/* Within MHD_add_connection(), and when libmicrohttpd is done with the connection. */
 void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **context,
                             enum MHD_ConnectionNotificationCode code) {
         HttpServer *h = userdata;
@@ -176,6 +179,8 @@ void http_connection_shut(HttpConnection *c) {
                 (void) shutdown(c->fd, SHUT_RDWR);
 }
 
+/* libmicrohttpd can only be given a reply when it calls us, and it does not while it waits for bytes. Nothing of a
+ * reply was sent yet, so ours may go to the socket directly. */
 static void time_out(HttpConnection *c, const char *message) {
         http_send_raw(c->fd, 408, "application/json", message);
         http_connection_shut(c);
@@ -233,6 +238,7 @@ static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
         }
 }
 
+/* libmicrohttpd does not look at the sockets of suspended connections. */
 static void sweep_suspended(HttpConnection *c, Request *r, uint64_t now) {
         if (c->hangup_usec > 0) {
                 if (now - c->hangup_usec >= c->server->times.half_closed_usec)
@@ -276,6 +282,7 @@ void http_connections_sweep(HttpServer *h) {
         }
 }
 
+/* Bytes that wait in a socket are a request that has just come: whoever sent it could not know. */
 int http_server_drain(HttpServer *h) {
         HttpConnection *c = h->connections;
         int busy = 0;

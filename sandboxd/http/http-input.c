@@ -7,6 +7,9 @@
 #include "sandboxd/http/http-private.h"
 #include "sandboxd/http/json-scan.h"
 
+/* Three sources make one object: the query, whose values are strings, the body, and the values of the path, which
+ * nothing can override. */
+
 #define QUERY_FIELDS_MAX 32U
 
 static int hex_digit(char c) {
@@ -98,7 +101,7 @@ int http_input_merge(Request *r, sd_bus_error *error) {
         if (result < 0)
                 return result;
 
-        /* The parsed form is enough from here on. */
+        /* The parsed form is enough from here on, and a large body need not be held twice while the handler works. */
         r->server->body_bytes -= r->body_allocated;
         r->body_allocated = r->body_size = 0;
         r->body = mfree(r->body);

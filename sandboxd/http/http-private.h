@@ -6,6 +6,7 @@
 
 #include "sandboxd/http/http-check.h"
 #include "sandboxd/http/http-server.h"
+#include "sandboxd/http/rate.h"
 
 /* What the http-*.c files share. The life of a connection is in http-connection.c, that of a request in
  * http-request.c. */
@@ -42,7 +43,8 @@ struct HttpServer {
         HttpLinger *lingering[HTTP_LINGERING_MAX];
         HttpConnection *adding;       /* during MHD_add_connection() */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
-        bool accept_paused, in_access;
+        RateTable *rates;             /* of requests by token; NULL: no limit */
+        bool accept_paused, in_access, refusal_logged;
 };
 
 struct HttpConnection {
@@ -97,7 +99,7 @@ struct Request {
 
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
-        bool suspended, close, broken, handed_over;
+        bool suspended, close, broken, handed_over, event_stream;
 };
 
 /* http-connection.c */

@@ -12,6 +12,9 @@
 #include "sandboxd/http/http-private.h"
 #include "sandboxd/http/http-stream.h"
 
+/* A reply is only kept here; http_request_queue() hands it over when libmicrohttpd asks, which a resumed connection
+ * makes it do. */
+
 #define JSON_TYPE "application/json"
 #define STREAM_TYPE "text/event-stream"
 
@@ -37,7 +40,8 @@ int http_request_queue(Request *r) {
                 (void) MHD_add_response_header(r->response, h[0], h[1]);
         (void) MHD_add_response_header(r->response, "X-Content-Type-Options", "nosniff");
         if (!MHD_get_response_header(r->response, "Cache-Control"))
-                (void) MHD_add_response_header(r->response, "Cache-Control", "no-store");
+                (void) MHD_add_response_header(r->response, "Cache-Control",
+                                               r->event_stream ? "no-cache, no-store" : "no-store");
         if (r->close)
                 (void) MHD_add_response_header(r->response, "Connection", "close");
         add_cors_headers(r);
@@ -137,11 +141,11 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
                 http_request_abort(r);
                 return result;
         }
-        if (streq(content_type, STREAM_TYPE))
-                (void) MHD_add_response_header(response, "Cache-Control", "no-cache, no-store");
+        r->event_stream = streq(content_type, STREAM_TYPE);
         return take_response(r, status, content_type, response);
 }
 
+/* The one way to an error's body. */
 static int reply_envelope(Request *r, unsigned status, const char *code, const char *message) {
         const Dialect *d = r->dialect ? r->dialect : &dialect_none;
 
@@ -197,6 +201,7 @@ int http_reply_refusal(Request *r, const HttpRefusal *refusal) {
         return reply_envelope(r, refusal->status, refusal->code, refusal->message);
 }
 
+/* A dialect's clients expect no body here; elsewhere nobody expects anything. */
 int http_reply_not_found(Request *r, int error) {
         const bool ours = r->dialect != &dialect_none;
 

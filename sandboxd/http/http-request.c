@@ -98,6 +98,7 @@ static enum MHD_Result suspend(Request *r) {
         return MHD_YES;
 }
 
+/* The handler is told now; libmicrohttpd lets the connection go when it calls us next, or sees the end of the file. */
 void http_request_abort(Request *r) {
         if (r->broken)
                 return;
@@ -127,6 +128,8 @@ static void call_handler(Request *r) {
         result = http_input_merge(r, &error);
         if (result >= 0)
                 result = r->match.route->handler(r, &error);
+        if (result == 0 && !r->response && !r->broken) /* it promised a reply */
+                result = -EPROTO;
         settle(r, result, &error);
 }
 
@@ -145,6 +148,7 @@ static bool authenticate(Request *r) {
         if (result == AUTH_OK)
                 return true;
 
+        (void) request_add_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
         if (result == AUTH_MISSING)
                 refusal = (HttpRefusal) { r->dialect->missing_token_status, "unauthorized",
                                           "Missing authorization header", false };
@@ -156,6 +160,22 @@ static bool authenticate(Request *r) {
         return false;
 }
 
+/* By token, as it was sent; who needs none is not limited. */
+static bool limit_rate(Request *r) {
+        static const HttpRefusal refusal = { 429, "rate_limited", "Rate limit exceeded", false };
+        const char *header = r->head.authorization, *token;
+
+        if (!r->server->rates || !header || r->match.route->flags & ROUTE_NO_AUTH)
+                return true;
+        token = startswith(header, "Bearer ");
+        if (rate_table_take(r->server->rates, token ? token : header, now_usec(CLOCK_BOOTTIME)))
+                return true;
+        (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        (void) http_reply_refusal(r, &refusal);
+        return false;
+}
+
+/* What announces more is refused before a byte of it is read. */
 static bool limit_body(Request *r) {
         static const HttpRefusal too_large = { 413, "too_large", "The request body is too large", false };
         const Settings *settings = r->server->options.settings;
@@ -177,6 +197,7 @@ static bool limit_body(Request *r) {
 static void examine_head(Request *r, const char *url, const char *version) {
         const HttpRequestLine line = { r->method, url, version, r->target_size, r->target_clean };
         const HttpServerOptions *o = &r->server->options;
+        const char *method = streq(r->method, "HEAD") ? "GET" : r->method;
         HttpRefusal refusal;
         int result;
 
@@ -191,10 +212,11 @@ static void examine_head(Request *r, const char *url, const char *version) {
                 return;
         }
         /* libmicrohttpd leaves the body of a reply to HEAD away by itself. */
-        result = route_find(o->tables, o->n_tables, streq(r->method, "HEAD") ? "GET" : r->method, r->target, &r->match);
+        result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
         if (result < 0)
                 (void) http_reply_not_found(r, result);
-        else if (authenticate(r) && limit_body(r) && r->match.route->flags & ROUTE_BODY_STREAM) {
+        else if (authenticate(r) && limit_rate(r) && limit_body(r) &&
+                 r->match.route->flags & ROUTE_BODY_STREAM) {
                 call_handler(r);
                 if (!r->response && !r->has_sink)
                         (void) request_reply_errno(r, -EPROTO);
@@ -223,6 +245,7 @@ static enum MHD_Result on_head(Request *r, const char *method, const char *url, 
         return MHD_YES;
 }
 
+/* Doubles, but takes an announced length at once up to 1 MiB: an announcement alone must not cost more. */
 static int grow_body(Request *r, size_t n) {
         HttpServer *h = r->server;
         size_t want;
@@ -283,21 +306,16 @@ static enum MHD_Result feed_sink(Request *r, const char *data, size_t *n) {
 }
 
 static enum MHD_Result on_body(Request *r, const char *data, size_t *n) {
-        size_t offered = *n;
         enum MHD_Result result;
 
-        if (r->response) { /* refused already: dropped */
-                *n = 0;
-                return MHD_YES;
-        }
-        if (r->has_sink) {
-                r->body_received += offered;
+        r->body_received += *n;
+        if (r->has_sink && !r->response) {
                 result = feed_sink(r, data, n);
-                r->body_received -= *n;
+                r->body_received -= *n; /* what was left over is offered again */
                 return result;
         }
-        r->body_received += offered;
-        keep_body(r, data, offered);
+        if (!r->response) /* else it is refused already, and dropped */
+                keep_body(r, data, *n);
         *n = 0;
         return r->broken ? MHD_NO : MHD_YES;
 }

@@ -13,6 +13,9 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/http/http-private.h"
 
+/* libmicrohttpd gives its epoll descriptor to our loop and runs when that is readable, when it asks for a time, or
+ * when we resumed one of its connections. It has no listening socket, no thread, and no time limits of its own. */
+
 /* Per connection; a head of HTTP_HEAD_MAX and its table of headers must fit, or libmicrohttpd answers for us. */
 #define POOL_BYTES (32 * KiB)
 #define ACCEPTS_AT_ONCE 64U
@@ -53,7 +56,7 @@ static size_t keep_escapes(void *userdata, struct MHD_Connection *connection, ch
         return strlen(text);
 }
 
-static void on_log(void *userdata, const char *format, va_list ap) {
+__attribute__((format(printf, 2, 0))) static void on_log(void *userdata, const char *format, va_list ap) {
         char text[256];
 
         (void) userdata;
@@ -150,7 +153,9 @@ static void format_peer(int fd, const struct sockaddr_storage *address, Listener
 }
 
 static void refuse_connection(HttpServer *h, int fd) {
-        log_warning("All %zu connections are taken, one was refused.", h->connections_max);
+        if (!h->refusal_logged)
+                log_warning("All %zu connections are taken, refusing more.", h->connections_max);
+        h->refusal_logged = true;
         http_send_raw(fd, 503, "application/json", "{\"error\":\"Too many connections\"}");
         http_linger(h, fd);
 }
@@ -165,6 +170,7 @@ static int accept_one(HttpListener *l) {
         fd = accept4(l->fd, (struct sockaddr *) &address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return -errno;
+        /* Taken from the queue all the same: a connection that stays there would wake us for ever. */
         if (h->n_connections >= h->connections_max) {
                 refuse_connection(h, fd);
                 return 0;
@@ -246,12 +252,15 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         if (h->accept_paused)
                 pause_accept(h, false);
         http_connections_sweep(h);
+        if (h->n_connections < h->connections_max)
+                h->refusal_logged = false;
         if (h->n_connections == 0)
                 return 0;
         (void) sd_event_source_set_time_relative(source, h->times.sweep_usec);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* Half of what is reserved is for what we open while all connections are taken, half for refusing more. */
 static size_t connections_limit(const Settings *settings) {
         struct rlimit limit;
 
@@ -280,6 +289,9 @@ int http_server_new(const HttpServerOptions *options, HttpServer **ret) {
         h->connections_max = connections_limit(options->settings);
 
         r = start_mhd(h);
+        if (r >= 0 && options->settings->rate_limit)
+                r = rate_table_new((double) options->settings->rate_token_rpm / 60,
+                                   options->settings->rate_token_burst, &h->rates);
         if (r >= 0)
                 r = sd_event_add_time_relative(h->event, &h->sweep_timer, CLOCK_MONOTONIC, h->times.sweep_usec,
                                                h->times.sweep_usec / 10, on_sweep, h);
@@ -316,6 +328,7 @@ HttpServer *http_server_free(HttpServer *h) {
                 sd_event_source_disable_unref(h->listeners[i].source);
         end_connections(h);
         if (h->mhd) {
+                /* takes notice of what was resumed just now */
                 (void) MHD_run(h->mhd);
                 MHD_stop_daemon(h->mhd);
         }
@@ -324,6 +337,7 @@ HttpServer *http_server_free(HttpServer *h) {
         sd_event_source_disable_unref(h->mhd_timer);
         sd_event_source_disable_unref(h->mhd_defer);
         sd_event_source_disable_unref(h->sweep_timer);
+        rate_table_free(h->rates);
         sd_event_unref(h->event);
         free(h);
         return NULL;

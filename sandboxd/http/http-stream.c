@@ -14,6 +14,8 @@ struct HttpStream {
         Request *request;
 };
 
+/* Called whenever the socket takes more. A source with nothing to say suspends the connection: to return 0 without
+ * that would make libmicrohttpd ask again at once. */
 static ssize_t on_read(void *userdata, uint64_t position, char *buffer, size_t size) {
         HttpStream *s = userdata;
         Request *r = s->request;
@@ -79,6 +81,7 @@ int request_receive(Request *r, const BodySink *sink) {
         return 0;
 }
 
+/* The peer's time begins anew: it could not send while we did not read. */
 void request_body_wake(Request *r) {
         if (r->phase != REQUEST_BODY || !r->body_waits)
                 return;

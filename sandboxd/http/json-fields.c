@@ -10,6 +10,9 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* One reader a type. It tells three things apart: a value that is taken, one of another type (-EINVAL, which the
+ * field's flags may forgive), and one that is refused with a text of its own. */
+
 /* Beyond this a double no longer tells neighbouring integers apart. */
 #define DOUBLE_INTEGER_MAX 9007199254740992.0
 

@@ -5,6 +5,7 @@
 
 #include "libsandbox/bus-errors.h"
 
+/* Knows only strings, brackets and separators; whether the text is JSON at all is for the parser to say. */
 bool json_scan(const char *text, size_t n) {
         size_t depth = 0, keys = 0, values = 0;
         bool quoted = false;
@@ -55,7 +56,8 @@ int json_parse_limited(const char *text, size_t n, json_t **ret, sd_bus_error *e
         if (n == 0)
                 return 0;
         if (!json_scan(text, n))
-                return bus_error_set(error, BUS_ERROR_INVALID, "The JSON body is nested too deep or has too many values");
+                return bus_error_set(error, BUS_ERROR_INVALID,
+                                     "The JSON body is nested too deep or has too many values");
 
         value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &problem);
         if (!value)

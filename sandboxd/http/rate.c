@@ -39,6 +39,7 @@ RateTable *rate_table_free(RateTable *t) {
         return NULL;
 }
 
+/* Two keys with one hash share a bucket; the keys themselves, which may be tokens, are not kept. */
 static uint64_t hash_key(const RateTable *t, const char *key) {
         uint64_t h = t->seed ^ UINT64_C(0xcbf29ce484222325);
 

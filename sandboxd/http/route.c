@@ -91,6 +91,7 @@ static int decode_segment(const char *s, size_t n, char **ret) {
         return 0;
 }
 
+/* All of them, also those that no route asks for: what is refused must not depend on the route. */
 static int check_segments(const Path *p) {
         for (size_t i = 0; i < p->n; i++) {
                 _cleanup_free_ char *text = NULL;
@@ -146,7 +147,7 @@ static int add_value(RouteMatch *m, const char *name, size_t name_length, char *
         return 0;
 }
 
-/* The rest of the path, decoded segment by segment, with its slashes. */
+/* The rest of the path (check_segments() has seen it), decoded segment by segment, with its slashes. */
 static int join_rest(const Path *path, size_t first, char **ret) {
         _cleanup_free_ char *text = NULL;
         char *p;

@@ -55,6 +55,7 @@ static void put_gap(SseStream *s) {
         s->dropped = 0;
 }
 
+/* The gap marker goes in when the ring is empty, or before the next event that fits, whichever is first. */
 static ssize_t on_read(void *userdata, char *buffer, size_t size) {
         SseStream *s = userdata;
 

@@ -50,7 +50,7 @@ build_now() { # NAME
         CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
         echo "$stamp" >"$dir.stamp"
     fi
-    quietly "$dir.log" ninja -C "$dir"
+    quietly "$dir.log" ninja -k 0 -C "$dir"
 }
 
 build() { # NAME

@@ -22,8 +22,8 @@ echo '$ sandboxctl create host'
 id=$(sandboxctl create host) || exit
 printf '%s\n\n' "$id"
 step sandboxctl exec "$id" -- sh -c 'id; uname -sr; ls /'
-step sandboxctl cp "$file" "$id:/tmp/note"
-step sandboxctl exec "$id" -- cat /tmp/note
+step sandboxctl cp "$file" "$id:/workspace/note"
+step sandboxctl exec "$id" -- cat note
 step sandboxctl pause "$id"
 step sandboxctl resume "$id"
 step sandboxctl status "$id"

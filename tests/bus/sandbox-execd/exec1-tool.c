@@ -399,8 +399,31 @@ static int verb_commands(char **argv) {
         return dump("Commands", "s", argv[0] ?: "", NULL);
 }
 
+/* worker ID PATH: asks a fresh file worker for the status of the path. */
 static int verb_worker(char **argv) {
-        return dump("StartFileWorker", "s", argv[0], NULL);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *started = NULL, *reply = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_close_unrefp) sd_bus *files = NULL;
+        int r, fd;
+
+        r = call_simple("StartFileWorker", &started, "s", argv[0]);
+        if (r > 0)
+                return r;
+        r = sd_bus_message_read(started, "h", &fd);
+        if (r >= 0)
+                r = sd_bus_new(&files);
+        if (r >= 0)
+                r = fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (r >= 0)
+                r = sd_bus_set_fd(files, fd, fd);
+        if (r >= 0)
+                r = sd_bus_start(files);
+        if (r >= 0)
+                r = sd_bus_call_method(files, NULL, FSD_OBJECT, FILES_INTERFACE, "Stat", &error, &reply, "sas",
+                                       argv[0], 1, argv[1]);
+        if (r < 0)
+                return fail("Stat", r, &error);
+        return sd_bus_message_dump(reply, stdout, SD_BUS_MESSAGE_DUMP_SUBTREE_ONLY) < 0;
 }
 
 static int verb_acknowledge(char **argv) {
@@ -507,7 +530,7 @@ static const struct {
         { "start",        1, verb_start        },
         { "stats",        1, verb_stats        },
         { "wait",         1, verb_wait         },
-        { "worker",       1, verb_worker       },
+        { "worker",       2, verb_worker       },
 };
 
 int main(int argc, char **argv) {

@@ -152,10 +152,12 @@ def init_pid():
 
 
 def sparse_and_growing():
-    S.out("cd /workspace; truncate -s 1E sparse")
-    ok(request("POST", "/sandbox" + S.path + "/files/read", {"path": "/workspace/sparse"})[0] in (400, 413), "sparse")
-    ok(request("POST", "/sandbox" + S.path + "/files/download", {"path": "/workspace/sparse"})[0] in (400, 413), "sparse")
-    S.out("rm /workspace/sparse")
+    """Nothing is made larger than the writable layer; what is sparse below that is not read into memory."""
+    r = S.run("cd /workspace; truncate -s 8E sparse || truncate -s 900M sparse")
+    for route in ("read", "download"):
+        status, _, body = request("POST", "/sandbox" + S.path + "/files/" + route, {"path": "/workspace/sparse"})
+        ok(status in (400, 413) or len(body) <= 70 * 2**20, route, status, r)
+    S.run("rm -f /workspace/sparse")
 
 
 def raw_routes():
@@ -197,8 +199,10 @@ def many_files_have_bounds():
 
 
 def root_and_mounts_are_not_removed():
-    for path in ("/workspace/root/", "/workspace/root/proc", "/workspace/root/dev"):
+    S.out("ln -sfn / /workspace/root")
+    for path in ("/workspace/root/proc", "/workspace/root/dev", "/workspace/root/."):
         ok(request("POST", "/sandbox" + S.path + "/files/rmdir", {"paths": [path]})[0] >= 400, "refused", path)
+    S.post("/files/rmdir", {"paths": ["/workspace/root"]})
     eq(S.out("test -d /proc/self && test -c /dev/null && echo there"), "there\n")
 
 
@@ -226,9 +230,10 @@ def renames_under_the_reader():
 
 
 def odd_names():
-    S.out(r"cd /workspace; mkdir odd; cd odd; touch 'a\"b' \"$(printf 'new\nline')\" \"$(printf 'esc\033[31m')\" \"$(printf 'bad\377')\"")
+    S.out(["python3", "-c", "import os; os.mkdir(b'/workspace/odd')\nfor n in (b'a\"b', b'new\\nline', b'esc\\x1b[31m', b'bad\\xff'): "
+           "open(b'/workspace/odd/' + n, 'w')"])
     names = {r["name"] for r in S.post("/files/list", {"path": "/workspace/odd"})}
-    ok({'new\nline', 'esc\x1b[31m', 'bad\ufffd'} <= names, "names", names)
+    eq(names, {'a"b', 'new\nline', 'esc\x1b[31m', 'bad\ufffd'})
     for path in (".", "/workspace/", "/workspace/" + "c" * 256, "/workspace/" + "d/" * 2100):
         ok(request("POST", "/sandbox" + S.path + "/files/read", {"path": path})[0] in (400, 404), "defined", path[:40])
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for, IMAGE
 
@@ -23,7 +24,10 @@ def differences(before):
 
 
 def settled(before):
-    wait_for("counts as before", lambda: not differences(before), 30)
+    end = time.monotonic() + 30
+    while (found := differences(before)) and time.monotonic() < end:
+        time.sleep(0.2)
+    eq(found, {}, "what differs from before")
 
 
 def descriptors():

@@ -134,7 +134,7 @@ static void remember_process(pid_t pid) {
 }
 
 static void start_process(Box *b, int listener) {
-        struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls; } args = {
+        struct { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls; } args = {
                 .flags = CLONE_NEWPID | CLONE_PIDFD,
                 .pidfd = (uintptr_t) &b->pidfd,
                 .exit_signal = SIGCHLD,
@@ -176,6 +176,7 @@ void box_connect(Box *b) {
         struct sockaddr_un address;
 
         box_disconnect(b);
+        b->n_news = 0; /* init tells all again */
         socket_address(b, &address);
         b->socket = (int) MUST(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
         MUST(setsockopt(b->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
@@ -413,14 +414,22 @@ size_t box_receive(Box *b, void *buffer, size_t size, int *fds) {
         return n;
 }
 
-/* The reply; news of commands that come before it are lost to the caller. */
+static void remember_news(Box *b, const InitCommand *news) {
+        if (news->header.operation != INIT_COMMAND || news->state != INIT_COMMAND_EXITED)
+                return;
+        ASSERT_TRUE(b->n_news < ELEMENTSOF(b->news));
+        b->news[b->n_news++] = *news;
+}
+
 static InitReply await_reply(Box *b, uint32_t sequence, int *fds) {
         union { InitHeader header; InitReply reply; InitCommand command; } m;
 
-        do
+        for (;;) {
                 (void) box_receive(b, &m, sizeof(m), fds);
-        while (m.header.operation != INIT_REPLY || m.header.sequence != sequence);
-        return m.reply;
+                if (m.header.operation == INIT_REPLY && m.header.sequence == sequence)
+                        return m.reply;
+                remember_news(b, &m.command);
+        }
 }
 
 InitReply box_call(Box *b, void *message, size_t size, const int *fds, size_t n_fds) {
@@ -506,11 +515,17 @@ InitReply box_exec(Box *b, const BoxExec *x) {
 InitCommand box_await_unacknowledged(Box *b, const char *command) {
         union { InitHeader header; InitReply reply; InitCommand command; } m;
 
-        do
+        for (;;) {
+                for (size_t i = 0; i < b->n_news; i++)
+                        if (strcmp(b->news[i].command, command) == 0) {
+                                InitCommand news = b->news[i];
+
+                                b->news[i] = b->news[--b->n_news];
+                                return news;
+                        }
                 (void) box_receive(b, &m, sizeof(m), NULL);
-        while (m.header.operation != INIT_COMMAND || m.command.state != INIT_COMMAND_EXITED ||
-               strcmp(m.command.command, command) != 0);
-        return m.command;
+                remember_news(b, &m.command);
+        }
 }
 
 InitCommand box_await(Box *b, const char *command) {

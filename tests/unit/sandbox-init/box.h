@@ -20,6 +20,8 @@ typedef struct Box {
         uint32_t sequence;
         unsigned n_exec;
         InitHello hello;
+        InitCommand news[64];    /* ends of commands that were told while a reply was awaited */
+        size_t n_news;
 } Box;
 
 typedef struct BoxExec {
@@ -40,7 +42,7 @@ void box_require(void);
 void box_fresh(Box *b);                  /* up to HELLO */
 void box_parked(Box *b);                 /* up to INIT_CGROUP_NAMESPACE, init moved to init/ */
 void box_live(Box *b);
-int box_root(Box *b);                    /* 0 or the negative error of init; a layer is what stands in directory/skeleton */
+int box_root(Box *b);                    /* 0 or init's negative error; the layer is directory/skeleton */
 void box_done(Box *b);
 
 void box_connect(Box *b);                /* closes the old connection, receives HELLO */

@@ -235,6 +235,36 @@ TEST(sizes) {
         fixture_stop(&f);
 }
 
+/* libmicrohttpd's buffer grows while the head arrives; what is compared in it must stay in place. */
+TEST(long_head_in_pieces) {
+        static const size_t steps[] = { 1, 7, 97, 1000, 4096, 9000 };
+        _cleanup_free_ char *text = malloc(32 * KiB);
+        size_t n;
+        Fixture f;
+
+        n = (size_t) sprintf(text, GET HOST);
+        for (size_t i = 0; i < 60; i++)
+                n += (size_t) sprintf(text + n, "X-Header-%zu:%*s%0240zu\r\n", i, (int) (i % 5), "", i);
+        n += (size_t) sprintf(text + n, "\r\n");
+
+        fixture_start(&f, NULL, NULL, &f);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                int fd = fixture_connect(&f);
+                Reply r;
+
+                for (size_t at = 0; at < n; at += steps[i]) {
+                        fixture_send(&f, fd, text + at, MIN(steps[i], n - at));
+                        while (sd_event_run(f.event, 0) > 0)
+                                ;
+                }
+                fixture_receive(&f, fd, &r);
+                ASSERT_EQ(r.status, 200);
+                reply_done(&r);
+                close(fd);
+        }
+        fixture_stop(&f);
+}
+
 TEST(headers_of_all_replies) {
         static const char *const requests[] = {
                 GET HOST "\r\n",
@@ -315,6 +345,26 @@ TEST(cors) {
         ASSERT_NOT_NULL(strstr(r.text, "\r\nAccess-Control-Allow-Origin: http://b.example\r\n"));
         reply_done(&r);
         expect_status(&f, GET HOST "Origin: http://c.example\r\n\r\n", 403);
+        fixture_stop(&f);
+}
+
+TEST(rate_of_a_token) {
+        static const char *const settings[] = { "III_AUTH_TOKEN=a", "API_KEY=b", "III_RATE_LIMIT_ENABLED=true",
+                                                "III_RATE_TOKEN_BURST=10", "III_RATE_TOKEN_RPM=1", NULL };
+        static const char request[] = "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: Bearer a\r\n\r\n";
+        Fixture f;
+        Reply r;
+
+        fixture_start(&f, settings, NULL, &f);
+        for (size_t i = 0; i < 10; i++)
+                expect_status(&f, request, 200);
+        fixture_exchange(&f, request, strlen(request), &r);
+        ASSERT_EQ(r.status, 429);
+        ASSERT_STREQ(reply_body(&r), "{\"error\":\"Rate limit exceeded\"}");
+        ASSERT_NOT_NULL(strstr(r.text, "\r\nRetry-After: 1\r\n"));
+        reply_done(&r);
+        expect_status(&f, "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: b\r\n\r\n", 200);
+        expect_status(&f, GET HOST "\r\n", 200);
         fixture_stop(&f);
 }
 

@@ -56,7 +56,8 @@ TEST(good_values) {
         Target t = { .count = 7, .cpu = 1 };
         char *message;
 
-        ASSERT_OK(read_text("{\"name\":\"a\", \"limit\":1e6, \"cpu\":\"0.5\", \"flag\":\"true\", \"list\":[\"x\",\"y\"],"
+        ASSERT_OK(read_text("{\"name\":\"a\", \"limit\":1e6, \"cpu\":\"0.5\", \"flag\":\"true\","
+                            "\"list\":[\"x\",\"y\"],"
                             "\"command\":\"ls\", \"env\":{\"A\":\"b=c\",\"D\":\"\"}, \"object\":{}, \"array\":[],"
                             "\"count\":null, \"unknown\":[1], \"lenient\":\"x\"}", &t, &message));
         ASSERT_STREQ(t.name, "a");
@@ -167,7 +168,8 @@ TEST(messages) {
 }
 
 TEST(mandatory) {
-        static const JsonField row = { "x", JSON_FIELD_STRING, 0, JSON_FIELD_MANDATORY | JSON_FIELD_LENIENT, 0, 0, "" };
+        static const JsonField row = { "x", JSON_FIELD_STRING, 0, JSON_FIELD_MANDATORY | JSON_FIELD_LENIENT, 0, 0,
+                                       "" };
         static const char *const texts[] = { "{}", "{\"x\":null}" };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

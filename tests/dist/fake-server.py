@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A stand-in for sandboxd that sandboxctl's verbs are tested against: as much of the /sandbox API as they use, on a unix
+socket and on a free port of loopback, without any sandbox: commands run here, files lie in a directory.
+
+fake-server.py DIRECTORY    prints "ready PORT" when it listens on DIRECTORY/socket and the port."""
+import base64
+import json
+import os
+import queue
+import re
+import signal
+import socketserver
+import stat
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+WORK = sys.argv[1]
+FILES = os.path.join(WORK, "files")
+TOKEN = "secret"
+sandboxes, commands, background, log = {}, {}, {}, []
+lock = threading.Lock()
+
+
+def new_id(prefix):
+    return prefix + "_" + os.urandom(12).hex()
+
+
+class Failure(Exception):
+    def __init__(self, status, text):
+        self.status, self.text = status, text
+
+
+def local(path):
+    full = os.path.normpath(os.path.join(FILES, path.lstrip("/")))
+    if not (full + "/").startswith(FILES + "/"):
+        raise Failure(400, "Path traversal detected: " + path)
+    return full
+
+
+def sandbox(sid):
+    if sid not in sandboxes:
+        raise Failure(404, "Sandbox not found: " + sid)
+    return sandboxes[sid]
+
+
+def info(path):
+    try:
+        st = os.lstat(local(path))
+    except FileNotFoundError:
+        raise Failure(404, "No such file: " + path)
+    return {"path": path, "size": st.st_size, "permissions": stat.filemode(st.st_mode), "owner": "root",
+            "group": "root", "isDirectory": stat.S_ISDIR(st.st_mode), "isSymlink": stat.S_ISLNK(st.st_mode),
+            "modifiedAt": int(st.st_mtime) * 1000}
+
+
+def chunk(kind, data):
+    event = {"type": kind, "timestamp": int(time.time() * 1000)}
+    try:
+        event["data"] = data.decode()
+    except UnicodeDecodeError:
+        event["data"], event["encoding"] = base64.b64encode(data).decode(), "base64"
+    return event
+
+
+def environment(body):
+    return dict(os.environ, **body.get("env", {}))
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self):
+        return "test"
+
+    def log_message(self, *arguments):
+        pass
+
+    def body_chunks(self):
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while True:
+                line = self.rfile.readline()
+                if not line:
+                    raise Failure(400, "interrupted")
+                n = int(line.split(b";")[0], 16)
+                data = self.rfile.read(n)
+                self.rfile.readline()
+                if n == 0:
+                    return
+                yield data
+        else:
+            left = int(self.headers.get("Content-Length", 0))
+            while left > 0:
+                data = self.rfile.read(min(left, 65536))
+                if not data:
+                    raise Failure(400, "interrupted")
+                left -= len(data)
+                yield data
+
+    def json_body(self):
+        text = b"".join(self.body_chunks())
+        return json.loads(text) if text else {}
+
+    def send(self, status, value, kind="application/json", headers=()):
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for header in headers:
+            self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def begin_stream(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.close_connection = True
+        self.end_headers()
+
+    def event(self, value):
+        self.wfile.write(b"data: " + json.dumps(value).encode() + b"\n\n")
+        self.wfile.flush()
+
+    def handle_any(self):
+        url = urlsplit(self.path)
+        query = {k: v[-1] for k, v in parse_qs(url.query).items()}
+        log.append((self.command, self.path))
+        try:
+            if not isinstance(self.server, UnixServer):
+                given = self.headers.get("Authorization")
+                if given is None:
+                    raise Failure(401, "Missing authorization header")
+                if given != "Bearer " + TOKEN:
+                    raise Failure(403, "Invalid token")
+            for method, pattern, function in ROUTES:
+                match = re.fullmatch(pattern, url.path)
+                if match and method == self.command:
+                    return function(self, query, *match.groups())
+            raise Failure(404, "No such route")
+        except Failure as f:
+            self.send(f.status, {"error": f.text}, headers=[("Connection", "close")])
+
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+
+def create(h, query):
+    body = h.json_body()
+    if body["image"] == "limit":
+        raise Failure(429, "Maximum sandbox limit reached: 50")
+    if body["image"] == "forbidden":
+        raise Failure(403, "Image not allowed: forbidden")
+    if body["image"] == "broken":
+        raise Failure(503, "The exec service is not there")
+    if body["image"] == "bad\nimage":
+        raise Failure(400, "Invalid\nimage \x1b[31mname")
+    sid, now = new_id("sbx"), int(time.time() * 1000)
+    seconds = body.get("timeout", 3600)
+    sandboxes[sid] = {"id": sid, "name": body.get("name", sid), "image": body["image"], "status": "running",
+                      "createdAt": now, "expiresAt": now + seconds * 1000, "config": body,
+                      "metadata": body.get("metadata", {})}
+    h.send(200, sandboxes[sid])
+
+
+def listing(h, query):
+    items = [s for s in sandboxes.values() if query.get("status", s["status"]) == s["status"]]
+    page, size = int(query["page"]), min(int(query["pageSize"]), 3)
+    h.send(200, {"items": items[(page - 1) * size:page * size], "total": len(items), "page": page, "pageSize": size})
+
+
+def get(h, query, sid):
+    h.send(200, sandbox(sid))
+
+
+def delete(h, query, sid):
+    sandbox(sid)
+    del sandboxes[sid]
+    h.send(200, {"success": True})
+
+
+def set_state(wanted, state):
+    def handler(h, query, sid):
+        h.json_body()
+        if sandbox(sid)["status"] != wanted:
+            raise Failure(409, "Sandbox is not %s: %s" % (wanted, sandboxes[sid]["status"]))
+        sandboxes[sid]["status"] = state
+        h.send(200, sandboxes[sid])
+    return handler
+
+
+def renew(h, query, sid):
+    sandbox(sid)["expiresAt"] = h.json_body()["expiresAt"]
+    h.send(200, sandboxes[sid])
+
+
+def limits(h, query, sid):
+    sandbox(sid)["config"].update(h.json_body())
+    h.send(200, sandboxes[sid])
+
+
+def metrics(h, query, sid):
+    sandbox(sid)
+    h.send(200, {"sandboxId": sid, "cpuPercent": 12.5, "memoryUsageMb": 20, "memoryLimitMb": 512,
+                 "networkRxBytes": 2048, "networkTxBytes": 0, "pids": 2})
+
+
+def processes(h, query, sid):
+    sandbox(sid)
+    h.send(200, {"processes": [{"pid": 7, "user": "root", "cpu": "0.0", "memory": "1.5",
+                                "command": "evil\x1b[2J\nname"}]})
+
+
+def top(h, query, sid):
+    sandbox(sid)
+    h.send(200, {"processes": [{"pid": 7, "cpu": "0.0", "mem": "1.5", "vsz": 2048, "rss": 1024, "command": "sh"}]})
+
+
+def default_signals():
+    # A background job of a shell ignores SIGINT, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(sid, body, stdin):
+    argv = body["command"] if isinstance(body["command"], list) else ["sh", "-c", body["command"]]
+    try:
+        return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                cwd=body.get("cwd"), env=environment(body), start_new_session=True, bufsize=0, preexec_fn=default_signals)
+    except OSError as e:
+        raise Failure(400, "The command cannot be run: %s." % os.strerror(e.errno))
+
+
+def exec_stream(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    if query.get("binary") != "1":
+        raise Failure(400, "not asked for binary output")
+    if not body.get("lossless"):
+        raise Failure(400, "not asked to keep all output")
+    p = start(sid, body, subprocess.PIPE if body.get("stdin") else subprocess.DEVNULL)
+    cid, events = new_id("bg"), queue.Queue()
+    commands[cid] = p
+    h.begin_stream()
+    h.event({"type": "start", "id": cid, "pid": p.pid, "timestamp": 0})
+
+    def pump(kind, pipe):
+        while data := pipe.read(65536):
+            events.put(chunk(kind, data))
+        events.put(None)
+
+    for kind, pipe in ("stdout", p.stdout), ("stderr", p.stderr):
+        threading.Thread(target=pump, args=(kind, pipe), daemon=True).start()
+    timed_out = threading.Event()
+    if "timeout" in body:
+        def kill():
+            timed_out.set()
+            os.killpg(p.pid, signal.SIGKILL)
+        timer = threading.Timer(body["timeout"], kill)
+        timer.start()
+    for _ in range(2):
+        while (event := events.get()) is not None:
+            h.event(event)
+    code = p.wait()
+    if "timeout" in body:
+        timer.cancel()
+    if body.get("env", {}).get("LOSE_THE_STREAM"):
+        return
+    if body.get("env", {}).get("LOSE_THE_SANDBOX"):
+        return h.event({"type": "exit", "data": "-1", "timestamp": 0})
+    h.event({"type": "exit", "data": "-1" if timed_out.is_set() else str(code if code >= 0 else 128 - code),
+             "timestamp": 0, "timedOut": timed_out.is_set()})
+
+
+def exec_stdin(h, query, sid, cid):
+    p = commands.get(cid)
+    if not p:
+        raise Failure(404, "Command not found: " + cid)
+    try:
+        for data in h.body_chunks():
+            p.stdin.write(data)
+        p.stdin.close()
+    except BrokenPipeError:
+        raise Failure(409, "The command takes no input any more")
+    h.send(200, {"success": True})
+
+
+def exec_signal(h, query, sid, cid):
+    if cid not in commands:
+        raise Failure(404, "Command not found: " + cid)
+    os.killpg(commands[cid].pid, getattr(signal, "SIG" + h.json_body()["signal"]))
+    h.send(200, {"success": True})
+
+
+def exec_background(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    p, bid = start(sid, body, subprocess.DEVNULL), new_id("bg")
+    background[bid] = {"process": p, "output": b"", "done": False}
+
+    def pump():
+        while data := p.stdout.read(65536):
+            with lock:
+                background[bid]["output"] += data
+        p.wait()
+        with lock:
+            background[bid]["done"] = True
+    threading.Thread(target=pump, daemon=True).start()
+    h.send(200, {"id": bid, "sandboxId": sid, "command": str(body["command"]), "running": True, "startedAt": 0})
+
+
+def background_status(h, query, bid):
+    if bid not in background:
+        raise Failure(404, "Background exec not found: " + bid)
+    with lock:
+        h.send(200, {"id": bid, "running": not background[bid]["done"]})
+
+
+def background_logs(h, query, bid):
+    if bid not in background:
+        raise Failure(404, "Background exec not found: " + bid)
+    cursor = int(query.get("cursor", 0))
+    with lock:
+        data = background[bid]["output"][cursor:]
+    event = chunk("", data)
+    h.send(200, dict({"output": event["data"], "cursor": cursor + len(data)},
+                     **({"encoding": "base64"} if "encoding" in event else {})))
+
+
+def stream_logs(h, query, sid):
+    sandbox(sid)
+    h.begin_stream()
+    h.event(chunk("stdout", ("tail %s\n" % query.get("tail", "-")).encode()))
+    h.event(chunk("stderr", b"warn\n"))
+    h.event({"type": "end", "data": "", "timestamp": 0})
+
+
+def raw_get(h, query, sid):
+    sandbox(sid)
+    path = local(query["path"])
+    if not os.path.exists(path):
+        raise Failure(404, "No such file: " + query["path"])
+    if os.path.isdir(path):
+        raise Failure(400, "Is a directory: " + query["path"])
+    with open(path, "rb") as f:
+        mode = "%04o" % (os.fstat(f.fileno()).st_mode & 0o7777)
+        h.send(200, f.read(), "application/octet-stream", [("X-File-Mode", mode)])
+
+
+def raw_put(h, query, sid):
+    sandbox(sid)
+    path = local(query["path"])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        for data in h.body_chunks():
+            f.write(data)
+    if "mode" in query:
+        os.chmod(path, int(query["mode"], 8))
+    h.send(200, {"success": True, "size": os.path.getsize(path)})
+
+
+def files_info(h, query, sid):
+    sandbox(sid)
+    path = h.json_body()["path"]
+    if path.startswith("/outside"):
+        raise Failure(400, "Path traversal detected: " + path)
+    h.send(200, info(path))
+
+
+def files_list(h, query, sid):
+    path = h.json_body()["path"]
+    names = os.listdir(local(path))
+    if path.endswith("/evil"):
+        names.append("../../outside")
+    h.send(200, [{"name": n, "path": path + "/" + n, "size": 0, "isDirectory": False, "modifiedAt": 0}
+                 for n in names])
+
+
+def files_mkdir(h, query, sid):
+    for path in h.json_body()["paths"]:
+        os.makedirs(local(path), exist_ok=True)
+    h.send(200, {"success": True})
+
+
+def images(h, query):
+    h.send(200, {"images": [{"name": "python*", "kind": "host", "source": "/usr", "usable": True},
+                            {"name": "debian", "kind": "tar", "source": "/srv/debian.tar", "usable": False}]})
+
+
+S = r"/sandbox/sandboxes"
+ONE = S + r"/(sbx_[0-9a-f]{24})"
+ROUTES = [
+    ("POST", S, create), ("GET", S, listing), ("GET", ONE, get), ("DELETE", ONE, delete),
+    ("POST", ONE + "/pause", set_state("running", "paused")), ("POST", ONE + "/resume", set_state("paused", "running")),
+    ("POST", ONE + "/renew", renew), ("POST", ONE + "/limits", limits), ("GET", ONE + "/metrics", metrics),
+    ("GET", ONE + "/processes", processes), ("GET", ONE + "/processes/top", top),
+    ("POST", ONE + "/exec/stream", exec_stream), ("POST", ONE + "/exec/background", exec_background),
+    ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/signal", exec_signal),
+    ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/stdin", exec_stdin),
+    ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),
+    ("GET", r"/sandbox/exec/background/([^/]+)/logs", background_logs),
+    ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
+    ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
+    ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
+]
+
+
+class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        # Clients that go away early are a part of the test.
+        if not isinstance(sys.exc_info()[1], (BrokenPipeError, ConnectionResetError)):
+            super().handle_error(request, client_address)
+
+
+os.makedirs(FILES)
+unix = UnixServer(os.path.join(WORK, "socket"), Handler)
+tcp = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=unix.serve_forever, daemon=True).start()
+print("ready", tcp.server_port, flush=True)
+tcp.serve_forever()

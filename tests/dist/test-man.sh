@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The manual pages are sound, and say what the programs' tables say: settings with their defaults, verbs and options.
+#   test-man.sh SOURCE_DIR SANDBOXCTL
+set -euo pipefail
+source=$1 program=$2
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# Names and defaults of the settings, as the table and as the page have them.
+python3 - "$source" >"$work/settings" <<'P' || fail "the settings of the page and the table differ"
+import re
+import sys
+
+source = sys.argv[1]
+table = open(source + "/libsandbox/settings.c").read()
+page = open(source + "/man/sandboxd.conf.5").read()
+rows = {name: fallback for name, fallback in re.findall(r'ROW\("(\w+)",\s*\w+,\s*\w+,\s*(NULL|"[^"]*")', table)}
+told = dict(re.findall(r'^\.BR (\w+) " \(\w+, (.*)\)"$', page, re.M))
+for name in sorted(rows.keys() | told.keys()):
+    wanted = {None: None, "NULL": "not set by default", '""': "empty by default"}.get(
+        rows.get(name), "default \\fB%s\\fR" % (rows.get(name) or "").strip('"').replace("-", "\\-"))
+    if told.get(name) != wanted:
+        print("%s: the table has %s, the page says %s" % (name, rows.get(name), told.get(name)))
+if not rows or rows.keys() != told.keys():
+    sys.exit(1)
+P
+cat "$work/settings"
+[ ! -s "$work/settings" ] || failed=1
+
+page=$source/man/sandboxctl.1
+while read -r verb; do
+    "$program" help "$verb" >>"$work/help"
+    grep -qE "^\.(BI?|B) $verb( |\$)" "$page" || fail "sandboxctl.1: no verb '$verb'"
+    while read -r option; do
+        grep -qF -- "${option//-/\\-}" "$page" || fail "sandboxctl.1: no option '$option' of '$verb'"
+    done < <("$program" help "$verb" | grep -oE '^  (-.,|   ) --[a-z-]+' | grep -oE -- '--[a-z-]+')
+done < <("$program" --help | sed -n '/^Options:/q; s/^  \([a-z][a-z]*\).*/\1/p')
+while read -r option; do
+    grep -qF -- "$option" "$work/help" || fail "sandboxctl.1: option '$option' does not exist"
+done < <(sed -n '/^\.SH VERBS/,/^\.SH EXIT/p' "$page" | grep -oE '\\-\\-[a-z][a-z\\-]*' | sed 's/\\//g' | sort -u)
+
+# The numbers of the page are those of the header.
+while read -r number; do
+    grep -qE "^$number	" "$page" || fail "sandboxctl.1: no exit status $number"
+done < <(sed -n 's/^ *EXIT_STATUS_[A-Z_]* = \([0-9]*\),.*/\1/p' "$source/sandboxctl/exit-status.h" | grep -vx 128)
+
+grep -ohE 'man:[a-z.-]+\([0-9]\)' "$source"/units/* 2>/dev/null | sort -u | sed 's/man:\(.*\)(\(.*\))/\1.\2/' |
+    while read -r name; do
+        [[ $name == systemd* || -e $source/man/$name ]] || echo "$name"
+    done >"$work/missing"
+[ ! -s "$work/missing" ] || fail "units refer to pages that do not exist: $(tr '\n' ' ' <"$work/missing")"
+
+if ! command -v groff >/dev/null; then
+    echo "groff is not here: the pages were not formatted"
+    [ $failed = 0 ] && exit 77
+    exit 1
+fi
+for page in "$source"/man/*.[1-8]; do
+    if ! groff -t -man -Tutf8 -ww -z "$page" 2>"$work/warnings" || [ -s "$work/warnings" ]; then
+        fail "$(cat "$work/warnings")"
+    fi
+    grep -q "'$(basename "$page")'" "$source/man/meson.build" || fail "$page is not installed"
+done
+exit $failed

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "sandboxctl/doctor.h"
+#include "tests/test.h"
+
+TEST(release) {
+        ASSERT_TRUE(release_is_at_least("6.1.0-18-amd64", 6, 1));
+        ASSERT_TRUE(release_is_at_least("6.12", 6, 2));
+        ASSERT_TRUE(release_is_at_least("10.0", 6, 1));
+        ASSERT_FALSE(release_is_at_least("6.0.19", 6, 1));
+        ASSERT_FALSE(release_is_at_least("5.19", 6, 1));
+        ASSERT_FALSE(release_is_at_least("custom", 6, 1));
+}
+
+TEST(sysctl) {
+        static const DoctorSysctl row = { "kernel.a.value", 1, 2, "1 or 2", "reasons" };
+        static const struct {
+                const char *text;
+                DoctorLevel level;
+                const char *found;
+        } cases[] = {
+                { NULL, DOCTOR_OK, "not in this kernel" },
+                { "0", DOCTOR_WARN, "0" },
+                { "1", DOCTOR_OK, "1" },
+                { "2", DOCTOR_OK, "2" },
+                { "3", DOCTOR_WARN, "3" },
+        };
+        char root[] = "/tmp/test-doctor-XXXXXX", path[128];
+        static const char *const parts[] = { "", "/sys", "/sys/kernel", "/sys/kernel/a" };
+        FILE *f;
+
+        ASSERT_NOT_NULL(mkdtemp(root));
+        for (size_t i = 1; i < ELEMENTSOF(parts); i++) {
+                (void) snprintf(path, sizeof path, "%s%s", root, parts[i]);
+                ASSERT_EQ(mkdir(path, 0700), 0);
+        }
+        (void) snprintf(path, sizeof path, "%s/sys/kernel/a/value", root);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                DoctorResult result = {};
+
+                if (cases[i].text) {
+                        f = fopen(path, "we");
+                        ASSERT_NOT_NULL(f);
+                        (void) fprintf(f, "%s\n", cases[i].text);
+                        ASSERT_EQ(fclose(f), 0);
+                }
+                doctor_sysctl_run(&row, root, &result);
+                ASSERT_EQ(result.level, cases[i].level);
+                ASSERT_STREQ(result.found, cases[i].found);
+        }
+
+        (void) unlink(path);
+        for (size_t i = ELEMENTSOF(parts); i > 0; i--) {
+                (void) snprintf(path, sizeof path, "%s%s", root, parts[i - 1]);
+                ASSERT_EQ(rmdir(path), 0);
+        }
+}
+
+TEST(every_check_finds_something) {
+        for (size_t i = 0; i < n_doctor_checks; i++) {
+                DoctorResult result = {};
+
+                doctor_checks[i].run(&result);
+                ASSERT_TRUE(result.found[0] != 0);
+                ASSERT_TRUE(result.level < _DOCTOR_LEVEL_MAX);
+                ASSERT_NOT_NULL(doctor_checks[i].advice);
+        }
+}
