@@ -5,18 +5,19 @@
 #include <sys/wait.h>
 
 #include "libsandbox/bus-errors.h"
-#include "libsandbox/log.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/exec-input.h"
 #include "sandboxd/json-text.h"
 
 /* Output as it comes, as server-sent events "data: <JSON>\n\n". What the client does not take in time waits here, up
- * to RING_BYTES; then the oldest goes and a comment says how much, or, for a client that asked for "lossless", the
- * command's pipes are not read until there is room. JSON escapes line breaks, so output cannot forge an event. */
+ * to RING_BYTES; then the command's pipes are not read for a while. A client that makes room in STALL_USEC loses
+ * nothing; for another one the command goes on, the oldest output goes, and a comment says how much. Who asked for
+ * "lossless" holds his command up as long as he likes. JSON escapes line breaks, so output cannot forge an event. */
 
 #define RING_BYTES (1 * MiB)
 #define CHUNK_MAX (16U * 1024)
+#define STALL_USEC USEC_PER_SEC
 #define HEARTBEAT_USEC (15 * USEC_PER_SEC)
 #define FRAME_MAX (CHUNK_MAX * JSON_ESCAPE_FACTOR + 256U)
 
@@ -39,11 +40,11 @@ typedef struct Carry {
 typedef struct ExecStream {
         Request *request;
         Command *command;
-        bool streaming, binary, lossless, paused, announce, beat, ended;
+        bool streaming, binary, lossless, paused, dropping, announce, beat, ended;
         Chunk *first, **last;
         uint64_t bytes, dropped;
         Carry carries[2];
-        sd_event_source *heartbeat;
+        sd_event_source *heartbeat, *stall;
         char *frame;
         size_t frame_size, frame_sent;
 } ExecStream;
@@ -56,6 +57,7 @@ static void stream_free(ExecStream *s) {
                 free(c);
         }
         sd_event_source_disable_unref(s->heartbeat);
+        sd_event_source_disable_unref(s->stall);
         command_unref(s->command);
         free(s->frame);
         free(s);
@@ -78,7 +80,7 @@ static void drop_first(ExecStream *s) {
 static void push(ExecStream *s, bool is_stderr, const char *data, size_t n) {
         Chunk *c;
 
-        while (!s->lossless && s->first && s->bytes + n > RING_BYTES) {
+        while (s->dropping && s->first && s->bytes + n > RING_BYTES) {
                 s->dropped += s->first->n;
                 drop_first(s);
         }
@@ -94,10 +96,36 @@ static void push(ExecStream *s, bool is_stderr, const char *data, size_t n) {
         s->bytes += c->n;
 }
 
+static void hold_up(ExecStream *s) {
+        s->paused = true;
+        command_set_reading(s->command, false);
+        if (!s->lossless) {
+                (void) sd_event_source_set_time_relative(s->stall, STALL_USEC);
+                (void) sd_event_source_set_enabled(s->stall, SD_EVENT_ONESHOT);
+        }
+}
+
+static void go_on(ExecStream *s) {
+        s->paused = false;
+        command_set_reading(s->command, true);
+        (void) sd_event_source_set_enabled(s->stall, SD_EVENT_OFF);
+}
+
+static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
+        ExecStream *s = userdata;
+
+        (void) source;
+        (void) usec;
+        s->dropping = true;
+        go_on(s);
+        return 0;
+}
+
 static void on_output(Command *command, bool is_stderr, const char *data, size_t n, void *userdata) {
         ExecStream *s = userdata;
         Carry *carry = s->carries + is_stderr;
 
+        (void) command;
         while (n > 0) {
                 size_t take = MIN(n, (size_t) CHUNK_MAX - sizeof carry->data), cut;
                 char joined[CHUNK_MAX];
@@ -112,10 +140,8 @@ static void on_output(Command *command, bool is_stderr, const char *data, size_t
                 data += take;
                 n -= take;
         }
-        if (s->lossless && s->bytes > RING_BYTES && !s->paused) {
-                s->paused = true;
-                command_set_reading(command, false);
-        }
+        if (s->bytes >= RING_BYTES && !s->paused && !s->dropping)
+                hold_up(s);
         if (s->streaming)
                 request_stream_wake(s->request);
 }
@@ -181,9 +207,10 @@ static ssize_t stream_read(void *userdata, char *buffer, size_t size) {
                 if (!next_frame(s))
                         return s->ended ? -ENODATA : 0;
         }
-        if (s->paused && s->bytes < RING_BYTES / 2) {
-                s->paused = false;
-                command_set_reading(s->command, true);
+        if (s->bytes < RING_BYTES / 2) {
+                s->dropping = false;
+                if (s->paused)
+                        go_on(s);
         }
         n = MIN(size, s->frame_size - s->frame_sent);
         memcpy(buffer, s->frame + s->frame_sent, n);
@@ -210,21 +237,23 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata) 
         return sd_event_source_set_time_relative(source, HEARTBEAT_USEC);
 }
 
-static int start_heartbeat(ExecStream *s) {
+static int start_timers(ExecStream *s, sd_event *event) {
         int r;
 
-        r = sd_event_add_time_relative(s->command->manager->event, &s->heartbeat, CLOCK_MONOTONIC, HEARTBEAT_USEC,
-                                       USEC_PER_SEC, on_heartbeat, s);
-        return r < 0 ? r : sd_event_source_set_enabled(s->heartbeat, SD_EVENT_ON);
+        r = sd_event_add_time_relative(event, &s->heartbeat, CLOCK_MONOTONIC, HEARTBEAT_USEC, USEC_PER_SEC,
+                                       on_heartbeat, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->heartbeat, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time_relative(event, &s->stall, CLOCK_MONOTONIC, STALL_USEC, 0, on_stall, s);
+        return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_OFF);
 }
 
 static void on_started(Command *c, void *userdata) {
         ExecStream *s = userdata;
-        int r;
 
-        r = start_heartbeat(s);
-        if (r < 0)
-                log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to start a heartbeat, ignoring: %m");
+        (void) c;
+        (void) sd_event_source_set_enabled(s->heartbeat, SD_EVENT_ON);
         request_on_gone(s->request, NULL, NULL);
         (void) request_add_header(s->request, "Cache-Control", "no-cache");
         s->streaming = true;
@@ -265,16 +294,21 @@ static void on_client_gone(Request *request, void *userdata) {
 }
 
 static int stream_new(Request *request, ExecStream **ret) {
+        Manager *m = request_userdata(request);
         ExecStream *s = new0(ExecStream, 1);
+        int r = -ENOMEM;
 
-        if (s)
-                s->frame = malloc(FRAME_MAX);
-        if (!s || !s->frame) {
-                free(s);
+        if (!s)
                 return -ENOMEM;
-        }
         s->request = request;
         s->last = &s->first;
+        s->frame = malloc(FRAME_MAX);
+        if (s->frame)
+                r = start_timers(s, m->event);
+        if (r < 0) {
+                stream_free(s);
+                return r;
+        }
         *ret = s;
         return 0;
 }

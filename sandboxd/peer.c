@@ -144,6 +144,10 @@ static int call_repeat(PeerCall *c) {
         return call_dispatch(c, m);
 }
 
+static bool connection_is_lost(int r) {
+        return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;
+}
+
 static PeerCall *first_broken(Peer *p) {
         PeerCall *c = p->calls;
 
@@ -296,11 +300,18 @@ int peer_send(Peer *p, sd_bus_message *m, PeerFlags flags, PeerCallback callback
                 return -ENOMEM;
         *c = (PeerCall) { .peer = p, .flags = flags, .callback = callback, .userdata = userdata };
 
-        r = call_dispatch(c, m);
-        if (r < 0)
-                return r == -ENOTCONN || r == -ECONNRESET ? -EHOSTDOWN : r;
         if (flags & PEER_REPEATABLE)
                 c->message = sd_bus_message_ref(m);
+        r = call_dispatch(c, m);
+        if (connection_is_lost(r)) {
+                /* Nobody has seen it yet, so that any call may go over a new connection. */
+                (void) sd_bus_message_seal(m, 1, 0);
+                if (!c->message)
+                        c->message = sd_bus_message_ref(m);
+                r = call_repeat(c);
+        }
+        if (r < 0)
+                return connection_is_lost(r) ? -EHOSTDOWN : r;
         call_link(p, c);
         (void) sd_event_source_set_enabled(p->rest, SD_EVENT_OFF);
         TAKE_PTR(c);

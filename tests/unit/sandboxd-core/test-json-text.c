@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/json-text.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tests/test.h"
+
+TEST(escape) {
+        static const struct {
+                const char *in;
+                size_t n;
+                bool last;
+                const char *out;
+                size_t consumed;
+        } cases[] = {
+                { "plain",            5, true,  "plain",                5 },
+                { "a\"b\\",           4, true,  "a\\\"b\\\\",           4 },
+                { "\b\t\n\f\r",       5, true,  "\\b\\t\\n\\f\\r",      5 },
+                { "\0\x1f\x7f",       3, true,  "\\u0000\\u001f\\u007f", 3 },
+                { "\xc3\xa9",         2, true,  "\xc3\xa9",             2 },
+                { "\xf0\x9f\x98\x80", 4, true,  "\xf0\x9f\x98\x80",     4 },
+                { "\xc3",             1, false, "",                     0 },
+                { "x\xf0\x9f\x98",    4, false, "x",                    1 },
+                { "\xc3",             1, true,  "\xef\xbf\xbd",         1 },
+                { "\xff" "a",         2, false, "\xef\xbf\xbd" "a",     2 },
+                { "\xc0\xaf",         2, true,  "\xef\xbf\xbd\xef\xbf\xbd", 2 }, /* overlong */
+                { "\xed\xa0\x80",     3, true,  "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 3 }, /* surrogate */
+                { "\xf4\x90\x80\x80", 4, true,  "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 4 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char out[64];
+                size_t n;
+
+                ASSERT_EQ(json_escape(cases[i].in, cases[i].n, cases[i].last, out, &n), cases[i].consumed);
+                out[n] = 0;
+                ASSERT_STREQ(out, cases[i].out);
+        }
+}
+
+TEST(cut) {
+        ASSERT_EQ(utf8_cut("abc", 3), 0);
+        ASSERT_EQ(utf8_cut("a\xc3", 2), 1);
+        ASSERT_EQ(utf8_cut("\xf0\x9f\x98", 3), 3);
+        ASSERT_EQ(utf8_cut("\xf0\x9f\x98\x80", 4), 0);
+        ASSERT_EQ(utf8_cut("\x80\x80\x80", 3), 0);
+        ASSERT_EQ(utf8_cut("", 0), 0);
+        ASSERT_EQ(utf8_cut("\xff", 1), 0);
+}
+
+TEST(base64) {
+        static const struct {
+                const char *plain, *encoded;
+        } cases[] = {
+                { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+                { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "+/+/" },
+        };
+        static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z g=", "Zg=\n", "====", "=g==", "Zg==Zg==",
+                                           "Zm-_", "Zm9v\n" };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char out[32];
+                ssize_t n;
+
+                out[base64_encode(cases[i].plain, strlen(cases[i].plain), out)] = 0;
+                ASSERT_STREQ(out, cases[i].encoded);
+                n = base64_decode(cases[i].encoded, strlen(cases[i].encoded), out);
+                ASSERT_EQ(n, strlen(cases[i].plain));
+                ASSERT_EQ(memcmp(out, cases[i].plain, (size_t) n), 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                char out[32];
+
+                ASSERT_EQ(base64_decode(bad[i], strlen(bad[i]), out), -EINVAL);
+        }
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libsandbox/bus-errors.h"
+#include "libsandbox/bus-util.h"
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+#include "tests/test.h"
+
+#define OBJECT "/x"
+#define INTERFACE "io.sandboxd.Test"
+
+/* A server whose answers can be held back and whose connections can be cut. */
+typedef struct Fixture {
+        char path[64];
+        Service *service;
+        BusServer *server;
+        int listen_fd;
+        unsigned n_calls, n_silent, n_connections, n_returns;
+        Peer *peer;
+        unsigned n_good, n_bad;
+        char error[64];
+} Fixture;
+
+static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Fixture *f = userdata;
+        const char *text;
+
+        (void) error;
+        f->n_calls++;
+        if (f->n_silent > 0) {
+                f->n_silent--;
+                return 1;
+        }
+        ASSERT_OK(sd_bus_message_read_basic(m, 's', &text));
+        return sd_bus_reply_method_return(m, "s", text);
+}
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Echo", "s", "s", method_echo, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+static int on_connect(BusServer *server, sd_bus *bus, uid_t uid, void *userdata) {
+        Fixture *f = userdata;
+
+        (void) server;
+        (void) uid;
+        f->n_connections++;
+        return sd_bus_add_object_vtable(bus, NULL, OBJECT, INTERFACE, vtable, f);
+}
+
+static void open_server(Fixture *f) {
+        ASSERT_OK(bus_server_new(&(BusServerOptions) { .service = f->service, .listen_fd = f->listen_fd,
+                                                       .on_connect = on_connect, .userdata = f }, &f->server));
+}
+
+static void cut(Fixture *f) {
+        f->server = bus_server_free(f->server);
+        open_server(f);
+}
+
+static void on_answer(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        Fixture *f = userdata;
+
+        if (reply)
+                f->n_good++;
+        else {
+                f->n_bad++;
+                snprintf(f->error, sizeof f->error, "%s", error->name);
+        }
+}
+
+static void on_return(Peer *p, void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_returns++;
+        peer_settled(p, f->n_returns > 2); /* the first two times there is no answer */
+}
+
+static void fixture_start(Fixture *f) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        *f = (Fixture) {};
+        log_set_max_level(LOG_EMERG);
+        snprintf(f->path, sizeof f->path, "/tmp/peer-%d.sock", getpid());
+        strcpy(address.sun_path, f->path);
+        ASSERT_OK(service_new(&(ServiceOptions) { .program = "test", .idle_usec = USEC_INFINITY }, &f->service));
+        f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ASSERT_EQ(bind(f->listen_fd, (struct sockaddr *) &address, sizeof address), 0);
+        ASSERT_EQ(listen(f->listen_fd, 8), 0);
+        open_server(f);
+        ASSERT_OK(peer_new(&(PeerOptions) { .event = service_event(f->service), .path = f->path, .object = OBJECT,
+                                            .on_return = on_return, .userdata = f }, &f->peer));
+}
+
+static void fixture_done(Fixture *f) {
+        peer_free(f->peer);
+        bus_server_free(f->server);
+        safe_close(f->listen_fd);
+        service_free(f->service);
+        (void) unlink(f->path);
+}
+
+static void call(Fixture *f, PeerFlags flags) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        ASSERT_OK(peer_message(f->peer, INTERFACE, "Echo", &m));
+        ASSERT_OK(sd_bus_message_append_basic(m, 's', "hello"));
+        ASSERT_OK(peer_send(f->peer, m, flags, on_answer, f));
+}
+
+static void run_until(Fixture *f, const unsigned *counter, unsigned value) {
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + 20 * USEC_PER_SEC;
+
+        while (*counter < value) {
+                assert_true(now_usec(CLOCK_MONOTONIC) < end);
+                ASSERT_OK(sd_event_run(service_event(f->service), 100000));
+        }
+}
+
+TEST(lost_connection) {
+        _cleanup_(fixture_done) Fixture f = {};
+
+        fixture_start(&f);
+        call(&f, 0);
+        run_until(&f, &f.n_good, 1);
+
+        /* under way: once more for the one, an error for the other */
+        f.n_silent = 2;
+        call(&f, PEER_REPEATABLE);
+        call(&f, 0);
+        run_until(&f, &f.n_calls, 3);
+        cut(&f);
+        run_until(&f, &f.n_good, 2);
+        run_until(&f, &f.n_bad, 1);
+        ASSERT_STREQ(f.error, BUS_ERROR_UNAVAILABLE);
+        ASSERT_EQ(f.n_calls, 4);
+        ASSERT_EQ(f.n_connections, 2);
+}
+
+/* Not for ever: a call that kills the service twice fails. */
+TEST(repeated_once_only) {
+        _cleanup_(fixture_done) Fixture f = {};
+
+        fixture_start(&f);
+        f.n_silent = 9;
+        call(&f, PEER_REPEATABLE);
+        for (unsigned i = 1; i <= 2; i++) {
+                run_until(&f, &f.n_calls, i);
+                cut(&f);
+        }
+        run_until(&f, &f.n_bad, 1);
+        ASSERT_EQ(f.n_calls, 2);
+        ASSERT_EQ(f.n_good, 0);
+}
+
+/* A call made between the break and the news of it replaces the connection: the old calls are not forgotten. */
+TEST(new_call_on_a_broken_connection) {
+        _cleanup_(fixture_done) Fixture f = {};
+
+        fixture_start(&f);
+        f.n_silent = 3;
+        for (unsigned i = 0; i < 3; i++)
+                call(&f, PEER_REPEATABLE);
+        run_until(&f, &f.n_calls, 3);
+        cut(&f);
+        call(&f, 0); /* goes down with the old one, or over the new one */
+        for (unsigned i = 0; f.n_good + f.n_bad < 4; i++) {
+                assert_true(i < 1000);
+                ASSERT_OK(sd_event_run(service_event(f.service), 100000));
+        }
+        assert_true(f.n_good >= 3);
+}
+
+TEST(attached_returns_until_settled) {
+        _cleanup_(fixture_done) Fixture f = {};
+
+        fixture_start(&f);
+        peer_set_attached(f.peer, true);
+        call(&f, 0);
+        run_until(&f, &f.n_good, 1);
+        cut(&f);
+        run_until(&f, &f.n_returns, 3);
+        cut(&f);
+        run_until(&f, &f.n_returns, 4);
+}
+
+TEST(nobody_listens) {
+        _cleanup_(fixture_done) Fixture f = {};
+        sd_bus_message *m = NULL;
+
+        fixture_start(&f);
+        ASSERT_EQ(unlink(f.path), 0);
+        ASSERT_EQ(peer_message(f.peer, INTERFACE, "Echo", &m), -EHOSTDOWN);
+}
+
+/* What is under way when we end is answered, too. */
+TEST(end) {
+        _cleanup_(fixture_done) Fixture f = {};
+
+        fixture_start(&f);
+        f.n_silent = 2;
+        call(&f, PEER_REPEATABLE);
+        call(&f, 0);
+        f.peer = peer_free(f.peer);
+        ASSERT_EQ(f.n_bad, 2);
+}
