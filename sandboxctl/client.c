@@ -66,6 +66,7 @@ static int choose_server(Client *c, const ClientOptions *options) {
         return c->base ? 0 : -ENOMEM;
 }
 
+/* The server's setting of the same name moves all its paths; both sides read the same variable. */
 static int set_prefix(Client *c) {
         const char *prefix = getenv("III_API_PREFIX");
 
@@ -131,6 +132,7 @@ const char *client_address(const Client *c) {
         return c->socket ? c->socket : c->base;
 }
 
+/* Slashes stay, for the sake of logs: within a query they have no meaning. */
 char *client_encode(const char *value) {
         static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
         char *encoded = malloc(strlen(value) * 3 + 1), *p = encoded;
@@ -146,6 +148,7 @@ char *client_encode(const char *value) {
         return encoded;
 }
 
+/* Replies without a sink, and errors of those with one. */
 static int collect(Transfer *t, const char *data, size_t n) {
         size_t max = t->spec.sink ? ERROR_MAX : REPLY_MAX;
         char *larger;
@@ -162,6 +165,7 @@ static int collect(Transfer *t, const char *data, size_t n) {
         return 0;
 }
 
+/* Whatever comes from a server that refused is its explanation, not the file that was asked for. */
 static size_t on_write(char *data, size_t size, size_t n, void *userdata) {
         Transfer *t = userdata;
         long status = 0;
@@ -246,6 +250,7 @@ static int set_body(Transfer *t) {
         return 0;
 }
 
+/* A proxy of the environment would get requests, and the token, that were meant for this machine. */
 static bool is_loopback(const char *url) {
         return startswith(url, "http://localhost") || startswith(url, "http://127.") || startswith(url, "http://[::1]");
 }
@@ -381,6 +386,8 @@ static void collect_messages(Client *c) {
 
 #define WATCHED_MAX 4U
 
+/* Returns as soon as a callback ran, without a look at the descriptors: what it learned, such as that a command has
+ * started or that its input ran dry, decides what the next wait must watch. */
 int client_wait(Client *c, struct pollfd *watched, size_t n_watched) {
         struct curl_waitfd fds[WATCHED_MAX];
         int running = 0;

@@ -70,6 +70,7 @@ static int make_remote_directory(Copy *c, const char *remote) {
         return ctl_request(c->ctl, remote, "POST", path, json_pack("{s:[s]}", "paths", remote), NULL);
 }
 
+/* Not following links and not waiting for a pipe's writer: whoever made the tree may have laid traps. */
 static int upload_entry(Copy *c, const Step *s, const char *name, Step **todo) {
         _cleanup_close_ int fd = openat(s->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         _cleanup_free_ char *remote = path_join(s->remote, name);
@@ -127,6 +128,7 @@ int copy_upload_tree(Copy *c, int directory_fd, const char *remote) {
         return r;
 }
 
+/* One that is there already is fine, so that a copy can be repeated; a link in its place is not. */
 static int open_made_directory(int parent_fd, const char *name) {
         int fd;
 
@@ -136,6 +138,7 @@ static int open_made_directory(int parent_fd, const char *name) {
         return fd < 0 ? -errno : fd;
 }
 
+/* The list does not tell links from what they lead to, so each entry is asked for by itself. */
 static int download_entry(Copy *c, const Step *s, const json_t *entry, Step **todo) {
         const char *name = json_text(entry, "name");
         _cleanup_free_ char *remote = path_join(s->remote, name);

@@ -11,6 +11,8 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/location.h"
 
+/* The raw routes take any absolute path, the JSON ones only those in the workspace: a single file is copied by raw
+ * routes alone, so that it may lie anywhere. */
 static char *raw_path(const Copy *c, const char *remote, mode_t mode) {
         _cleanup_free_ char *encoded = client_encode(remote);
         char permissions[16] = "";
@@ -90,6 +92,8 @@ static int finish(Copy *c, Transfer *t, const char *what) {
         return EXIT_STATUS_OK;
 }
 
+/* A regular file is announced with its size and keeps its permissions; of a pipe we know neither. The size counts: the
+ * server takes exactly so much or nothing. */
 int copy_upload_fd(Copy *c, int fd, const char *remote) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_free_ char *path = NULL;

@@ -31,6 +31,7 @@ ExitStatus exit_status_from_http(long status) {
         return status >= 500 ? EXIT_STATUS_SERVER : EXIT_STATUS_FAILURE;
 }
 
+/* The text may quote a server or a sandbox: it is one line of printable characters whatever they say. */
 static _printf_(2, 0) void say(const Ctl *c, const char *format, va_list ap) {
         _cleanup_free_ char *text = NULL, *safe = NULL;
 
@@ -98,7 +99,8 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
 
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
-        _cleanup_json_ json_t *owned = body, *reply = NULL;
+        _cleanup_json_ _unused_ json_t *owned = body;
+        _cleanup_json_ json_t *reply = NULL;
         TransferResult result = {};
         int r;
 
@@ -133,6 +135,8 @@ char *ctl_path(const char *format, ...) {
         return path;
 }
 
+/* The server's pages are joined, so that neither a table nor a script has to know that there are any. The pages are
+ * read one by one while sandboxes come and go: one may be missed or seen twice, which an operator's list can bear. */
 int ctl_list(Ctl *c, const char *status, json_t **ret) {
         _cleanup_json_ json_t *items = json_array();
         int64_t total = 0;
@@ -173,6 +177,8 @@ static int match_sandbox(const json_t *item, const char *word) {
         return startswith(id, word) || (digits && startswith(digits, word)) ? 1 : 0;
 }
 
+/* A whole id is believed without a question, which saves a request and is the way for scripts. All else is looked up
+ * in the list: a whole name or id wins over starts of ids, since a name may look like one. */
 int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         _cleanup_json_ json_t *list = NULL;
         const char *found = NULL;
@@ -208,6 +214,7 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         return *ret_id ? EXIT_STATUS_OK : ctl_oom(c);
 }
 
+/* Beyond ASCII everything is escaped: a terminal is then as safe as with our tables, and a parser sees the same text. */
 int ctl_print_json(const json_t *j) {
         int r = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 

@@ -93,6 +93,7 @@ static void check_cgroup(DoctorResult *r) {
         result(r, streq(root, "/sys/fs/cgroup") ? DOCTOR_OK : DOCTOR_WARN, "%s", root);
 }
 
+/* In a list of words, not as a part of one: "cpu" is not "cpuset". */
 static bool has_word(const char *text, const char *word) {
         size_t n = strlen(word);
 
@@ -184,6 +185,7 @@ static void check_namespaces(DoctorResult *r) {
         result(r, DOCTOR_MISSING, "%s", strerror(-error));
 }
 
+/* Asks the list of the kernel only: a mount as a probe would have to be undone. */
 static void check_overlay(DoctorResult *r) {
         _cleanup_free_ char *text = NULL;
 
@@ -208,6 +210,8 @@ static const char *store_or_parent(void) {
         return access(STORE_DIRECTORY, F_OK) >= 0 ? STORE_DIRECTORY : "/var/lib";
 }
 
+/* A namespace lives by a process in it until it is open: a child of ours that sleeps. Its map is the foreign id range
+ * that images have on disk; maps are written from outside, where the privilege is. */
 static int open_sleeping_userns(pid_t *ret_pid) {
         char path[64];
         int ready[2], fd;

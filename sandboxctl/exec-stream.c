@@ -152,6 +152,7 @@ static int on_output(const char *data, size_t n, void *userdata) {
         return sse_feed(&s->parser, data, n);
 }
 
+/* Also at its end and for what cannot be waited for, such as a regular file. */
 static bool stdin_is_ready(void) {
         struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
 
@@ -181,6 +182,7 @@ static int start_output(ExecStream *s) {
         }, &s->output);
 }
 
+/* Chunked, since nobody knows how much will come; its end closes the command's input. */
 static int start_input(ExecStream *s) {
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/exec/%s/stdin", s->request->sandbox, s->command);
 
@@ -229,6 +231,7 @@ static void check_input(ExecStream *s) {
         s->input = transfer_free(s->input);
 }
 
+/* One wait: starts what can be started by now, then looks at everything that may have happened. */
 static int step(ExecStream *s) {
         struct pollfd watched[2] = { { .fd = s->signal_fd } };
         size_t n = 1;
@@ -264,6 +267,7 @@ static int status_of_failed_start(const TransferResult *result, int fallback) {
         return strstr(text, strerror(ENOENT)) ? EXIT_STATUS_NO_COMMAND : EXIT_STATUS_NOT_EXECUTABLE;
 }
 
+/* A status that came counts, whatever happened to the connection behind it; nothing is made up for one that did not. */
 static int finish(ExecStream *s, int r) {
         TransferResult result = {};
 

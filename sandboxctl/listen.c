@@ -24,7 +24,7 @@ bool address_is_loopback(const char *address) {
         return (address_family(address) == AF_INET && startswith(address, "127.")) || streq(address, "::1");
 }
 
-/* ADDRESS[/BITS] */
+/* ADDRESS[/BITS]; systemd's words such as "any" are not offered, that is what no prefix means. */
 static bool prefix_is_valid(const char *prefix) {
         size_t n = strcspn(prefix, "/");
         _cleanup_free_ char *address = strndup(prefix, n);

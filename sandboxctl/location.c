@@ -29,6 +29,7 @@ bool path_name_is_safe(const char *name) {
         return !isempty(name) && !strchr(name, '/') && !streq(name, ".") && !streq(name, "..");
 }
 
+/* Not basename(): ".." and "/" have no name that a file could get. */
 char *path_name(const char *path) {
         size_t end = strlen(path), begin;
         char *name;

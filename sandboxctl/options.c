@@ -50,6 +50,7 @@ static const Option *option_find(const Option *const tables[], const char *name,
         return NULL;
 }
 
+/* For suggestions: the names of all tables, one after the other. */
 typedef struct NameIterator {
         const Option *const *tables;
         size_t table, row;
@@ -157,6 +158,7 @@ int options_parse(const Option *const tables[OPTION_TABLES_MAX], char **argv, un
         return 0;
 }
 
+/* A left side that does not leave two blanks to the text has a line of its own. */
 void help_row(FILE *f, unsigned column, const char *left, const char *text) {
         unsigned used = text_width(left);
 

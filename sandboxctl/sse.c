@@ -23,6 +23,7 @@ static int handle_line(SseParser *p, const char *line, size_t n) {
         return r;
 }
 
+/* A line comes in pieces of any size. */
 static int append(SseParser *p, const char *data, size_t n) {
         if (n == 0)
                 return 0;

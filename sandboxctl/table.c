@@ -93,6 +93,7 @@ static void print_cell(FILE *f, const char *cell, unsigned width, bool right, bo
                 (void) fprintf(f, "%*s", (int) GAP, "");
 }
 
+/* The last column is not filled up with blanks, and is the one that gives way on a narrow terminal. */
 static void print_row(const Table *t, FILE *f, char *const *cells, const unsigned *widths, unsigned room) {
         for (size_t i = 0; i < t->n_columns; i++) {
                 const char *cell = cells ? cells[i] : t->columns[i].title;

@@ -104,6 +104,7 @@ size_t text_prefix(const char *s, unsigned columns) {
         return walk(s, columns, &width);
 }
 
+/* A word that is longer than the line is broken where the line ends: better than none at all. */
 size_t text_break(const char *s, unsigned columns) {
         size_t n = text_prefix(s, columns);
 
@@ -221,6 +222,7 @@ int parse_mebibytes(const char *s, uint64_t *ret) {
 
 #define DISTANCE_MAX 64U
 
+/* Levenshtein's, with one row of the matrix at a time. */
 unsigned text_distance(const char *a, const char *b) {
         size_t n = strlen(a), m = strlen(b);
         unsigned row[DISTANCE_MAX + 1];

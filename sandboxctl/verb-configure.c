@@ -136,6 +136,7 @@ static int get_port(Ctl *c, uint64_t *ret) {
         return EXIT_STATUS_OK;
 }
 
+/* The first, empty ListenStream= takes back the unit's own addresses; the local socket is then named again. */
 static int write_listen(Ctl *c) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -196,6 +197,7 @@ static int write_credential(void) {
         return r < 0 ? r : write_file_atomic_at(directory, CREDENTIAL_NAME, CREDENTIAL_TEXT, 0644);
 }
 
+/* The token first and the unit's drop-in behind it: a service that restarts in between finds what it is told to load. */
 static int new_token(Ctl *c) {
         _cleanup_(token_freep) char *token = NULL;
         int r;

@@ -37,6 +37,7 @@ const Option run_options[] = {
         {},
 };
 
+/* Input of a terminal is for the shell that started us, unless it is asked for. */
 static bool wants_input(void) {
         return !arg_no_input && (arg_interactive || stdin_is_input());
 }
@@ -86,6 +87,7 @@ static void run_cleanup(Ctl *c, const char *id) {
                 (void) sandbox_delete(c, id, NULL);
 }
 
+/* Signals are blocked before there is a sandbox: an interrupt must not leave one behind that nobody knows of. */
 int verb_run(Ctl *c, char **words) {
         static char *const shell[] = { (char *) "/bin/sh", NULL };
         _cleanup_json_ json_t *sandbox = NULL;

@@ -68,10 +68,12 @@ int json_set_uint(json_t *object, const char *key, uint64_t value) {
         return value != UINT64_MAX ? json_object_set_new(object, key, json_integer((json_int_t) value)) : 0;
 }
 
+/* Numbers with a fraction: processors. */
 static int json_set_number(json_t *object, const char *key, double value) {
         return value >= 0 ? json_object_set_new(object, key, json_real(value)) : 0;
 }
 
+/* Nothing that was not asked for is sent: the defaults are the server's, and a later server may have others. */
 int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
         _cleanup_json_ json_t *env = NULL, *metadata = NULL, *reply = NULL;
         json_t *body;
@@ -290,6 +292,8 @@ int verb_resume(Ctl *c, char **words) {
         return act_all(c, words, "POST", "/resume");
 }
 
+/* The API wants a moment, people think in spans. The two clocks are one on the local socket; over a network their
+ * difference is the caller's. */
 int verb_renew(Ctl *c, char **words) {
         _cleanup_json_ json_t *sandbox = NULL;
         uint64_t seconds;

@@ -38,12 +38,11 @@ want() {
 }
 
 for verb in create list status kill pause resume renew limits run exec logs ps cp images configure doctor version help; do
-    want "$verb" sandboxctl ''
     want "$verb" sandboxctl help "${verb:0:2}"
-    # Each option of the help, by its own pattern.
-    while read -r option; do
-        want "$option" sandboxctl "$verb" "${option:0:4}"
-    done < <("$program" help "$verb" | grep -oE '^  (-.,|   ) --[a-z-]+' | grep -oE -- '--[a-z-]+')
+    # One look for all options of a verb; each must be offered for its own start.
+    missing=$(comm -13 <(complete_words sandboxctl "$verb" -- | sort) \
+        <("$program" help "$verb" | grep -oE '^  (-.,|   ) --[a-z-]+' | grep -oE -- '--[a-z-]+' | sort))
+    [ -z "$missing" ] || fail "$verb: not offered: $missing"
 done
 want --json sandboxctl --j
 [ "$(complete_words sandboxctl cre)" = create ] || fail "a start of a verb"
