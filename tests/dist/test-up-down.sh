@@ -41,7 +41,7 @@ instance_is_gone() { [ ! -d "$SANDBOXD_DEV_STATE" ] && [ ! -d "/proc/$supervisor
 boot
 assert_eq "$(echo in | "$dev" exec cat)" in 'stdin and stdout of exec'
 assert_rc 7 "$dev" exec sh -c 'exit 7'
-assert_eq "$("$dev" exec cat /etc/sandboxd/sandboxd.conf.d/50-dev.conf)" III_TEST=1
+assert_eq "$("$dev" exec cat /etc/sandboxd/sandboxd.conf.d/50-dev.conf | tail -n 1)" III_TEST=1
 assert_match "$("$dev" up --port $port 2>&1)" 'is running already' 'a second up'
 "$dev" down
 assert_nothing_left 'after down'
