@@ -10,7 +10,8 @@
 
 /* The handful of helpers that every file uses. Nothing here allocates or calls the system. */
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+/* unused: clang calls a variable that is only cleaned up so */
+#define _cleanup_(f) __attribute__((cleanup(f), unused))
 #define _cleanup_free_ _cleanup_(freep)
 #define _unused_ __attribute__((unused))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))

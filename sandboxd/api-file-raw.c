@@ -182,15 +182,18 @@ static ssize_t on_data(void *userdata, const char *data, size_t n) {
         if (u->received + n > u->limit)
                 return -EFBIG;
         k = write(u->fd, data, n);
-        if (k < 0 && errno == EAGAIN) {
-                if (u->writable)
-                        (void) sd_event_source_set_enabled(u->writable, SD_EVENT_ONESHOT);
-                return 0;
-        }
+        if (k < 0 && errno == EAGAIN)
+                k = 0;
         if (k < 0 && errno == EPIPE && u->is_pipe)
                 return (ssize_t) n; /* the worker gave up: its answer says why */
         if (k < 0)
                 return -errno;
+        if ((size_t) k < n) {
+                if (!u->writable)
+                        return -ENOSPC; /* a file takes all or is full */
+                /* taking less than offered suspends the request until it is woken */
+                (void) sd_event_source_set_enabled(u->writable, SD_EVENT_ONESHOT);
+        }
         u->received += (uint64_t) k;
         return k;
 }

@@ -40,7 +40,9 @@ static ssize_t on_input_data(void *userdata, const char *data, size_t n) {
                 u->writable = sd_event_source_disable_unref(u->writable);
                 return (ssize_t) n;
         }
-        if (k == 0 && u->writable)
+        if (k < 0)
+                return k;
+        if ((size_t) k < n && u->writable)
                 (void) sd_event_source_set_enabled(u->writable, SD_EVENT_ONESHOT);
         u->written += (uint64_t) k;
         return k;
