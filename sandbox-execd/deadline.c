@@ -10,7 +10,7 @@
 
 struct Deadlines {
         SystemdClient *systemd;
-        sd_event_source *later_timer;
+        sd_event_source *later_timer, *exit_source;
         uint64_t earliest, armed; /* USEC_INFINITY: none */
         SystemdRequest *arming, *stopping;
         bool stale;               /* armed is earlier than earliest */
@@ -85,6 +85,17 @@ static int on_later(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* What was put off is said before the loop ends, since sd-bus closes its connections then. */
+static int on_exit_flush(sd_event_source *source, void *userdata) {
+        Deadlines *d = userdata;
+
+        (void) source;
+        if (d->stale)
+                arm(d);
+        systemd_client_drain(d->systemd);
+        return 0;
+}
+
 int deadlines_new(sd_event *event, SystemdClient *systemd, Deadlines **ret) {
         Deadlines *d = new0(Deadlines, 1);
         int r;
@@ -95,6 +106,10 @@ int deadlines_new(sd_event *event, SystemdClient *systemd, Deadlines **ret) {
         r = sd_event_add_time_relative(event, &d->later_timer, CLOCK_MONOTONIC, USEC_INFINITY / 4, 0, on_later, d);
         if (r >= 0)
                 r = sd_event_source_set_enabled(d->later_timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_exit(event, &d->exit_source, on_exit_flush, d);
+        if (r >= 0)
+                r = sd_event_source_set_priority(d->exit_source, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0) {
                 deadlines_free(d);
                 return r;
@@ -108,6 +123,7 @@ Deadlines *deadlines_free(Deadlines *d) {
                 systemd_request_free(d->arming);
                 systemd_request_free(d->stopping);
                 sd_event_source_disable_unref(d->later_timer);
+                sd_event_source_disable_unref(d->exit_source);
                 free(d);
         }
         return NULL;
@@ -125,11 +141,6 @@ void deadlines_set_earliest(Deadlines *d, uint64_t usec) {
                 (void) sd_event_source_set_time_relative(d->later_timer, LATER_DELAY_USEC);
                 (void) sd_event_source_set_enabled(d->later_timer, SD_EVENT_ONESHOT);
         }
-}
-
-void deadlines_flush(Deadlines *d) {
-        if (d && d->stale)
-                arm(d);
 }
 
 bool deadlines_pending(const Deadlines *d) {

@@ -14,7 +14,5 @@ int deadlines_new(sd_event *event, SystemdClient *systemd, Deadlines **ret);
 Deadlines *deadlines_free(Deadlines *d);
 /* The earliest deadline is now this (CLOCK_BOOTTIME, USEC_INFINITY: none). */
 void deadlines_set_earliest(Deadlines *d, uint64_t usec);
-/* What was put off is sent now: the daemon is about to end. */
-void deadlines_flush(Deadlines *d);
 /* Something is still to be told to systemd: the daemon must stay. */
 bool deadlines_pending(const Deadlines *d);

@@ -141,7 +141,6 @@ Manager *manager_free(Manager *m) {
                         sandbox_free(s);
                 }
         hashmap_free(m->sandboxes);
-        deadlines_flush(m->deadlines);
         deadlines_free(m->deadlines);
         systemd_client_free(m->systemd);
         sd_event_source_disable_unref(m->restore_timer);

@@ -7,6 +7,7 @@
 
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
 
 /* Every request is kept until it is answered, so a connection may be lost at any moment. Starting a unit is the one that
  * must not simply be sent twice: after a reconnect its state is asked for first. JobRemoved arrives on the private socket
@@ -19,6 +20,7 @@
 #define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
 #define BACKOFF_FIRST_USEC (50 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (5 * USEC_PER_SEC)
+#define DRAIN_USEC USEC_PER_SEC
 
 struct SystemdRequest {
         SystemdClient *client;
@@ -272,11 +274,17 @@ int systemd_client_new(sd_event *event, SystemdClient **ret) {
         return 0;
 }
 
+void systemd_client_drain(SystemdClient *c) {
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + DRAIN_USEC, now;
+
+        while (c && c->bus && c->requests && (now = now_usec(CLOCK_MONOTONIC)) < end)
+                if (sd_bus_process(c->bus, NULL) == 0 && c->bus && sd_bus_wait(c->bus, end - now) < 0)
+                        break;
+}
+
 SystemdClient *systemd_client_free(SystemdClient *c) {
         if (!c)
                 return NULL;
-        if (c->bus)
-                (void) sd_bus_flush(c->bus); /* what is asked for shall arrive, whoever waits for the answer */
         while (c->requests)
                 systemd_request_free(c->requests);
         client_disconnect(c);

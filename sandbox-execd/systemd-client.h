@@ -32,6 +32,10 @@ int systemd_client_new(sd_event *event, SystemdClient **ret);
 SystemdClient *systemd_client_free(SystemdClient *c);
 DEFINE_CLEANUP(SystemdClient *, systemd_client_free)
 
+/* At the end of the daemon: waits a moment until what was asked for is answered. systemd looks up who asks, and refuses
+ * one that is gone. */
+void systemd_client_drain(SystemdClient *c);
+
 /* The request belongs to the caller until it is done: _free() forgets it, systemd may do it all the same. ret may be
  * NULL when nobody will cancel it. */
 int systemd_client_request(SystemdClient *c, const SystemdRequestOptions *options, SystemdRequest **ret);
