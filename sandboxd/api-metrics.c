@@ -32,12 +32,17 @@ static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *er
         if (stats.memory_max > 0 && stats.memory_max != UINT64_MAX)
                 limit = stats.memory_max;
         return request_reply_json(call->request, 200,
-                                  json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "sandboxId", s->public_id,
+                                  json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}", "sandboxId", s->public_id,
                                             "cpuPercent", cpu_percent(s, stats.cpu_usec),
                                             "memoryUsageMb", (json_int_t) (stats.memory_current / MiB),
                                             "memoryLimitMb", (json_int_t) (limit / MiB),
                                             "networkRxBytes", (json_int_t) 0, "networkTxBytes", (json_int_t) 0,
-                                            "pids", (json_int_t) stats.pids_current));
+                                            "pids", (json_int_t) stats.pids_current,
+                                            "pidsLimit", (json_int_t) stats.pids_max,
+                                            "memoryPeakMb", (json_int_t) (stats.memory_peak / MiB),
+                                            "ioReadBytes", (json_int_t) stats.io_read_bytes,
+                                            "ioWriteBytes", (json_int_t) stats.io_write_bytes,
+                                            "oomKills", (json_int_t) stats.oom_kills, "source", stats.source));
 }
 
 int api_sandbox_metrics(Request *request, sd_bus_error *error) {

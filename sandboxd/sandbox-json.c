@@ -23,5 +23,9 @@ json_t *background_to_json(const Command *c) {
                 (void) json_object_set_new(object, "exitCode", json_integer(command_exit_code(c)));
                 (void) json_object_set_new(object, "finishedAt", json_integer((json_int_t) c->finished_msec));
         }
+        if (object && c->oom) {
+                (void) json_object_set_new(object, "oom", json_true());
+                (void) json_object_set_new(object, "error", json_string(COMMAND_OOM_TEXT));
+        }
         return object;
 }
