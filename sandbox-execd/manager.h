@@ -27,6 +27,7 @@ struct Manager {
         uid_t sandboxd_uid, fsd_uid;
         uid_t uids[2]; /* the same as far as they exist, for the server */
         unsigned next_slice;
+        uint32_t next_project;
         unsigned n_restoring;
         sd_event_source *restore_timer;
         sd_event_source *pool_timer;

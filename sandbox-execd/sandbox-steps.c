@@ -21,6 +21,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/quota.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/spawn.h"
 
@@ -42,7 +43,22 @@ static int apply_record(Sandbox *s) {
         return r < 0 ? r : 1;
 }
 
+/* Here, at the very end, since no process may outlive the bounds of what it writes. */
+static void release_project(Sandbox *s) {
+        _cleanup_close_ int store = -EBADF;
+        int r;
+
+        if (s->record.project == 0)
+                return;
+        store = open(STORE_PATH, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = store < 0 ? -errno : quota_set(store, s->record.project, 0, 0);
+        if (r < 0)
+                log_sandbox_errno(LOG_WARNING, r, s->record.id.digits, "Failed to free project %u, ignoring: %m",
+                                  s->record.project);
+}
+
 static int undo_record(Sandbox *s) {
+        release_project(s);
         (void) state_file_remove(s->manager->state_fd, s->record.id.digits);
         id_ranges_release(s->manager->ranges, s->record.base);
         return 1;
@@ -266,6 +282,40 @@ static int undo_idmap(Sandbox *s) {
         return 1;
 }
 
+static const Layer *find_upper(const CreateRequest *q) {
+        for (size_t i = 0; i < q->n_layers; i++)
+                if (q->layers[i].kind == LAYER_UPPER)
+                        return q->layers + i;
+        return NULL;
+}
+
+/* A project that is not in a record would never be freed, hence the order. */
+static int bound_upper(Sandbox *s, int fd) {
+        const SandboxSpec *spec = &s->create->spec;
+        int r;
+
+        r = quota_find_project(fd, &s->manager->next_project, &s->record.project);
+        if (r >= 0)
+                r = state_file_write(s->manager->state_fd, &s->record);
+        if (r >= 0)
+                r = quota_set(fd, s->record.project, spec->writable_bytes, spec->writable_inodes);
+        if (r >= 0)
+                r = quota_assign(fd, FOREIGN_ID_FIRST, s->record.project);
+        return r;
+}
+
+static int apply_quota(Sandbox *s) {
+        const Layer *upper = find_upper(s->create);
+        int r;
+
+        if (!upper)
+                return 1;
+        r = bound_upper(s, upper->fd);
+        if (r == -EOPNOTSUPP)
+                s->error_text = strdup("the file system of " STORE_PATH " has no project quotas");
+        return r < 0 ? r : 1;
+}
+
 static int undo_root(Sandbox *s) {
         close_many(s->trees, s->n_trees);
         s->n_trees = 0;
@@ -369,6 +419,7 @@ const SandboxStep sandbox_steps[] = {
         { "idmap",            apply_idmap,            undo_idmap    },
         /* A blank stops here. */
         { "limits",           apply_limits,           NULL          },
+        { "quota",            apply_quota,            NULL          },
         { "layers",           root_clone_layers,      undo_root     },
         { "root",             apply_root,             NULL          },
         { "limits-set",       apply_limits_set,       NULL          },

@@ -9,9 +9,6 @@
 /* The properties of a scope. A blank gets the defaults; Create() and SetLimits() change what differs. An administrator's
  * drop-ins for sandbox-.scope and the slices win over all of it. */
 
-/* What sandboxes write goes to the file system of the store. */
-#define STORE_PATH "/var/lib/sandbox"
-
 static int append_io_limit(sd_bus_message *m, const char *name, uint64_t value) {
         return value == 0 ? 0 : sd_bus_message_append(m, "(sv)", name, "a(st)", 1, STORE_PATH, value);
 }

@@ -33,6 +33,7 @@ static const struct {
         { "live",          RECORD_BOOL, offsetof(SandboxRecord, live)             },
         { "memory_max",    RECORD_U64,  offsetof(SandboxRecord, memory_max_bytes) },
         { "pids_max",      RECORD_U64,  offsetof(SandboxRecord, pids_max)         },
+        { "project",       RECORD_U32,  offsetof(SandboxRecord, project)          },
         { "slice",         RECORD_U32,  offsetof(SandboxRecord, slice)            },
         { "writable_disk", RECORD_BOOL, offsetof(SandboxRecord, writable_disk)    },
 };

@@ -15,6 +15,7 @@ typedef struct SandboxRecord {
         bool live;               /* false: being made, undone at a restart */
         uint32_t base;           /* first id of its range */
         uint32_t slice;
+        uint32_t project;        /* that its writable directory is on disk; 0: none */
         char *label;
         uint64_t created_usec;   /* CLOCK_REALTIME */
         uint64_t deadline_usec;  /* CLOCK_BOOTTIME; a copy, the file in DUE_DIRECTORY decides */

@@ -13,7 +13,7 @@
 #include "libsandbox/string-util.h"
 
 /* Part of the key: a change of what is generated is a new layer. */
-#define LAYER_FORMAT "1"
+#define LAYER_FORMAT "2"
 #define LINK_MAX_BYTES 4096U
 #define FILE_MAX_BYTES (4 * MiB)
 #define ENTRIES_MAX 20000U
@@ -50,6 +50,7 @@ static const char *const etc_entries[] = {
         "etc/ld.so.conf.d",
         "etc/locale.alias",
         "etc/localtime",
+        "etc/login.defs",
         "etc/lsb-release",
         "etc/magic",
         "etc/magic.mime",
@@ -77,6 +78,7 @@ static const char *const etc_entries[] = {
 static const EmptyDirectory empty_directories[] = {
         { "dev",          0755,  0    },
         { "etc",          0755,  0    },
+        { "etc/pam.d",    0755,  0    },
         { "home",         0755,  0    },
         { "home/sandbox", 0755,  1000 },
         { "media",        0755,  0    },
@@ -116,6 +118,17 @@ static const GeneratedFile generated_files[] = {
           "users:x:100:\n"
           "sandbox:x:1000:\n"
           "nogroup:x:65534:\n" },
+        { "etc/shadow", /* nobody has a password; su wants an entry all the same */
+          "root:*:19000:0:99999:7:::\n"
+          "daemon:*:19000:0:99999:7:::\n"
+          "sandbox:*:19000:0:99999:7:::\n"
+          "nobody:*:19000:0:99999:7:::\n" },
+        { "etc/pam.d/other",
+          "auth sufficient pam_rootok.so\n"
+          "auth required pam_unix.so\n"
+          "account required pam_unix.so\n"
+          "password required pam_unix.so\n"
+          "session required pam_permit.so\n" },
         { "etc/nsswitch.conf",
           "passwd: files\n"
           "group: files\n"

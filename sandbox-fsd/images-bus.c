@@ -116,7 +116,7 @@ static int method_prepare_root(sd_bus_message *m, void *userdata, sd_bus_error *
         if (options.writable && !streq(options.writable, "disk") && !streq(options.writable, "tmpfs"))
                 return bus_error_set(error, BUS_ERROR_INVALID, "Writable must be 'disk' or 'tmpfs'.");
 
-        request.on_disk = !streq_ptr(options.writable, "tmpfs");
+        request.on_disk = options.writable ? streq(options.writable, "disk") : store_has_quotas(&i->store);
         (void) sd_bus_message_ref(m); /* on_prepared()'s */
         r = images_prepare(i, &request, error);
         if (r < 0) {

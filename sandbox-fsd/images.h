@@ -32,7 +32,7 @@ int images_init(Images *i, const ImagesOptions *options);
 void images_done(Images *i);
 
 typedef struct RootOptions {
-        char *writable; /* "disk" or "tmpfs" */
+        char *writable; /* "disk" or "tmpfs"; NULL: disk where quotas work */
         uint64_t writable_bytes, writable_inodes;
 } RootOptions;
 

@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dqblk_xfs.h>
+#include <linux/quota.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -178,6 +181,14 @@ static int make_root(const Store *s, const char *id) {
         if (r >= 0 && renameat2(s->roots_fd, name, s->roots_fd, id, RENAME_NOREPLACE) < 0)
                 r = -errno;
         return r;
+}
+
+bool store_has_quotas(const Store *s) {
+        struct fs_quota_statv state = { .qs_version = FS_QSTATV_VERSION1 };
+
+        /* Despite its name not XFS's alone. */
+        return syscall(SYS_quotactl_fd, s->roots_fd, QCMD(Q_XGETQSTATV, PRJQUOTA), 0, &state) >= 0 &&
+               state.qs_flags & FS_QUOTA_PDQ_ENFD;
 }
 
 int store_open_root(const Store *s, const char *id, int *ret_fd) {

@@ -33,6 +33,8 @@ int store_publish(const Store *s, const char *temporary, const char *key);
 int store_get_link(const Store *s, const char *name, char **ret_key);
 int store_set_link(const Store *s, const char *name, const char *key);
 
+/* Whether what one sandbox writes can be bounded on disk. */
+bool store_has_quotas(const Store *s);
 /* The writable directory of a sandbox, made if need be. */
 int store_open_root(const Store *s, const char *id, int *ret_fd);
 /* Moves it aside; the name it has now, below roots_fd, is for deletion. -ENOENT: none. */

@@ -33,6 +33,7 @@ static void on_gone(const char *id, const char *reason, void *userdata) {
 
 static void on_commands(sd_bus_message *reply, void *userdata) {
         reconcile_commands(userdata, reply);
+        reconcile_sandboxes(userdata);
 }
 
 static int open_spools(Manager *m, const char *state_directory) {

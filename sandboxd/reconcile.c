@@ -194,6 +194,35 @@ void reconcile_commands(Manager *m, sd_bus_message *reply) {
                 lose_commands(m);
 }
 
+/* Ends that nobody told us of, because nobody was there to tell. Sandboxes that are being made are left alone: their
+ * creation knows how it went. */
+static void on_relisted(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        const char *id, *state, *label;
+        uint64_t deadline, created;
+        Manager *m = userdata;
+        Sandbox *s;
+
+        (void) error;
+        if (!reply || sd_bus_message_enter_container(reply, 'a', "(sstst)") < 0)
+                return;
+        while (sd_bus_message_read(reply, "(sstst)", &id, &state, &deadline, &label, &created) > 0) {
+                s = manager_get_sandbox(m, id);
+                if (s && !streq(state, "dead")) {
+                        s->seen = true;
+                        compare_state(m, s, state);
+                }
+        }
+        HASHMAP_FOREACH(s, m->sandboxes) {
+                if (!s->seen && sandbox_is_live(s))
+                        removal_on_gone(m, s->id, "init-died");
+                s->seen = false;
+        }
+}
+
+void reconcile_sandboxes(Manager *m) {
+        (void) execd_list(m->execd, on_relisted, m);
+}
+
 static void on_commands(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Reconcile *c = userdata;
 

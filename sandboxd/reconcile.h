@@ -18,5 +18,7 @@ void reconcile_start(Manager *m, ReconcileCallback callback, void *userdata);
 
 /* What Commands() says is all there is. */
 void reconcile_commands(Manager *m, sd_bus_message *reply);
+/* After a broken connection: which sandboxes ended meanwhile. */
+void reconcile_sandboxes(Manager *m);
 /* A command that execd tells about and we do not know. */
 void reconcile_stranger(Manager *m, const CommandStatus *status);

@@ -44,7 +44,10 @@ static int hand_over(HttpConnection *c) {
         c->head_since_usec = now_usec(CLOCK_MONOTONIC);
         h->adding = c;
         result = MHD_add_connection(h->mhd, fd, (struct sockaddr *) &address, sizeof address);
-        if (result != MHD_YES && h->adding) { /* it closed the socket, but did not tell */
+        /* Newer versions (1.0 does, 0.9.75 does not) only put it into a queue, which MHD_run() takes it from. */
+        if (result == MHD_YES && h->adding && !c->mhd)
+                http_server_run(h);
+        if (h->adding && (result != MHD_YES || !c->mhd)) { /* it closed the socket, but did not tell */
                 c->fd = -EBADF;
                 http_connection_free(c);
         }
@@ -147,7 +150,7 @@ HttpConnection *http_connection_free(HttpConnection *c) {
         return NULL;
 }
 
-/* Within MHD_add_connection(), and when libmicrohttpd is done with the connection. */
+/* Within hand_over(), and when libmicrohttpd is done with the connection. */
 void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **context,
                             enum MHD_ConnectionNotificationCode code) {
         HttpServer *h = userdata;

@@ -41,7 +41,7 @@ struct HttpServer {
         HttpConnection *connections;  /* a ring list */
         size_t n_connections, connections_max;
         HttpLinger *lingering[HTTP_LINGERING_MAX];
-        HttpConnection *adding;       /* during MHD_add_connection() */
+        HttpConnection *adding;       /* while libmicrohttpd is given it */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
         RateTable *rates;             /* of requests by token; NULL: no limit */
         bool accept_paused, in_access, refusal_logged;
@@ -101,6 +101,9 @@ struct Request {
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
         bool suspended, close, broken, handed_over, event_stream;
 };
+
+/* http-server.c */
+int http_server_run(HttpServer *h);
 
 /* http-connection.c */
 int http_connection_new(HttpServer *h, int fd, ListenerKind kind, const char *peer);

@@ -65,7 +65,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *userdata, const c
         log_debug("libmicrohttpd: %s", text);
 }
 
-static int run_mhd(HttpServer *h) {
+int http_server_run(HttpServer *h) {
         MHD_UNSIGNED_LONG_LONG msec;
 
         (void) MHD_run(h->mhd);
@@ -80,18 +80,18 @@ static int on_mhd_readable(sd_event_source *source, int fd, uint32_t events, voi
         (void) source;
         (void) fd;
         (void) events;
-        return run_mhd(userdata);
+        return http_server_run(userdata);
 }
 
 static int on_mhd_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
-        return run_mhd(userdata);
+        return http_server_run(userdata);
 }
 
 static int on_mhd_defer(sd_event_source *source, void *userdata) {
         (void) source;
-        return run_mhd(userdata);
+        return http_server_run(userdata);
 }
 
 static int start_mhd(HttpServer *h) {

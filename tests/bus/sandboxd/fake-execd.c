@@ -116,6 +116,16 @@ static int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return answer(f, m, reply);
 }
 
+typedef struct Gone {
+        const char *id, *reason;
+} Gone;
+
+static int append_gone(sd_bus_message *m, void *userdata) {
+        const Gone *gone = userdata;
+
+        return sd_bus_message_append(m, "ss", gone->id, gone->reason);
+}
+
 static void kill_commands(FakeExecd *f, const char *id) {
         for (size_t i = 0; i < FAKE_MAX; i++)
                 if (f->commands[i].used && f->commands[i].running && streq(f->commands[i].sandbox, id))
@@ -137,6 +147,8 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return -ENXIO;
         f->n_kills++;
         kill_commands(f, s->id);
+        ASSERT_OK(bus_server_emit(f->server, EXEC_OBJECT, EXEC_INTERFACE, "SandboxGone", append_gone,
+                                  &(Gone) { s->id, "killed" }));
         remove_sandbox(f, s);
         return answer(f, m, reply);
 }
@@ -488,16 +500,6 @@ void fake_execd_crash(FakeExecd *f) {
         ASSERT_OK(sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT));
         ASSERT_OK(sd_event_source_set_floating(source, true));
         sd_event_source_unref(source);
-}
-
-typedef struct Gone {
-        const char *id, *reason;
-} Gone;
-
-static int append_gone(sd_bus_message *m, void *userdata) {
-        const Gone *gone = userdata;
-
-        return sd_bus_message_append(m, "ss", gone->id, gone->reason);
 }
 
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason) {

@@ -71,20 +71,29 @@ static bool roots_are_gone(Core *c, void *userdata) {
         return c->fsd.n_roots == 0;
 }
 
-TEST(two_deletes_one_winner) {
+TEST(one_delete_wins) {
         _cleanup_(core_stop) Core c = {};
-        _cleanup_(reply_done) Reply first = {}, second = {};
-        Client a, b;
         char id[40];
 
         core_start(&c);
-        core_create(&c, id);
-        client_open(&c, &a, "DELETE", path(id, ""), NULL);
-        client_open(&c, &b, "DELETE", path(id, ""), NULL);
-        client_wait(&a, &first);
-        client_wait(&b, &second);
-        ASSERT_EQ(first.status + second.status, 200 + 404);
-        ASSERT_EQ(c.execd.n_kills, 1);
+        for (unsigned i = 0; i < 20; i++) {
+                Client clients[4];
+                unsigned won = 0, missed = 0;
+
+                core_create(&c, id);
+                for (size_t k = 0; k < ELEMENTSOF(clients); k++)
+                        client_open(&c, clients + k, "DELETE", path(id, ""), NULL);
+                for (size_t k = 0; k < ELEMENTSOF(clients); k++) {
+                        _cleanup_(reply_done) Reply r = {};
+
+                        client_wait(clients + k, &r);
+                        won += r.status == 200;
+                        missed += r.status == 404;
+                }
+                ASSERT_EQ(won, 1);
+                ASSERT_EQ(missed, 3);
+                ASSERT_EQ(c.execd.n_kills, i + 1);
+        }
         core_wait(&c, roots_are_gone, NULL);
 }
 
@@ -287,4 +296,33 @@ TEST(lost_database_adopts) {
         ASSERT_EQ(r.status, 200);
         ASSERT_STREQ(reply_string(&r, "image"), "test");
         ASSERT_STREQ(reply_string(&r, "status"), "running");
+}
+
+static bool sandbox_failed(Core *c, void *userdata) {
+        Sandbox *s = manager_find_sandbox(c->manager, userdata);
+
+        return s && s->state == SANDBOX_FAILED;
+}
+
+/* A sandbox ends while execd is away, too: nobody tells, so that we have to ask. */
+TEST(end_in_silence) {
+        _cleanup_(core_stop) Core c = {};
+        char lost[40], kept[40];
+
+        core_start(&c);
+        core_create(&c, kept);
+        core_create(&c, lost);
+        {
+                char where[128];
+
+                snprintf(where, sizeof where, "/sandbox/sandboxes/%s/exec/background", kept);
+                REQUEST(&c, "POST", where, "{\"command\":\"sleep 100\"}", r); /* somebody waits for signals */
+                ASSERT_EQ(r.status, 200);
+        }
+        ASSERT_EQ(c.execd.n_sandboxes, 2);
+        c.execd.n_sandboxes = 1;
+        free(c.execd.sandboxes[1].label);
+        fake_execd_crash(&c.execd);
+        core_wait(&c, sandbox_failed, lost);
+        ASSERT_FALSE(sandbox_failed(&c, kept));
 }

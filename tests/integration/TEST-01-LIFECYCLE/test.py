@@ -51,9 +51,9 @@ def bad_input_is_refused():
 
 def unknown_ones_are_404():
     for id_ in ("sbx_000000000000000000000000", "nothing", "sbx_..%2f..", "SBX_000000000000000000000000"):
-        ok(status_of("GET", f"/sandbox/sandboxes/{id_}") in (400, 404), "get", id_)
-        ok(status_of("DELETE", f"/sandbox/sandboxes/{id_}") in (400, 404), "delete", id_)
-    eq(status_of("GET", "/sandbox/sandboxes/sbx_000000000000000000000000"), 404)
+        ok(status_of("GET", f"/sandboxes/{id_}") in (400, 404), "get", id_)
+        ok(status_of("DELETE", f"/sandboxes/{id_}") in (400, 404), "delete", id_)
+    eq(status_of("GET", "/sandboxes/sbx_000000000000000000000000"), 404)
 
 
 def delete_once():
@@ -61,15 +61,15 @@ def delete_once():
     begin = time.monotonic()
     eq(s.delete(), {"success": True})
     ok(time.monotonic() - begin < 5, "delete is at once", time.monotonic() - begin)
-    eq(status_of("GET", "/sandbox" + s.path), 404)
-    eq(status_of("DELETE", "/sandbox" + s.path), 404)
+    eq(status_of("GET", s.path), 404)
+    eq(status_of("DELETE", s.path), 404)
     wait_for("the scope is gone", lambda: shell(f"systemctl is-active {s.scope}", check=False).strip() == "inactive")
 
 
 def two_deletes_one_winner():
     for _ in range(5):
         s = Sandbox()
-        codes = sorted(parallel([lambda: status_of("DELETE", "/sandbox" + s.path)] * 4))
+        codes = sorted(parallel([lambda: status_of("DELETE", s.path)] * 4))
         eq(codes, [200, 404, 404, 404])
 
 

@@ -64,7 +64,7 @@ def nothing_of_the_host_in_sight():
     eq(S.out("cat /proc/net/unix | tail -n +2 | wc -l").strip(), "0", "unix sockets")
     ok("127.0.0.1" in S.out("cat /etc/hosts"), "hosts")
     eq(S.out("cat /etc/hostname; hostname").split(), [S.id[4:16]] * 2)
-    ok(S.run("cat /etc/shadow")["exitCode"] != 0 or "root:$" not in S.run("cat /etc/shadow")["stdout"], "no secrets")
+    ok("$" not in S.run("cat /etc/shadow")["stdout"], "no password of the host")
 
 
 def loopback_works_inside():

@@ -50,7 +50,7 @@ def output():
         s.out("true")
         with Watch():
             c = http.client.HTTPConnection(HOST, PORT, timeout=120)
-            c.request("POST", f"/sandbox{s.path}/exec/stream", json.dumps({"command": f"head -c {SIZE} /dev/zero | tr '\\0' x"}),
+            c.request("POST", f"/sandbox{s.path}/exec/stream", json.dumps({"command": f"head -c {SIZE} /dev/zero | tr '\\0' x", "lossless": True}),
                       {"Content-Type": "application/json"})
             n, last = 0, b""
             response = c.getresponse()
