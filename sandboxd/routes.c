@@ -35,7 +35,7 @@ static const Route sandbox_routes[] = {
         { "POST",   SANDBOX "/files/mkdir",          api_file_mkdir,        0,                 "Make directories" },
         { "POST",   SANDBOX "/files/move",           api_file_move,         0,                 "Move files" },
         { "GET",    SANDBOX "/files/raw",            api_file_get_raw,      0,                 "Read a file as it is" },
-        { "PUT",    SANDBOX "/files/raw",            api_file_put_raw,      ROUTE_BODY_STREAM, "Write a file as it is" },
+        { "PUT",    SANDBOX "/files/raw",            api_file_put_raw,      ROUTE_BODY_STREAM, "Write as it is" },
         { "POST",   SANDBOX "/files/read",           api_file_read,         0,                 "Read a file as text" },
         { "POST",   SANDBOX "/files/rmdir",          api_file_rmdir,        0,                 "Remove trees" },
         { "POST",   SANDBOX "/files/search",         api_file_search,       0,                 "Find files by name" },
