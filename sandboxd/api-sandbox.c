@@ -10,6 +10,9 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
 
+/* The life of a sandbox. Whatever changes it asks execd first and writes the record when execd has answered: the
+ * record never claims what has not happened. */
+
 #define RENEW_MIN_MSEC (UINT64_C(60) * 1000)
 #define RENEW_MAX_MSEC (UINT64_C(24) * 3600 * 1000)
 
