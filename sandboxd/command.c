@@ -216,12 +216,20 @@ static void fail(Command *c, const sd_bus_error *error) {
         manager_drop_command(c->manager, c);
 }
 
+static void send_kill(Command *c) {
+        if (!c->manager->stopping)
+                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
+                                    NULL);
+}
+
 static void mark_running(Command *c, uint32_t pid) {
         if (c->state != COMMAND_STARTING)
                 return;
         c->state = COMMAND_RUNNING;
         c->pid = pid;
         forget_start(c);
+        if (c->killed)
+                send_kill(c); /* the first one found an empty cgroup */
         if (c->kind == COMMAND_BACKGROUND)
                 (void) command_save(c);
         if (c->handlers && c->handlers->on_started)
@@ -240,6 +248,8 @@ void command_on_status(Command *c, const CommandStatus *status) {
         if (status->pid > 0)
                 c->pid = status->pid;
         mark_running(c, c->pid);
+        if (status->running && c->killed)
+                send_kill(c); /* execd was away */
         if (status->running || !command_is_live(c))
                 return;
         c->code = status->code;
@@ -270,7 +280,7 @@ void command_on_unknown(Command *c) {
                 finish(c, COMMAND_LOST);
                 return;
         }
-        if (!c->repeated) {
+        if (!c->repeated && !c->killed) {
                 c->repeated = true;
                 if (ask(c) >= 0)
                         return;
@@ -480,9 +490,10 @@ int command_adopt(Command *c, const CommandStatus *status) {
 }
 
 void command_kill(Command *c) {
-        if (command_is_live(c) && !c->manager->stopping)
-                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
-                                    NULL);
+        if (!command_is_live(c))
+                return;
+        c->killed = true;
+        send_kill(c);
 }
 
 void command_set_reading(Command *c, bool reading) {
