@@ -263,7 +263,7 @@ void command_on_status(Command *c, const CommandStatus *status) {
 static int ask(Command *c);
 
 void command_on_sandbox_gone(Command *c) {
-        c->repeated = true;
+        c->repeated = c->interrupted = true;
         c->adoption = NULL;
         if (c->attended)
                 command_on_unknown(c);
@@ -280,6 +280,9 @@ void command_on_unknown(Command *c) {
                 finish(c, COMMAND_LOST);
                 return;
         }
+        if (!c->interrupted)
+                return; /* asked over the connection of today: the answer will come */
+        c->interrupted = false;
         if (!c->repeated && !c->killed) {
                 c->repeated = true;
                 if (ask(c) >= 0)
@@ -297,9 +300,10 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
                 return;
         if (reply && sd_bus_message_read(reply, "u", &pid) >= 0)
                 mark_running(c, pid);
-        else if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE) && !c->repeated)
+        else if (error && !c->repeated && execd_client_is_lost(c->manager->execd)) {
                 log_sandbox(LOG_INFO, c->sandbox->id, "The start of command %s was interrupted.", c->id);
-        else if (error)
+                c->interrupted = true; /* whether it runs is told when execd is back */
+        } else if (error)
                 fail(c, error);
 }
 
