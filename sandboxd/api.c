@@ -10,6 +10,11 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/removal.h"
 
+/* What all handlers share: finding the object that a path names, and the life of a request that waits for the bus.
+ * A handler never blocks: it makes an ApiCall, sends a message with api_call_done() as its callback and returns 1. The
+ * client may go away at any moment in between, the call goes on without it: its effect on the record (on_reply) is
+ * wanted all the same, only the answer is not. */
+
 int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_error *error) {
         Manager *m = request_userdata(request);
         const char *id = request_path_value(request, "id");

@@ -16,6 +16,13 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/manager.h"
 
+/* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
+ * connection may break between any two of them, and its sandbox may go away first. So every event ends in one of three
+ * functions, mark_running(), finish() and fail(), and each of them looks at the state before it does anything.
+ *
+ * Reading at the end is bounded by what stands in the pipe at that moment. The main process has written all it ever
+ * will, and what background children add later is nobody's answer. */
+
 #define READ_SIZE (64U * 1024)
 
 /* Until the pipes are there, the end is only noted: what was written last would be lost. */

@@ -24,6 +24,9 @@ typedef enum CommandKind {
         _COMMAND_KIND_MAX,
 } CommandKind;
 
+/* What clients are told of one that the kernel ended because the sandbox had used its memory up. */
+#define COMMAND_OOM_TEXT "Out of memory: the memory limit of the sandbox was reached"
+
 typedef enum CommandState {
         COMMAND_STARTING,
         COMMAND_RUNNING,

@@ -6,6 +6,9 @@
 #include "libsandbox/bus-names.h"
 #include "libsandbox/log.h"
 
+/* Thin on purpose: arguments in, message out. Which calls may be repeated after a broken connection is decided here,
+ * call by call: those that leave the same state when they are done twice. */
+
 struct ExecdClient {
         Peer *peer;
         ExecdHandlers handlers;

@@ -13,6 +13,10 @@
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 
+/* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
+ * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
+ * store, at execd and on the disk. */
+
 /* Of commands that have ended, what is remembered of one sandbox: as many, and as much output. */
 #define REMEMBERED_MAX 256U
 #define REMEMBERED_BYTES_MAX (64 * MiB)

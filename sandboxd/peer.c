@@ -7,6 +7,11 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/log.h"
 
+/* sd-bus fails the calls of a dying connection one after the other, each from its dispatcher, and forgets those that
+ * are left when the connection is closed before it has told all. So nothing is sent or answered while a connection
+ * dies: calls are marked as broken, and an event of their own looks after them when the dispatcher has returned. A
+ * connection that is replaced early takes its calls along in the same way. */
+
 #define CALL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define REST_USEC (2 * USEC_PER_SEC)
 #define PAUSE_FIRST_USEC (50 * USEC_PER_MSEC)

@@ -136,6 +136,15 @@ void fixture_receive(Fixture *f, int fd, Reply *ret) {
         *ret = r;
 }
 
+void fixture_expect_body(Fixture *f, int fd, unsigned status, const char *body) {
+        Reply r;
+
+        fixture_receive(f, fd, &r);
+        ASSERT_EQ(r.status, status);
+        ASSERT_STREQ(reply_body(&r), body);
+        reply_done(&r);
+}
+
 void fixture_run_until(Fixture *f, bool (*done)(void *userdata), void *userdata) {
         uint64_t start = now_usec(CLOCK_MONOTONIC);
 

@@ -8,7 +8,6 @@
 
 /* Raw bytes in, status out: what we and libmicrohttpd together make of requests that are not as they should be. */
 
-#define HOST "Host: localhost\r\n"
 #define GET "GET /sandbox/health HTTP/1.1\r\n"
 #define POST "POST /sandbox/echo HTTP/1.1\r\n" HOST
 #define JSON "Content-Type: application/json\r\n"
