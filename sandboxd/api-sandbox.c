@@ -161,13 +161,17 @@ int api_sandbox_delete(Request *request, sd_bus_error *error) {
 
 /* A repeated call may find its work done: WrongState then says that all is as it was wished. */
 static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        if (call->sandbox->leaving)
+                return; /* its record may be gone already and must not come back */
         if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
 }
 
 static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
         (void) reply;
-        (void) error;
+        if (call->sandbox->leaving)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s",
+                                     call->sandbox->public_id);
         return reply_sandbox(call->request, call->sandbox);
 }
 

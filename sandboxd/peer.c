@@ -213,10 +213,20 @@ void peer_settled(Peer *p, bool success) {
                 arm_pause(p);
 }
 
+/* Signals may have been missed. */
+static void note_loss(Peer *p) {
+        if (p->attached && p->options.on_return && !p->lost) {
+                p->lost = true;
+                arm_pause(p);
+        }
+}
+
 static int on_connect(BusClient *client, sd_bus *bus, void *userdata) {
         Peer *p = userdata;
 
         (void) client;
+        if (p->bus)
+                note_loss(p); /* a call was quicker than the news of the end of the old connection */
         p->bus = bus;
         /* Calls of an older connection have no answer to wait for: their dispatcher is gone. */
         break_calls(p, bus);
@@ -229,10 +239,7 @@ static void on_disconnect(BusClient *client, void *userdata) {
         (void) client;
         p->bus = NULL;
         break_calls(p, NULL);
-        if (p->attached && p->options.on_return && !p->lost) {
-                p->lost = true;
-                arm_pause(p);
-        }
+        note_loss(p);
 }
 
 static int add_timer(Peer *p, sd_event_source **source, sd_event_time_handler_t handler) {
@@ -334,4 +341,8 @@ void peer_set_attached(Peer *p, bool attached) {
         if (!attached)
                 p->lost = false;
         arm_rest(p);
+}
+
+bool peer_is_lost(const Peer *p) {
+        return p->lost;
 }
