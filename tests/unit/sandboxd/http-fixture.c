@@ -177,17 +177,6 @@ const char *reply_body(const Reply *r) {
         return r->text + r->head_size;
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 size_t rss_bytes(void) {
         unsigned long size = 0, resident = 0;
         FILE *file = fopen("/proc/self/statm", "re");
