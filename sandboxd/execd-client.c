@@ -99,6 +99,10 @@ void execd_client_set_attached(ExecdClient *c, bool attached) {
         peer_set_attached(c->peer, attached);
 }
 
+bool execd_client_is_lost(const ExecdClient *c) {
+        return peer_is_lost(c->peer);
+}
+
 void peer_ignore(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         (void) reply;
         (void) userdata;
