@@ -34,6 +34,7 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
         }
         request = TAKE_PTR(call->request);
         request_on_gone(request, NULL, NULL);
+        request_set_sandbox(request, s->id);
         (void) reply_sandbox(request, s);
 }
 
