@@ -94,6 +94,20 @@ static void call_break(PeerCall *c) {
         (void) sd_event_source_set_enabled(c->peer->mend, SD_EVENT_ONESHOT);
 }
 
+static void arm_pause(Peer *p) {
+        (void) sd_event_source_set_time_relative(p->pause, p->pause_usec);
+        (void) sd_event_source_set_enabled(p->pause, SD_EVENT_ONESHOT);
+        p->pause_usec = MIN(p->pause_usec * 2, PAUSE_MAX_USEC);
+}
+
+/* Signals may have been missed. */
+static void note_loss(Peer *p) {
+        if (p->attached && p->options.on_return && !p->lost) {
+                p->lost = true;
+                arm_pause(p);
+        }
+}
+
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         PeerCall *c = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(m);
@@ -101,9 +115,10 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
         (void) ret_error;
         if (!error)
                 call_finish(c, m, NULL);
-        else if (sd_bus_is_open(sd_bus_message_get_bus(m)) <= 0)
+        else if (sd_bus_is_open(sd_bus_message_get_bus(m)) <= 0) {
+                note_loss(c->peer);
                 call_break(c);
-        else
+        } else
                 call_finish(c, NULL, error);
         return 1;
 }
@@ -184,12 +199,6 @@ static int on_rest(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void arm_pause(Peer *p) {
-        (void) sd_event_source_set_time_relative(p->pause, p->pause_usec);
-        (void) sd_event_source_set_enabled(p->pause, SD_EVENT_ONESHOT);
-        p->pause_usec = MIN(p->pause_usec * 2, PAUSE_MAX_USEC);
-}
-
 static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Peer *p = userdata;
         sd_bus *bus;
@@ -211,14 +220,6 @@ void peer_settled(Peer *p, bool success) {
                 p->pause_usec = PAUSE_FIRST_USEC;
         } else if (p->attached)
                 arm_pause(p);
-}
-
-/* Signals may have been missed. */
-static void note_loss(Peer *p) {
-        if (p->attached && p->options.on_return && !p->lost) {
-                p->lost = true;
-                arm_pause(p);
-        }
 }
 
 static int on_connect(BusClient *client, sd_bus *bus, void *userdata) {

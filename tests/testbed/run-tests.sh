@@ -136,7 +136,7 @@ run_group() { # ENVIRONMENT TEST...
 }
 
 run_container() { # ENVIRONMENT OUT TEST
-    local state options=() stage=$stage
+    local state v options=() settings=() stage=$stage
     case $1 in
     container257) options=(--root "$(tree_dir trixie)") ;;
     hybrid) options=(--mode hybrid) ;;
@@ -145,7 +145,10 @@ run_container() { # ENVIRONMENT OUT TEST
     state=$work/$1
     "$instance" start "$state" --stage "$stage" --bind "$2:/testout" --watch $$ "${options[@]}" >"$2/$3.log" 2>&1 ||
         return
-    attended "$instance" exec "$state" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
+    for v in "${!TEST_@}"; do
+        settings+=("$v=${!v}")
+    done
+    attended "$instance" exec "$state" env "${settings[@]}" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
     "$instance" stop "$state"
 }
 
