@@ -81,6 +81,7 @@ def cycles_with_kills():
 
 
 def failing_creates():
+    warm_up()
     before = counts()
     for _ in range(50):
         ok(request("POST", "/sandbox/sandboxes", {"image": "no-such-image"})[0] == 400, "bad image")
