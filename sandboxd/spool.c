@@ -186,6 +186,8 @@ int spool_append(Spool *s, const void *data, size_t n) {
         assert(s);
         assert(data || n == 0);
 
+        if (n == 0) /* and perhaps no memory yet, which memcpy() may not be told */
+                return 0;
         if (s->fd < 0) {
                 if (s->total + n <= SPOOL_MEMORY_MAX)
                         return append_memory(s, data, n);
