@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -151,10 +152,10 @@ static int make_cgroup(Command *c, int *ret) {
         dir = cgroup_open(s->cgroup_fd, path);
         if (dir < 0)
                 return dir;
-        /* Init clones into it and ends it at the command's deadline, as root of the sandbox. */
+        /* Init clones into it and ends it at the command's deadline, as root of the sandbox; Signal() ends it, too. */
         r = cgroup_give(dir, "cgroup.procs", s->record.base);
         if (r >= 0)
-                r = cgroup_give(dir, "cgroup.kill", s->record.base);
+                r = cgroup_share(dir, "cgroup.kill", s->record.base);
         if (r < 0)
                 return r;
         *ret = TAKE_FD(dir);
@@ -211,13 +212,16 @@ int command_start(Sandbox *s, const char *id, const CommandSpec *spec, const int
 static bool was_oom(Command *c) {
         char path[64];
         uint64_t kills;
+        bool killed;
 
         snprintf(path, sizeof path, CGROUP_NAME_RUN "/%s/memory.events", c->cgroup);
         if (cgroup_read_key(c->sandbox->cgroup_fd, path, "oom_kill", &kills) >= 0)
                 return kills > 0;
-        /* Without the controller here, a count of the whole sandbox must do. */
+        /* Without the controller here, a count of the whole sandbox must do; and what was killed may be a child, whose
+         * end a shell passes on as its own. */
+        killed = c->status == (c->code == CLD_EXITED ? 128 + SIGKILL : SIGKILL);
         kills = stats_oom_kills(c->sandbox);
-        if (kills == c->sandbox->oom_kills_seen || c->status != SIGKILL)
+        if (kills == c->sandbox->oom_kills_seen || !killed)
                 return false;
         c->sandbox->oom_kills_seen = kills;
         return true;

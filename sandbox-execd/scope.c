@@ -13,14 +13,14 @@ static int append_io_limit(sd_bus_message *m, const char *name, uint64_t value) 
         return value == 0 ? 0 : sd_bus_message_append(m, "(sv)", name, "a(st)", 1, STORE_PATH, value);
 }
 
-/* Zero leaves a limit as it is. */
+/* Zero leaves a limit as it is. There is no MemoryHigh=: without swap nothing could be freed at it, so the kernel would
+ * only put commands to sleep, those of a limit of 512M for 35 s, of 4G for minutes, before it ends them. */
 int scope_append_limits(sd_bus_message *m, const ScopeLimits *l) {
         int r = 0;
 
         if (l->memory_max_bytes > 0)
-                r = sd_bus_message_append(m, "(sv)(sv)(sv)",
+                r = sd_bus_message_append(m, "(sv)(sv)",
                                           "MemoryMax", "t", l->memory_max_bytes,
-                                          "MemoryHigh", "t", l->memory_max_bytes / 10 * 9,
                                           "MemorySwapMax", "t", UINT64_C(0));
         if (r >= 0 && l->pids_max > 0)
                 r = sd_bus_message_append(m, "(sv)", "TasksMax", "t", l->pids_max);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "sandbox-fsd/unpack-tree.h"
@@ -196,6 +197,8 @@ int unpack_tar(int tar_fd, int target_fd, const UnpackLimits *limits, char *text
                 return finish_digest(&u, text, text_size);
 
         reason = u.tar ? archive_error_string(u.tar) : u.packed ? archive_error_string(u.packed) : NULL;
-        (void) snprintf(text, text_size, "%s", reason ? reason : "not a tar that is accepted");
+        if (!reason)
+                reason = r == -EBADMSG ? "not a tar that is accepted" : strerror(-r);
+        (void) snprintf(text, text_size, "%s", reason);
         return r;
 }

@@ -196,6 +196,11 @@ static void print_metrics(const json_t *m) {
         (void) printf("%10s: %s received, %s sent\n", "Network",
                       text_size((uint64_t) MAX(json_int(m, "networkRxBytes"), 0), received),
                       text_size((uint64_t) MAX(json_int(m, "networkTxBytes"), 0), sent));
+        (void) printf("%10s: %s read, %s written\n", "Disk",
+                      text_size((uint64_t) MAX(json_int(m, "ioReadBytes"), 0), received),
+                      text_size((uint64_t) MAX(json_int(m, "ioWriteBytes"), 0), sent));
+        /* Without the controllers the figures are the processes' own, which are not exact. */
+        print_field("Figures", json_text(m, "source"));
 }
 
 static void print_sandbox(const json_t *sandbox, const json_t *metrics) {

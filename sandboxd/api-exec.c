@@ -41,6 +41,10 @@ static int reply_result(Request *request, const Command *c) {
         if (r < 0)
                 return r;
         r = json_body_add(b, "{\"exitCode\":%d", command_exit_code(c));
+        if (r >= 0 && c->oom)
+                r = json_body_add(b, ",\"oom\":true");
+        if (r >= 0 && c->oom && !c->timed_out)
+                r = json_body_add(b, ",\"error\":\"" COMMAND_OOM_TEXT "\"");
         if (r >= 0 && c->timed_out)
                 r = json_body_add(b, ",\"error\":\"Command timed out after %llums\",\"timedOut\":true",
                                   (unsigned long long) (c->timeout_usec / USEC_PER_MSEC));
@@ -49,8 +53,8 @@ static int reply_result(Request *request, const Command *c) {
         if (r >= 0)
                 r = add_output(b, c, 1, "stderr");
         if (r >= 0)
-                r = json_body_add(b, ",\"duration\":%llu%s%s}", (unsigned long long) command_duration_msec(c),
-                                  c->oom ? ",\"oom\":true" : "", truncated ? ",\"truncated\":true" : "");
+                r = json_body_add(b, ",\"duration\":%llu%s}", (unsigned long long) command_duration_msec(c),
+                                  truncated ? ",\"truncated\":true" : "");
         return r < 0 ? r : json_body_reply(TAKE_PTR(b), request, c->timed_out ? 504 : 200);
 }
 

@@ -4,6 +4,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 
+/* Figures for display. Those of a sandbox come from its cgroup by way of execd; CPU is a rate, so that the last sample
+ * is kept in the (not stored) part of the record. The network figures are those of an interface that does not exist
+ * yet. */
+
 /* Since the last question; the first one gets the average since the creation. */
 static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
         uint64_t now = now_usec(CLOCK_BOOTTIME), wall = now_usec(CLOCK_REALTIME), elapsed, used = cpu_usec;
@@ -32,12 +36,17 @@ static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *er
         if (stats.memory_max > 0 && stats.memory_max != UINT64_MAX)
                 limit = stats.memory_max;
         return request_reply_json(call->request, 200,
-                                  json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "sandboxId", s->public_id,
+                                  json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}", "sandboxId", s->public_id,
                                             "cpuPercent", cpu_percent(s, stats.cpu_usec),
                                             "memoryUsageMb", (json_int_t) (stats.memory_current / MiB),
                                             "memoryLimitMb", (json_int_t) (limit / MiB),
                                             "networkRxBytes", (json_int_t) 0, "networkTxBytes", (json_int_t) 0,
-                                            "pids", (json_int_t) stats.pids_current));
+                                            "pids", (json_int_t) stats.pids_current,
+                                            "pidsLimit", (json_int_t) stats.pids_max,
+                                            "memoryPeakMb", (json_int_t) (stats.memory_peak / MiB),
+                                            "ioReadBytes", (json_int_t) stats.io_read_bytes,
+                                            "ioWriteBytes", (json_int_t) stats.io_write_bytes,
+                                            "oomKills", (json_int_t) stats.oom_kills, "source", stats.source));
 }
 
 int api_sandbox_metrics(Request *request, sd_bus_error *error) {

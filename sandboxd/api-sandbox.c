@@ -10,6 +10,9 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
 
+/* The life of a sandbox. Whatever changes it asks execd first and writes the record when execd has answered: the
+ * record never claims what has not happened. */
+
 #define RENEW_MIN_MSEC (UINT64_C(60) * 1000)
 #define RENEW_MAX_MSEC (UINT64_C(24) * 3600 * 1000)
 
@@ -31,6 +34,7 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
         }
         request = TAKE_PTR(call->request);
         request_on_gone(request, NULL, NULL);
+        request_set_sandbox(request, s->id);
         (void) reply_sandbox(request, s);
 }
 
@@ -158,13 +162,17 @@ int api_sandbox_delete(Request *request, sd_bus_error *error) {
 
 /* A repeated call may find its work done: WrongState then says that all is as it was wished. */
 static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        if (call->sandbox->leaving)
+                return; /* its record may be gone already and must not come back */
         if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
 }
 
 static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
         (void) reply;
-        (void) error;
+        if (call->sandbox->leaving)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s",
+                                     call->sandbox->public_id);
         return reply_sandbox(call->request, call->sandbox);
 }
 
@@ -241,15 +249,22 @@ int api_sandbox_renew(Request *request, sd_bus_error *error) {
         return api_call_sent(&call, r, error);
 }
 
+#define IO_BPS_MIN (64.0 * 1024)
+#define IO_BPS_MAX (64.0 * 1024 * 1024 * 1024)
+
 typedef struct LimitsInput {
-        int64_t memory, pids;
+        int64_t memory, pids, io_read_bps, io_write_bps;
         double cpu;
 } LimitsInput;
 
 static const JsonField limits_fields[] = {
-        { "cpu",    JSON_FIELD_NUMBER, offsetof(LimitsInput, cpu),    0, 0.05, 64,  "processors" },
-        { "memory", JSON_FIELD_INT,    offsetof(LimitsInput, memory), 0, 64, 4096,  "MiB" },
-        { "pids",   JSON_FIELD_INT,    offsetof(LimitsInput, pids),   0, 8, 4096,   "processes" },
+        { "cpu",        JSON_FIELD_NUMBER, offsetof(LimitsInput, cpu),          0, 0.05, 64,              "processors" },
+        { "ioReadBps",  JSON_FIELD_INT,    offsetof(LimitsInput, io_read_bps),  0, IO_BPS_MIN, IO_BPS_MAX,
+          "bytes a second read from the store's disk" },
+        { "ioWriteBps", JSON_FIELD_INT,    offsetof(LimitsInput, io_write_bps), 0, IO_BPS_MIN, IO_BPS_MAX,
+          "bytes a second written to it" },
+        { "memory",     JSON_FIELD_INT,    offsetof(LimitsInput, memory),       0, 64, 4096,              "MiB" },
+        { "pids",       JSON_FIELD_INT,    offsetof(LimitsInput, pids),         0, 8, 4096,               "processes" },
 };
 
 static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
@@ -277,6 +292,10 @@ static json_t *limits_to_json(const LimitsInput *input) {
                 (void) json_object_set_new(object, "cpu", json_real(input->cpu));
         if (input->pids > 0)
                 (void) json_object_set_new(object, "pids", json_integer(input->pids));
+        if (input->io_read_bps > 0)
+                (void) json_object_set_new(object, "ioReadBps", json_integer(input->io_read_bps));
+        if (input->io_write_bps > 0)
+                (void) json_object_set_new(object, "ioWriteBps", json_integer(input->io_write_bps));
         return object;
 }
 
@@ -291,8 +310,9 @@ int api_sandbox_limits(Request *request, sd_bus_error *error) {
                 r = json_fields_read(request_input(request), limits_fields, ELEMENTSOF(limits_fields), &input, error);
         if (r < 0)
                 return r;
-        if (input.memory == 0 && input.pids == 0 && input.cpu == 0)
-                return bus_error_set(error, BUS_ERROR_INVALID, "memory, cpu or pids is required");
+        if (input.memory == 0 && input.pids == 0 && input.cpu == 0 && input.io_read_bps == 0 && input.io_write_bps == 0)
+                return bus_error_set(error, BUS_ERROR_INVALID,
+                                     "memory, cpu, pids, ioReadBps or ioWriteBps is required");
 
         call = api_call_new(request, s);
         if (!call)
@@ -303,6 +323,8 @@ int api_sandbox_limits(Request *request, sd_bus_error *error) {
         call->free_data = free_json;
         r = execd_set_limits(call->manager->execd, s->id, &(SandboxLimits) {
                         .memory_max_bytes = (uint64_t) input.memory * MiB, .pids_max = (uint32_t) input.pids,
-                        .cpu_quota_usec = (uint64_t) (input.cpu * (double) USEC_PER_SEC) }, api_call_done, call);
+                        .cpu_quota_usec = (uint64_t) (input.cpu * (double) USEC_PER_SEC),
+                        .io_read_bps = (uint64_t) input.io_read_bps,
+                        .io_write_bps = (uint64_t) input.io_write_bps }, api_call_done, call);
         return api_call_sent(&call, r, error);
 }

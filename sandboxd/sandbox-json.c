@@ -3,6 +3,8 @@
 
 #include "libsandbox/string-util.h"
 
+/* The objects of the contract. SDKs parse them strictly: names, integers and what is absent are theirs to decide. */
+
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s) {
         return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O, s:O, s:O*, s:s*}",
                          "id", s->public_id, "name", s->name, "image", s->image,
@@ -22,6 +24,10 @@ json_t *background_to_json(const Command *c) {
         if (object && !command_is_live(c)) {
                 (void) json_object_set_new(object, "exitCode", json_integer(command_exit_code(c)));
                 (void) json_object_set_new(object, "finishedAt", json_integer((json_int_t) c->finished_msec));
+        }
+        if (object && c->oom) {
+                (void) json_object_set_new(object, "oom", json_true());
+                (void) json_object_set_new(object, "error", json_string(COMMAND_OOM_TEXT));
         }
         return object;
 }

@@ -136,7 +136,7 @@ run_group() { # ENVIRONMENT TEST...
 }
 
 run_container() { # ENVIRONMENT OUT TEST
-    local state options=() stage=$stage
+    local state v options=() settings=() stage=$stage
     case $1 in
     container257) options=(--root "$(tree_dir trixie)") ;;
     hybrid) options=(--mode hybrid) ;;
@@ -145,7 +145,10 @@ run_container() { # ENVIRONMENT OUT TEST
     state=$work/$1
     "$instance" start "$state" --stage "$stage" --bind "$2:/testout" --watch $$ "${options[@]}" >"$2/$3.log" 2>&1 ||
         return
-    attended "$instance" exec "$state" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
+    for v in "${!TEST_@}"; do
+        settings+=("$v=${!v}")
+    done
+    attended "$instance" exec "$state" env "${settings[@]}" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
     "$instance" stop "$state"
 }
 
@@ -176,9 +179,9 @@ run_vm() { # ENVIRONMENT OUT TEST...
     cp -aT "$stage" "$layer"
     cp -a "$repo/tests" "$layer/testdata"
     cat >"$layer/testdata/job" <<J
-/testdata/testbed/setup.sh && TEST_TIMEOUT=240 /testdata/testbed/run-inside.sh $env $*
+/testdata/testbed/setup.sh && TEST_TIMEOUT=600 /testdata/testbed/run-inside.sh $env $*
 J
-    LIMIT=900 attended "$testbed/boot-vm.sh" "$(vm_suite "$env")" "$layer" "$out" >"$out/vm.log" 2>&1 ||
+    LIMIT=1500 attended "$testbed/boot-vm.sh" "$(vm_suite "$env")" "$layer" "$out" >"$out/vm.log" 2>&1 ||
         tail -n 30 "$out/vm.log"
     rm -rf "$layer"
     printf '%s: machine of %s ran for %ds\n' "$env" "$(vm_suite "$env")" $((SECONDS - begin))
