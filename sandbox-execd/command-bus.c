@@ -156,6 +156,11 @@ static void on_done(int error, const InitReply *reply, int *fds, size_t n_fds, v
         }
 }
 
+static int find_command(Sandbox *s, const char *id, Command **ret, sd_bus_error *error) {
+        *ret = command_get(s, id);
+        return *ret ? 0 : bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
+}
+
 /* The command that the first two arguments name: its sandbox and itself. */
 static int method_command(sd_bus_message *message, Manager *m, Sandbox **ret_sandbox, Command **ret,
                           sd_bus_error *error) {
@@ -168,8 +173,7 @@ static int method_command(sd_bus_message *message, Manager *m, Sandbox **ret_san
         r = sd_bus_message_read(message, "s", &id);
         if (r < 0)
                 return r;
-        *ret = command_get(*ret_sandbox, id);
-        return *ret ? 0 : bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
+        return find_command(*ret_sandbox, id, ret, error);
 }
 
 static int send_signal(Sandbox *s, InitSignal *signal, sd_bus_message *message, sd_bus_error *error) {
@@ -191,17 +195,20 @@ static int check_signal(int32_t signal, sd_bus_error *error) {
 
 int method_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         InitSignal request = { .target = INIT_SIGNAL_GROUP };
+        const char *id;
         Sandbox *s;
         Command *c;
         int r, all;
 
-        r = method_command(message, userdata, &s, &c, error);
+        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(message, "ib", &request.signal, &all);
+        r = sd_bus_message_read(message, "sib", &id, &request.signal, &all);
         if (r < 0)
                 return r;
         r = check_signal(request.signal, error);
+        if (r >= 0)
+                r = find_command(s, id, &c, error);
         if (r < 0)
                 return r;
 
