@@ -60,19 +60,14 @@ int due_read(int dir_fd, const char *id, DueEntry *ret) {
 }
 
 int due_foreach(int dir_fd, int (*handler)(const DueEntry *entry, void *userdata), void *userdata, unsigned *ret_bad) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *file;
         unsigned bad = 0;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        r = directory_open_at(dir_fd, ".", &d);
+        if (r < 0)
+                return r;
 
         while (r >= 0 && (file = readdir(d))) {
                 DueEntry entry;
@@ -88,7 +83,6 @@ int due_foreach(int dir_fd, int (*handler)(const DueEntry *entry, void *userdata
                 else
                         r = handler(&entry, userdata);
         }
-        closedir(d);
         if (ret_bad)
                 *ret_bad = bad;
         return r < 0 ? r : 0;

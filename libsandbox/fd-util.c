@@ -79,6 +79,28 @@ int loop_write(int fd, const void *buffer, size_t n) {
         return 0;
 }
 
+int directory_from_fd(int fd, DIR **ret) {
+        DIR *d;
+
+        if (fd < 0)
+                return fd;
+        d = fdopendir(fd);
+        if (!d) {
+                int r = -errno;
+
+                safe_close(fd);
+                return r;
+        }
+        *ret = d;
+        return 0;
+}
+
+int directory_open_at(int dir_fd, const char *name, DIR **ret) {
+        int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : directory_from_fd(fd, ret);
+}
+
 int read_text_at(int dir_fd, const char *path, size_t max, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -18,13 +19,23 @@ static inline void fclosep(FILE **f) {
         if (*f)
                 fclose(*f);
 }
+static inline void closedirp(DIR **d) {
+        if (*d)
+                closedir(*d);
+}
 #define _cleanup_close_ _cleanup_(closep)
 #define _cleanup_fclose_ _cleanup_(fclosep)
+#define _cleanup_closedir_ _cleanup_(closedirp)
 
 int fd_set_nonblock(int fd, bool nonblock);
 
 /* Moves a descriptor to number >= minimum; closes the old one, also on failure. */
 int fd_move_above(int fd, int minimum);
+
+/* A directory whose entries are to be read. The first takes the descriptor over, also on failure, and passes a negative
+ * errno in its place on; the second follows no link. */
+int directory_from_fd(int fd, DIR **ret);
+int directory_open_at(int dir_fd, const char *name, DIR **ret);
 
 /* Whole small files. The text is NUL-terminated, a trailing newline is cut; more than max bytes is -E2BIG. */
 int read_text_at(int dir_fd, const char *path, size_t max, char **ret);

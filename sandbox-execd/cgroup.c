@@ -37,22 +37,16 @@ int cgroup_make(int dir_fd, const char *name) {
 }
 
 static int remove_children(int dir_fd, const char *name) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *entry;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-                return errno == ENOENT ? 0 : -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        r = directory_open_at(dir_fd, name, &d);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
         while (r >= 0 && (entry = readdir(d)))
                 if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
                         r = cgroup_remove_tree(dirfd(d), entry->d_name);
-        closedir(d);
         return r;
 }
 

@@ -156,6 +156,26 @@ static void on_done(int error, const InitReply *reply, int *fds, size_t n_fds, v
         }
 }
 
+static int find_command(Sandbox *s, const char *id, Command **ret, sd_bus_error *error) {
+        *ret = command_get(s, id);
+        return *ret ? 0 : bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
+}
+
+/* The command that the first two arguments name: its sandbox and itself. */
+static int method_command(sd_bus_message *message, Manager *m, Sandbox **ret_sandbox, Command **ret,
+                          sd_bus_error *error) {
+        const char *id;
+        int r;
+
+        r = method_sandbox(message, m, NEEDS_LIVE, ret_sandbox, error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(message, "s", &id);
+        if (r < 0)
+                return r;
+        return find_command(*ret_sandbox, id, ret, error);
+}
+
 static int send_signal(Sandbox *s, InitSignal *signal, sd_bus_message *message, sd_bus_error *error) {
         int r;
 
@@ -187,11 +207,10 @@ int method_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) 
         if (r < 0)
                 return r;
         r = check_signal(request.signal, error);
+        if (r >= 0)
+                r = find_command(s, id, &c, error);
         if (r < 0)
                 return r;
-        c = command_get(s, id);
-        if (!c)
-                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
 
         if (!all) {
                 snprintf(request.command, sizeof request.command, "%s", c->id);
@@ -199,7 +218,7 @@ int method_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) 
         }
         r = command_signal_all(c, request.signal);
         if (r == -ESRCH)
-                return bus_error_set(error, BUS_ERROR_NO_SUCH_PROCESS, "Nothing of command '%s' is left.", id);
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_PROCESS, "Nothing of command '%s' is left.", c->id);
         return r < 0 ? method_error(error, r, "signal the command") : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -225,23 +244,16 @@ int method_kill_process(sd_bus_message *message, void *userdata, sd_bus_error *e
 }
 
 int method_acknowledge(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        const char *id;
         Sandbox *s;
         Command *c;
         int r;
 
-        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
+        r = method_command(message, userdata, &s, &c, error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(message, "s", &id);
-        if (r < 0)
-                return r;
-        c = command_get(s, id);
-        if (!c)
-                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
         r = command_acknowledge(c);
         if (r == -EBUSY)
-                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Command '%s' runs.", id);
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Command '%s' runs.", c->id);
         return r < 0 ? method_error(error, r, "acknowledge") : sd_bus_reply_method_return(message, NULL);
 }
 
@@ -315,20 +327,13 @@ static void on_taken(int error, const InitReply *reply, int *fds, size_t n_fds, 
 
 int method_attach(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         InitCommandName request = { .header.operation = INIT_TAKE };
-        const char *id;
         Sandbox *s;
         Command *c;
         int r;
 
-        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
+        r = method_command(message, userdata, &s, &c, error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(message, "s", &id);
-        if (r < 0)
-                return r;
-        c = command_get(s, id);
-        if (!c)
-                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "There is no command '%s'.", id);
         snprintf(request.command, sizeof request.command, "%s", c->id);
         r = init_client_call(s->init, &request, sizeof request, NULL, 0, on_taken, message);
         if (r < 0)

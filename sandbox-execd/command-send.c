@@ -132,18 +132,11 @@ static bool cgroup_is_known(Sandbox *s, const char *name) {
 }
 
 void commands_clean_up(Sandbox *s) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *entry;
-        int fd;
-        DIR *d;
 
-        fd = openat(s->cgroup_fd, CGROUP_NAME_RUN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
+        if (directory_open_at(s->cgroup_fd, CGROUP_NAME_RUN, &d) < 0)
                 return;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return;
-        }
         while ((entry = readdir(d))) {
                 const char *digits = startswith(entry->d_name, "exec-");
                 uint32_t number;
@@ -154,5 +147,4 @@ void commands_clean_up(Sandbox *s) {
                 if (!cgroup_is_known(s, entry->d_name))
                         command_adopt_cgroup(s, entry->d_name);
         }
-        closedir(d);
 }

@@ -117,22 +117,14 @@ static void kill_orphan(Manager *m, int slice_fd, const char *scope) {
 typedef void (*DirectoryHandler)(Manager *m, int dir_fd, const char *name);
 
 static void for_each_directory(Manager *m, int parent_fd, const char *name, DirectoryHandler handler) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *entry;
-        int fd;
-        DIR *d;
 
-        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        if (directory_open_at(parent_fd, name, &d) < 0)
                 return;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return;
-        }
         while ((entry = readdir(d)))
                 if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
                         handler(m, dirfd(d), entry->d_name);
-        closedir(d);
 }
 
 static void check_scope(Manager *m, int slice_fd, const char *name) {

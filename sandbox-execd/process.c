@@ -153,22 +153,16 @@ static int add_directory(int run_fd, const char *name, uint32_t base, Processes 
 
 int processes_read(int cgroup_fd, uint32_t base, Processes *ret) {
         _cleanup_(processes_done) Processes p = {};
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *entry;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(cgroup_fd, CGROUP_NAME_RUN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        r = directory_open_at(cgroup_fd, CGROUP_NAME_RUN, &d);
+        if (r < 0)
+                return r;
         while (r >= 0 && (entry = readdir(d)))
                 if (startswith(entry->d_name, "exec-"))
                         r = add_directory(dirfd(d), entry->d_name, base, &p);
-        closedir(d);
         if (r < 0)
                 return r;
         *ret = p;

@@ -228,21 +228,15 @@ static int load_one(int dir_fd, const char *name, int (*handler)(SandboxRecord *
 }
 
 int state_files_load(int dir_fd, int (*handler)(SandboxRecord *r, void *userdata), void *userdata) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *file;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return -ENOMEM;
-        }
+        r = directory_open_at(dir_fd, ".", &d);
+        if (r < 0)
+                return r;
         while (r >= 0 && (file = readdir(d)))
                 if (sandbox_id_is_valid(file->d_name))
                         r = load_one(dir_fd, file->d_name, handler, userdata);
-        closedir(d);
         return r < 0 ? r : 0;
 }

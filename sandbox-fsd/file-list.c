@@ -10,24 +10,6 @@
 #include "sandbox-fsd/file-ops.h"
 #include "sandbox-fsd/glob.h"
 
-DEFINE_CLEANUP(DIR *, closedir)
-
-static int open_directory(int directory_fd, DIR **ret) {
-        DIR *dir;
-
-        if (directory_fd < 0)
-                return directory_fd;
-        dir = fdopendir(directory_fd);
-        if (!dir) {
-                int r = -errno;
-
-                safe_close(directory_fd);
-                return r;
-        }
-        *ret = dir;
-        return 0;
-}
-
 /* NULL with errno 0 at the end. */
 static const struct dirent *next_entry(DIR *dir) {
         const struct dirent *entry;
@@ -71,12 +53,12 @@ static int list_entry(const FileRoot *root, const FileList *list, DIR *dir, cons
 }
 
 int file_list(const FileRoot *root, const FileList *list, FileEntryHandler handler, void *userdata, bool *ret_more) {
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         const struct dirent *entry;
         uint64_t seen = 0;
         int r;
 
-        r = open_directory(file_open(root, list->path, O_RDONLY | O_DIRECTORY), &dir);
+        r = directory_from_fd(file_open(root, list->path, O_RDONLY | O_DIRECTORY), &dir);
         if (r < 0)
                 return r;
 
@@ -163,11 +145,11 @@ static int search_entry(Search *s, DIR *dir, const struct dirent *entry, const c
 }
 
 static int search_directory(Search *s, int directory_fd, const char *path, unsigned depth) {
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         const struct dirent *entry;
         int r;
 
-        r = open_directory(directory_fd, &dir);
+        r = directory_from_fd(directory_fd, &dir);
         if (r < 0)
                 return r;
 

@@ -11,8 +11,6 @@
 #include "sandbox-fsd/file-ops.h"
 #include "sandbox-fsd/tree-remove.h"
 
-DEFINE_CLEANUP(DIR *, closedir)
-
 static int set_metadata(const FileCopy *c, const struct stat *st) {
         const struct timespec times[] = { st->st_atim, st->st_mtim };
 
@@ -74,7 +72,7 @@ static int copy_children(DIR *dir, const FileCopy *parent) {
 
 static int copy_directory(const FileCopy *c) {
         _cleanup_close_ int from_fd = -EBADF, to_fd = -EBADF;
-        _cleanup_(closedirp) DIR *dir = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
 
         if (c->depth >= FILE_DEPTH_MAX)
                 return -ELOOP;

@@ -204,14 +204,12 @@ static int list_matching(DIR *dir, const char *pattern, char ***ret) {
 /* Sorted, so that the key does not depend on the directory's order. Takes the descriptor over. */
 static int visit_directory(HostWalk *w, int directory_fd, const char *path, const char *pattern, unsigned depth) {
         _cleanup_strv_free_ char **names = NULL;
-        DIR *dir = fdopendir(directory_fd);
+        _cleanup_closedir_ DIR *dir = NULL;
         int r;
 
-        if (!dir) {
-                r = -errno;
-                safe_close(directory_fd);
+        r = directory_from_fd(directory_fd, &dir);
+        if (r < 0)
                 return r;
-        }
         r = list_matching(dir, pattern, &names);
         if (r >= 0)
                 STRV_FOREACH(name, names) {
@@ -219,7 +217,6 @@ static int visit_directory(HostWalk *w, int directory_fd, const char *path, cons
                         if (r < 0)
                                 break;
                 }
-        closedir(dir);
         return r;
 }
 

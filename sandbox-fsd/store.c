@@ -229,23 +229,16 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
 static int list_names(int directory_fd, bool (*wanted)(const char *name, const char *prefix), const char *prefix,
                       char ***ret) {
         _cleanup_strv_free_ char **names = NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
         const struct dirent *entry;
-        DIR *dir;
-        int fd, r = 0;
+        int r;
 
-        fd = open_directory(directory_fd, ".");
-        if (fd < 0)
-                return fd;
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                safe_close(fd);
+        r = directory_open_at(directory_fd, ".", &dir);
+        if (r < 0)
                 return r;
-        }
         while (r >= 0 && (entry = readdir(dir)))
                 if (wanted(entry->d_name, prefix))
                         r = strv_extend(&names, entry->d_name);
-        closedir(dir);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(names);

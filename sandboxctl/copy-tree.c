@@ -91,21 +91,14 @@ static int upload_entry(Copy *c, const Step *s, const char *name, Step **todo) {
         return step_push(todo, TAKE_FD(fd), remote, s->depth + 1) < 0 ? ctl_oom(c->ctl) : EXIT_STATUS_OK;
 }
 
-static void closedirp(DIR **d) {
-        if (*d)
-                closedir(*d);
-}
-
 static int upload_directory(Copy *c, const Step *s, Step **todo) {
-        _cleanup_(closedirp) DIR *d = NULL;
-        _cleanup_close_ int fd = openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *entry;
         int r;
 
-        d = fd < 0 ? NULL : fdopendir(fd);
-        if (!d)
-                return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %m", s->remote);
-        (void) TAKE_FD(fd);
+        r = directory_open_at(s->fd, ".", &d);
+        if (r < 0)
+                return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %s", s->remote, strerror(-r));
 
         r = make_remote_directory(c, s->remote);
         while (r == EXIT_STATUS_OK && (entry = readdir(d)))

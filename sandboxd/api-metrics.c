@@ -50,19 +50,7 @@ static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *er
 }
 
 int api_sandbox_metrics(Request *request, sd_bus_error *error) {
-        _cleanup_(api_call_freep) ApiCall *call = NULL;
-        Sandbox *s;
-        int r;
-
-        r = api_get_sandbox(request, NEED_LIVE, &s, error);
-        if (r < 0)
-                return r;
-        call = api_call_new(request, s);
-        if (!call)
-                return -ENOMEM;
-        call->answer = answer_metrics;
-        r = execd_call(call->manager->execd, "Stats", s->id, api_call_done, call);
-        return api_call_sent(&call, r, error);
+        return api_ask_execd(request, "Stats", answer_metrics, error);
 }
 
 int api_global_metrics(Request *request, sd_bus_error *error) {

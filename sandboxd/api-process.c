@@ -88,29 +88,12 @@ static int answer_top(ApiCall *call, sd_bus_message *reply, sd_bus_error *error)
         return answer_processes(call, reply, process_to_top);
 }
 
-static int ask_processes(Request *request, int (*answer)(ApiCall *, sd_bus_message *, sd_bus_error *),
-                         sd_bus_error *error) {
-        _cleanup_(api_call_freep) ApiCall *call = NULL;
-        Sandbox *s;
-        int r;
-
-        r = api_get_sandbox(request, NEED_LIVE, &s, error);
-        if (r < 0)
-                return r;
-        call = api_call_new(request, s);
-        if (!call)
-                return -ENOMEM;
-        call->answer = answer;
-        r = execd_call(call->manager->execd, "Processes", s->id, api_call_done, call);
-        return api_call_sent(&call, r, error);
-}
-
 int api_process_list(Request *request, sd_bus_error *error) {
-        return ask_processes(request, answer_list, error);
+        return api_ask_execd(request, "Processes", answer_list, error);
 }
 
 int api_process_top(Request *request, sd_bus_error *error) {
-        return ask_processes(request, answer_top, error);
+        return api_ask_execd(request, "Processes", answer_top, error);
 }
 
 typedef struct KillInput {

@@ -151,6 +151,22 @@ int api_call_sent(ApiCall **call, int r, sd_bus_error *error) {
         return 1;
 }
 
+int api_ask_execd(Request *request, const char *method, ApiAnswer answer, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, &s, error);
+        if (r < 0)
+                return r;
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer;
+        r = execd_call(call->manager->execd, method, s->id, api_call_done, call);
+        return api_call_sent(&call, r, error);
+}
+
 int api_reply_success(Request *request) {
         return request_reply_json(request, 200, json_pack("{s:b}", "success", 1));
 }

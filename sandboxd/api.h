@@ -27,12 +27,14 @@ int api_get_command(Request *request, Sandbox **ret_sandbox, Command **ret, sd_b
 /* A request that waits for an answer from the bus. It outlives its client: then request is NULL. */
 typedef struct ApiCall ApiCall;
 
+/* < 0 with error filled is answered by the caller. */
+typedef int (*ApiAnswer)(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
+
 struct ApiCall {
         Request *request;
         Manager *manager;
         Sandbox *sandbox;
-        /* Answers; < 0 with error filled is answered by the caller. */
-        int (*answer)(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
+        ApiAnswer answer;
         /* Before everything else, also when the client is gone. May be NULL. */
         void (*on_reply)(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error);
         void *data;
@@ -48,6 +50,8 @@ DEFINE_CLEANUP(ApiCall *, api_call_free)
 void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 /* What a handler returns after it tried to send: hands the call over to api_call_done(), or says why not. */
 int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
+/* A whole handler: asks a method about the sandbox that ":id" names, which must be live. */
+int api_ask_execd(Request *request, const char *method, ApiAnswer answer, sd_bus_error *error);
 /* Ends a call from anywhere else. */
 void api_call_fail(ApiCall *call, const sd_bus_error *error);
 

@@ -32,21 +32,26 @@ void test_skip(const char *reason) {
         exit(77);
 }
 
-void bus_pair(sd_bus **ret_server, sd_bus **ret_client) {
+sd_bus *bus_on_socket(int fd, bool server) {
         sd_id128_t id;
+        sd_bus *bus;
+
+        ASSERT_OK(sd_id128_randomize(&id));
+        ASSERT_OK(sd_bus_new(&bus));
+        ASSERT_OK(sd_bus_set_fd(bus, fd, fd));
+        if (server)
+                ASSERT_OK(sd_bus_set_server(bus, true, id));
+        ASSERT_OK(sd_bus_negotiate_fds(bus, true));
+        ASSERT_OK(sd_bus_start(bus));
+        return bus;
+}
+
+void bus_pair(sd_bus **ret_server, sd_bus **ret_client) {
         int pair[2];
 
         ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-        ASSERT_OK(sd_id128_randomize(&id));
-        ASSERT_OK(sd_bus_new(ret_server));
-        ASSERT_OK(sd_bus_set_fd(*ret_server, pair[0], pair[0]));
-        ASSERT_OK(sd_bus_set_server(*ret_server, true, id));
-        ASSERT_OK(sd_bus_negotiate_fds(*ret_server, true));
-        ASSERT_OK(sd_bus_start(*ret_server));
-        ASSERT_OK(sd_bus_new(ret_client));
-        ASSERT_OK(sd_bus_set_fd(*ret_client, pair[1], pair[1]));
-        ASSERT_OK(sd_bus_negotiate_fds(*ret_client, true));
-        ASSERT_OK(sd_bus_start(*ret_client));
+        *ret_server = bus_on_socket(pair[0], true);
+        *ret_client = bus_on_socket(pair[1], false);
 }
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {

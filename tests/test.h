@@ -38,6 +38,8 @@ int test_assert_ok(int r, const char *expression, const char *file, int line);
 /* Ends the program with 77 and the reason: "not run", never "passed". */
 void test_skip(const char *reason) __attribute__((noreturn));
 
+/* Takes the descriptor over. */
+sd_bus *bus_on_socket(int fd, bool server);
 /* Two connected sd_bus over a socketpair, no daemon, no thread. */
 void bus_pair(sd_bus **ret_server, sd_bus **ret_client);
 /* Calls and drives both ends until the reply or error stands in *ret_reply. */

@@ -64,16 +64,8 @@ static int on_worker_call(sd_bus_message *m, void *userdata, sd_bus_error *error
 }
 
 static sd_bus *bus_on(Fixture *f, int fd, bool server) {
-        sd_id128_t id;
-        sd_bus *bus;
+        sd_bus *bus = bus_on_socket(fd, server);
 
-        ASSERT_OK(sd_id128_randomize(&id));
-        ASSERT_OK(sd_bus_new(&bus));
-        ASSERT_OK(sd_bus_set_fd(bus, fd, fd));
-        if (server)
-                ASSERT_OK(sd_bus_set_server(bus, true, id));
-        ASSERT_OK(sd_bus_negotiate_fds(bus, true));
-        ASSERT_OK(sd_bus_start(bus));
         ASSERT_OK(sd_bus_attach_event(bus, service_event(f->service), SD_EVENT_PRIORITY_NORMAL));
         return bus;
 }

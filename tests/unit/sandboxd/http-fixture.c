@@ -94,23 +94,33 @@ void fixture_send(Fixture *f, int fd, const void *data, size_t n) {
         }
 }
 
-static bool reply_is_whole(Reply *r) {
-        const char *end, *length;
+static const char *head_find(const Reply *r, const char *text) {
+        const char *p = strcasestr(r->text, text);
 
-        if (r->head_size == 0) {
-                end = strstr(r->text, "\r\n\r\n");
-                if (!end)
-                        return false;
-                r->head_size = (size_t) (end + 4 - r->text);
-                if (sscanf(r->text, "HTTP/1.%*d %u", &r->status) != 1)
-                        r->status = 0;
-        }
-        length = strcasestr(r->text, "\r\nContent-Length: ");
-        if (length && length < r->text + r->head_size)
-                return r->n >= r->head_size + strtoul(length + strlen("\r\nContent-Length: "), NULL, 10);
-        if (strcasestr(r->text, "chunked"))
-                return r->n >= 5 && memcmp(r->text + r->n - 5, "0\r\n\r\n", 5) == 0;
-        return false;
+        return p && p < r->text + r->head_size ? p + strlen(text) : NULL;
+}
+
+static bool parse_head(Reply *r) {
+        const char *end = strstr(r->text, "\r\n\r\n"), *length;
+
+        if (!end)
+                return false;
+        r->head_size = (size_t) (end + 4 - r->text);
+        if (sscanf(r->text, "HTTP/1.%*d %u", &r->status) != 1)
+                r->status = 0;
+        length = head_find(r, "\r\nContent-Length: ");
+        if (length)
+                r->size = r->head_size + strtoul(length, NULL, 10);
+        r->chunked = head_find(r, "chunked");
+        return true;
+}
+
+static bool reply_is_whole(Reply *r) {
+        if (r->head_size == 0 && !parse_head(r))
+                return false;
+        if (r->size > 0)
+                return r->n >= r->size;
+        return r->chunked && memcmp(r->text + r->n - 5, "0\r\n\r\n", 5) == 0;
 }
 
 void fixture_receive(Fixture *f, int fd, Reply *ret) {

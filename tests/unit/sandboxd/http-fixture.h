@@ -19,6 +19,8 @@ typedef struct Fixture {
 typedef struct Reply {
         char *text;             /* all bytes, NUL-terminated */
         size_t n, head_size;    /* head_size: 0 until the headers are whole */
+        size_t size;            /* of all, where the headers say it */
+        bool chunked;
         unsigned status;
         bool closed;            /* the server ended the connection */
 } Reply;
