@@ -15,6 +15,7 @@ struct Connection {
         BusServer *server;
         Connection *next, *previous;
         sd_bus *bus;
+        sd_event_source *first;
         uid_t uid;
 };
 
@@ -39,6 +40,7 @@ static Connection *connection_free(Connection *c) {
         if (c->next)
                 c->next->previous = c->previous;
         s->n_connections--;
+        sd_event_source_disable_unref(c->first);
         sd_bus_close_unref(c->bus);
         service_release(s->options.service);
         free(c);
@@ -54,6 +56,26 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
                 c->server->options.on_disconnect(c->server, c->bus, c->server->options.userdata);
         connection_free(c);
         return 1;
+}
+
+/* A client may send its first call together with the last line of its authentication, as libdbus does. sd-bus has read
+ * both then, and would look at the call when more bytes arrive. */
+static int on_first(sd_event_source *source, void *userdata) {
+        Connection *c = userdata;
+        _cleanup_(sd_bus_unrefp) sd_bus *bus = sd_bus_ref(c->bus);
+
+        /* A connection that ended is closed, and its object gone. */
+        if (sd_bus_process(bus, NULL) > 0 && sd_bus_is_open(bus) > 0)
+                return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *c = userdata;
+
+        (void) m;
+        (void) error;
+        return sd_event_source_set_enabled(c->first, SD_EVENT_ONESHOT);
 }
 
 static bool uid_is_allowed(const BusServerOptions *o, uid_t uid) {
@@ -87,12 +109,21 @@ static int connection_start(Connection *c, int fd) {
         if (r >= 0)
                 r = sd_bus_negotiate_fds(c->bus, true);
         if (r >= 0)
+                r = sd_bus_set_connected_signal(c->bus, true);
+        if (r >= 0)
                 r = sd_bus_start(c->bus);
         if (r >= 0)
                 r = sd_bus_attach_event(c->bus, service_event(c->server->options.service), SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = sd_bus_match_signal_async(c->bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, c);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(c->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                              "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, c);
+        if (r >= 0)
+                r = sd_event_add_defer(service_event(c->server->options.service), &c->first, on_first, c);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(c->first, SD_EVENT_OFF);
         if (r >= 0)
                 r = c->server->options.on_connect(c->server, c->bus, c->uid, c->server->options.userdata);
         return r;

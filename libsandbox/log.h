@@ -16,6 +16,16 @@ void log_set_max_level(int level);
 int log_full(int level, int error, const char *sandbox, const char *file, int line, const char *format, ...)
         _printf_(6, 7);
 
+typedef struct LogField {
+        const char *name, *value;
+} LogField;
+
+/* One entry with fields of its own, LOG_FIELDS_MAX at most. Their values are cut and escaped, without one (NULL) a
+ * field is left out. sandbox may be NULL. */
+#define LOG_FIELDS_MAX 8U
+void log_fields(int level, const char *sandbox, const LogField *fields, size_t n, const char *format, ...)
+        _printf_(5, 6);
+
 #define log_full_errno(level, error, sandbox, ...) log_full(level, error, sandbox, __FILE__, __LINE__, __VA_ARGS__)
 
 #define log_debug(...) log_full_errno(LOG_DEBUG, 0, NULL, __VA_ARGS__)

@@ -18,6 +18,15 @@
 #define _const_ __attribute__((const))
 #define _noreturn_ __attribute__((noreturn))
 
+/* With the address sanitizer: its memory is far beyond any limit, and it looks for leaks by ptrace(). */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)

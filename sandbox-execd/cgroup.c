@@ -111,6 +111,13 @@ int cgroup_give(int dir_fd, const char *file, uid_t uid) {
         return fchownat(dir_fd, file, uid, uid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+/* We have no right to override modes, so the group is left to us. */
+int cgroup_share(int dir_fd, const char *file, uid_t uid) {
+        if (fchmodat(dir_fd, file, 0220, 0) < 0 || fchownat(dir_fd, file, uid, 0, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        return 0;
+}
+
 int cgroup_kill(int dir_fd) {
         int r = write_text_at(dir_fd, "cgroup.kill", "1");
 

@@ -24,6 +24,8 @@ int cgroup_remove_tree(int dir_fd, const char *name);
 int cgroup_enable_controllers(int dir_fd);
 /* Gives one control file to the sandbox's root. */
 int cgroup_give(int dir_fd, const char *file, uid_t uid);
+/* Both the sandbox and we may write it. */
+int cgroup_share(int dir_fd, const char *file, uid_t uid);
 int cgroup_kill(int dir_fd);
 /* 1 or 0; a directory that is gone is not populated. */
 int cgroup_is_populated(int dir_fd);

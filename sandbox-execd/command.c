@@ -152,10 +152,10 @@ static int make_cgroup(Command *c, int *ret) {
         dir = cgroup_open(s->cgroup_fd, path);
         if (dir < 0)
                 return dir;
-        /* Init clones into it and ends it at the command's deadline, as root of the sandbox. */
+        /* Init clones into it and ends it at the command's deadline, as root of the sandbox; Signal() ends it, too. */
         r = cgroup_give(dir, "cgroup.procs", s->record.base);
         if (r >= 0)
-                r = cgroup_give(dir, "cgroup.kill", s->record.base);
+                r = cgroup_share(dir, "cgroup.kill", s->record.base);
         if (r < 0)
                 return r;
         *ret = TAKE_FD(dir);

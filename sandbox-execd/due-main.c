@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
 
                 fputs("sandbox-due\n\nEnds the sandboxes whose deadline has passed. Started by a timer.\n",
                       wrong ? stderr : stdout);
-                return wrong;
+                return wrong ? 2 : EXIT_SUCCESS;
         }
-        return run() < 0;
+        return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

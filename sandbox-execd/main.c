@@ -111,7 +111,9 @@ int main(int argc, char **argv) {
         /* The cgroups of commands must let init pass; what is secret lies in a 0700 directory with modes of its own. */
         (void) umask(0022);
         r = parse_argv(argc, argv);
+        if (r < 0)
+                return 2;
         if (r > 0)
                 r = run();
-        return r < 0 ? 1 : r;
+        return r < 0 ? EXIT_FAILURE : r;
 }

@@ -11,6 +11,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/process.h"
@@ -202,7 +203,7 @@ static int method_resume(sd_bus_message *message, void *userdata, sd_bus_error *
 }
 
 static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        uint64_t deadline;
+        uint64_t deadline, old;
         Sandbox *s;
         int r;
 
@@ -211,9 +212,16 @@ static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_e
                 r = sd_bus_message_read_basic(message, 't', &deadline);
         if (r < 0)
                 return r;
+        old = s->record.deadline_usec;
         r = sandbox_set_deadline(s, deadline);
         if (r < 0)
                 return method_error(error, r, "write the deadline");
+        if (old <= now_usec(CLOCK_BOOTTIME)) {
+                /* sandbox-due has read the old file perhaps, so that one counts: nobody is told that he was in time. */
+                sandbox_end(s, END_EXPIRED);
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox '%s' has expired.",
+                                     s->record.id.digits);
+        }
         (void) state_file_write(s->manager->state_fd, &s->record);
         manager_check_deadlines(userdata);
         return sd_bus_reply_method_return(message, NULL);

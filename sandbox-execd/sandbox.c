@@ -21,6 +21,7 @@
  * done, is waiting for somebody's answer, or failed half way: every undo copes with all three. Nothing else decides what
  * must be cleared up. A sandbox that was restored from its record stands behind the last step. */
 
+#define RECHECK_USEC (50 * USEC_PER_MSEC)
 #define MAKING_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define FAULT_FILE "fault"
 
@@ -146,8 +147,13 @@ static int on_walk(sd_event_source *source, void *userdata) {
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Sandbox *s = userdata;
 
-        (void) source;
         (void) usec;
+        if (s->state == SANDBOX_ENDING) {
+                sandbox_wake(s);
+                (void) sd_event_source_set_time_relative(source, RECHECK_USEC);
+                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                return 0;
+        }
         sandbox_fail(s, -ETIMEDOUT, s->step > 0 ? sandbox_steps[s->step - 1].name : "start");
         return 0;
 }
@@ -258,7 +264,10 @@ void sandbox_end(Sandbox *s, EndReason reason) {
                 manager_restored(s->manager);
         s->state = SANDBOX_ENDING;
         s->end_reason = reason;
-        (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
+        /* The kernel holds notes of cgroup.events back for 10 ms after the one before, and drops them when the cgroup is
+         * removed meanwhile: systemd does that at once, so the last note may never come. */
+        (void) sd_event_source_set_time_relative(s->timeout_source, RECHECK_USEC);
+        (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_ONESHOT);
         hold(s, true);
 
         /* All die at once, before the first record of them is touched. */

@@ -20,15 +20,6 @@
 #include "sandbox-fsd/tree-remove.h"
 #include "sandbox-fsd/unpack.h"
 
-/* The sanitizers' own memory is far beyond any limit. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
-
 typedef struct Work {
         const char *name;
         /* 0 or a negative errno; text says more. */

@@ -119,7 +119,7 @@ int main(int argc, char *argv[]) {
                 return help();
         if (argc > 1) {
                 log_error("Unknown argument '%s'.", argv[1]);
-                return EXIT_FAILURE;
+                return 2;
         }
         return load_and_run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -18,6 +18,7 @@ char *progress_format(const Progress *p, int64_t now) {
         uint64_t elapsed = (uint64_t) MAX(now - p->begun_msec, 1);
         char bar[BAR_COLUMNS + 1], done[TEXT_SHORT_MAX], size[TEXT_SHORT_MAX], rate[TEXT_SHORT_MAX];
         _cleanup_free_ char *name = text_escape(p->name, strlen(p->name));
+        double per_sec = (double) p->done * 1000 / (double) elapsed;
         unsigned percent = 0;
         char *line;
         int r;
@@ -26,7 +27,7 @@ char *progress_format(const Progress *p, int64_t now) {
                 return NULL;
         name[text_prefix(name, NAME_COLUMNS)] = 0;
         text_size(p->done, done);
-        text_size((uint64_t) ((double) p->done * 1000 / (double) elapsed), rate);
+        text_size(per_sec < 0x1p64 ? (uint64_t) per_sec : UINT64_MAX, rate);
         if (p->size == UINT64_MAX) {
                 r = asprintf(&line, "%s  %s  %s/s", name, done, rate);
                 return r < 0 ? NULL : line;

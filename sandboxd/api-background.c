@@ -11,6 +11,10 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/json-text.h"
 
+/* Commands that nobody waits for. Both streams go into one pipe, so that their order is the one in which they were
+ * written; the spool is a named file, its command a row of the database: both are found again after a restart. The
+ * entrypoint of a sandbox is such a command, too. */
+
 static void on_started(Command *c, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
         Request *request = TAKE_PTR(call->request);

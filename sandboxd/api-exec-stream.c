@@ -8,9 +8,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/exec-input.h"
+#include "sandboxd/http/sse.h"
 #include "sandboxd/json-text.h"
 
-/* Output as it comes, as server-sent events "data: <JSON>\n\n". What the client does not take in time waits here, up
+/* Output as it comes, as server-sent events. What the client does not take in time waits here, up
  * to RING_BYTES; then the command's pipes are not read for a while. A client that makes room in STALL_USEC loses
  * nothing; for another one the command goes on, the oldest output goes, and a comment says how much. Who asked for
  * "lossless" holds his command up as long as he likes. JSON escapes line breaks, so output cannot forge an event. */
@@ -18,7 +19,6 @@
 #define RING_BYTES (1 * MiB)
 #define CHUNK_MAX (16U * 1024)
 #define STALL_USEC USEC_PER_SEC
-#define HEARTBEAT_USEC (15 * USEC_PER_SEC)
 #define FRAME_MAX (CHUNK_MAX * JSON_ESCAPE_FACTOR + 256U)
 
 typedef struct Chunk Chunk;
@@ -40,13 +40,11 @@ typedef struct Carry {
 typedef struct ExecStream {
         Request *request;
         Command *command;
-        bool streaming, binary, lossless, paused, dropping, announce, beat, ended;
+        bool streaming, binary, lossless, paused, dropping, announce, ended;
         Chunk *first, **last;
         uint64_t bytes, dropped;
         Carry carries[2];
-        sd_event_source *heartbeat, *stall;
-        char *frame;
-        size_t frame_size, frame_sent;
+        sd_event_source *stall;
 } ExecStream;
 
 static void stream_free(ExecStream *s) {
@@ -56,10 +54,8 @@ static void stream_free(ExecStream *s) {
                 s->first = c->next;
                 free(c);
         }
-        sd_event_source_disable_unref(s->heartbeat);
         sd_event_source_disable_unref(s->stall);
         command_unref(s->command);
-        free(s->frame);
         free(s);
 }
 
@@ -146,76 +142,73 @@ static void on_output(Command *command, bool is_stderr, const char *data, size_t
                 request_stream_wake(s->request);
 }
 
-static void frame_chunk(ExecStream *s, const Chunk *c) {
-        size_t n = (size_t) sprintf(s->frame, "data: {\"type\":\"%s\",%s\"data\":\"",
-                                    c->is_stderr ? "stderr" : "stdout", s->binary ? "\"encoding\":\"base64\"," : "");
+static size_t frame_chunk(const ExecStream *s, const Chunk *c, char *frame) {
+        size_t n = (size_t) sprintf(frame, "data: {\"type\":\"%s\",%s\"data\":\"", c->is_stderr ? "stderr" : "stdout",
+                                    s->binary ? "\"encoding\":\"base64\"," : "");
         size_t k;
 
         if (s->binary)
-                k = base64_encode(c->data, c->n, s->frame + n);
+                k = base64_encode(c->data, c->n, frame + n);
         else
-                (void) json_escape(c->data, c->n, /* last= */ true, s->frame + n, &k);
+                (void) json_escape(c->data, c->n, /* last= */ true, frame + n, &k);
         n += k;
-        n += (size_t) sprintf(s->frame + n, "\",\"timestamp\":%llu}\n\n", (unsigned long long) c->time_msec);
-        s->frame_size = n;
+        return n + (size_t) sprintf(frame + n, "\",\"timestamp\":%llu}\n\n", (unsigned long long) c->time_msec);
 }
 
 /* -1 for what has no exit code: ended at its time limit, or together with its sandbox. */
-static void frame_exit(ExecStream *s) {
-        const Command *c = s->command;
+static size_t frame_exit(const Command *c, char *frame) {
         size_t n;
 
-        n = (size_t) sprintf(s->frame, "data: {\"type\":\"exit\",\"data\":\"%d\",\"timestamp\":%llu%s%s",
+        n = (size_t) sprintf(frame, "data: {\"type\":\"exit\",\"data\":\"%d\",\"timestamp\":%llu%s%s",
                              c->timed_out ? -1 : command_exit_code(c), (unsigned long long) wall_msec(),
                              c->timed_out ? ",\"timedOut\":true" : "", c->oom ? ",\"oom\":true" : "");
         if (c->state == COMMAND_EXITED && c->code != CLD_EXITED)
-                n += (size_t) sprintf(s->frame + n, ",\"signal\":%d", c->status);
-        s->frame_size = n + (size_t) sprintf(s->frame + n, "}\n\n");
-        s->ended = true;
+                n += (size_t) sprintf(frame + n, ",\"signal\":%d", c->status);
+        return n + (size_t) sprintf(frame + n, "}\n\n");
 }
 
-/* False: there is nothing to say now. */
-static bool next_frame(ExecStream *s) {
-        if (s->announce) {
-                s->announce = false;
-                s->frame_size = (size_t) sprintf(s->frame,
-                                                 "data: {\"type\":\"start\",\"id\":\"%s\",\"data\":\"%s\",\"pid\":%u,"
-                                                 "\"timestamp\":%llu}\n\n", s->command->id, s->command->id,
-                                                 s->command->pid, (unsigned long long) wall_msec());
-        } else if (s->dropped > 0) {
-                s->frame_size = (size_t) sprintf(s->frame, ": gap %llu\n\n", (unsigned long long) s->dropped);
-                s->dropped = 0;
-        } else if (s->first) {
-                frame_chunk(s, s->first);
-                drop_first(s);
-        } else if (!command_is_live(s->command) && !s->ended)
-                frame_exit(s);
-        else if (s->beat)
-                s->frame_size = (size_t) sprintf(s->frame, ": beat\n\n");
-        else
-                return false;
-        s->beat = false;
-        return true;
+static size_t frame_start(const Command *c, char *frame) {
+        return (size_t) sprintf(frame, "data: {\"type\":\"start\",\"id\":\"%s\",\"data\":\"%s\",\"pid\":%u,"
+                                       "\"timestamp\":%llu}\n\n",
+                                c->id, c->id, c->pid, (unsigned long long) wall_msec());
 }
 
-static ssize_t stream_read(void *userdata, char *buffer, size_t size) {
-        ExecStream *s = userdata;
-        size_t n;
+static size_t frame_gap(ExecStream *s, char *frame) {
+        uint64_t dropped = s->dropped;
 
-        if (s->frame_sent == s->frame_size) {
-                s->frame_sent = s->frame_size = 0;
-                if (!next_frame(s))
-                        return s->ended ? -ENODATA : 0;
-        }
+        s->dropped = 0;
+        return (size_t) sprintf(frame, ": gap %llu\n\n", (unsigned long long) dropped);
+}
+
+static size_t frame_first(ExecStream *s, char *frame) {
+        size_t n = frame_chunk(s, s->first, frame);
+
+        drop_first(s);
         if (s->bytes < RING_BYTES / 2) {
                 s->dropping = false;
                 if (s->paused)
                         go_on(s);
         }
-        n = MIN(size, s->frame_size - s->frame_sent);
-        memcpy(buffer, s->frame + s->frame_sent, n);
-        s->frame_sent += n;
-        return (ssize_t) n;
+        return n;
+}
+
+static ssize_t stream_next(void *userdata, char *frame) {
+        ExecStream *s = userdata;
+
+        if (s->announce) {
+                s->announce = false;
+                return (ssize_t) frame_start(s->command, frame);
+        }
+        if (s->dropped > 0)
+                return (ssize_t) frame_gap(s, frame);
+        if (s->first)
+                return (ssize_t) frame_first(s, frame);
+        if (s->ended)
+                return -ENODATA;
+        if (command_is_live(s->command))
+                return 0;
+        s->ended = true;
+        return (ssize_t) frame_exit(s->command, frame);
 }
 
 /* The end, or the client went away: its command is ended with it. */
@@ -228,37 +221,16 @@ static void stream_done(void *userdata) {
         stream_free(s);
 }
 
-static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata) {
-        ExecStream *s = userdata;
-
-        (void) usec;
-        s->beat = true;
-        request_stream_wake(s->request);
-        return sd_event_source_set_time_relative(source, HEARTBEAT_USEC);
-}
-
-static int start_timers(ExecStream *s, sd_event *event) {
-        int r;
-
-        r = sd_event_add_time_relative(event, &s->heartbeat, CLOCK_MONOTONIC, HEARTBEAT_USEC, USEC_PER_SEC,
-                                       on_heartbeat, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->heartbeat, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_add_time_relative(event, &s->stall, CLOCK_MONOTONIC, STALL_USEC, 0, on_stall, s);
-        return r < 0 ? r : sd_event_source_set_enabled(s->stall, SD_EVENT_OFF);
-}
-
 static void on_started(Command *c, void *userdata) {
         ExecStream *s = userdata;
 
         (void) c;
-        (void) sd_event_source_set_enabled(s->heartbeat, SD_EVENT_ON);
         request_on_gone(s->request, NULL, NULL);
         (void) request_add_header(s->request, "Cache-Control", "no-cache");
         s->streaming = true;
-        (void) request_reply_stream(s->request, 200, "text/event-stream",
-                                    &(ReplySource) { .read = stream_read, .free = stream_done, .userdata = s });
+        (void) request_reply_events(s->request, sd_event_source_get_event(s->stall),
+                                    &(SseSource) { .next = stream_next, .free = stream_done, .userdata = s,
+                                                   .frame_max = FRAME_MAX });
 }
 
 static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {
@@ -296,15 +268,15 @@ static void on_client_gone(Request *request, void *userdata) {
 static int stream_new(Request *request, ExecStream **ret) {
         Manager *m = request_userdata(request);
         ExecStream *s = new0(ExecStream, 1);
-        int r = -ENOMEM;
+        int r;
 
         if (!s)
                 return -ENOMEM;
         s->request = request;
         s->last = &s->first;
-        s->frame = malloc(FRAME_MAX);
-        if (s->frame)
-                r = start_timers(s, m->event);
+        r = sd_event_add_time_relative(m->event, &s->stall, CLOCK_MONOTONIC, STALL_USEC, 0, on_stall, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->stall, SD_EVENT_OFF);
         if (r < 0) {
                 stream_free(s);
                 return r;

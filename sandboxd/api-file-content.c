@@ -132,7 +132,8 @@ int api_file_upload(Request *request, sd_bus_error *error) {
                 return r;
         n_text = json_string_length(in.content);
         if (n_text > UPLOAD_MAX)
-                return bus_error_set(error, BUS_ERROR_TOO_LARGE, "The content is too large for this route; use files/raw");
+                return bus_error_set(error, BUS_ERROR_TOO_LARGE,
+                                     "The content is too large for this route; use files/raw");
         data = malloc(n_text / 4 * 3 + 1);
         if (!data)
                 return -ENOMEM;

@@ -6,6 +6,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/file-input.h"
 
+/* The file routes that carry no contents. Each is a row that names the method of Files1, the fields that it wants and
+ * how its arguments and its answer look; the path rule has been applied when append() sees a path. */
+
 typedef int (*FileAppend)(sd_bus_message *m, const FileInput *in, sd_bus_error *error);
 typedef int (*FileAnswer)(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
 

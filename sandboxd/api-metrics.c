@@ -4,6 +4,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 
+/* Figures for display. Those of a sandbox come from its cgroup by way of execd; CPU is a rate, so that the last sample
+ * is kept in the (not stored) part of the record. The network figures are those of an interface that does not exist
+ * yet. */
+
 /* Since the last question; the first one gets the average since the creation. */
 static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
         uint64_t now = now_usec(CLOCK_BOOTTIME), wall = now_usec(CLOCK_REALTIME), elapsed, used = cpu_usec;

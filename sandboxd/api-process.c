@@ -8,6 +8,9 @@
 #include "sandboxd/api.h"
 #include "sandboxd/json-fields.h"
 
+/* Processes by the numbers that they have inside. Names come from the sandbox: they are hostile text, made valid UTF-8
+ * here and escaped by the JSON encoder. */
+
 /* A row of Processes(); numbers are those inside. */
 typedef struct Process {
         uint32_t pid, uid;
@@ -19,7 +22,8 @@ typedef json_t *(*ProcessToJson)(const Process *p, const Sandbox *s);
 
 /* What it used of the sandbox's whole life: there is no time of its own start to divide by. */
 static void format_cpu(const Process *p, const Sandbox *s, char ret[32]) {
-        uint64_t now = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC, age = now > s->created_msec ? now - s->created_msec : 0;
+        uint64_t now = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC;
+        uint64_t age = now > s->created_msec ? now - s->created_msec : 0;
 
         snprintf(ret, 32, "%.1f", (double) p->cpu_usec / 10.0 / (double) MAX(age, UINT64_C(1)));
 }

@@ -10,6 +10,9 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
 
+/* The life of a sandbox. Whatever changes it asks execd first and writes the record when execd has answered: the
+ * record never claims what has not happened. */
+
 #define RENEW_MIN_MSEC (UINT64_C(60) * 1000)
 #define RENEW_MAX_MSEC (UINT64_C(24) * 3600 * 1000)
 
@@ -31,6 +34,7 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
         }
         request = TAKE_PTR(call->request);
         request_on_gone(request, NULL, NULL);
+        request_set_sandbox(request, s->id);
         (void) reply_sandbox(request, s);
 }
 
@@ -158,13 +162,17 @@ int api_sandbox_delete(Request *request, sd_bus_error *error) {
 
 /* A repeated call may find its work done: WrongState then says that all is as it was wished. */
 static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
+        if (call->sandbox->leaving)
+                return; /* its record may be gone already and must not come back */
         if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
 }
 
 static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
         (void) reply;
-        (void) error;
+        if (call->sandbox->leaving)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s",
+                                     call->sandbox->public_id);
         return reply_sandbox(call->request, call->sandbox);
 }
 

@@ -4,6 +4,9 @@
 #include "libsandbox/bus-errors.h"
 #include "sandboxd/api.h"
 
+/* The other half of exec/stream with "stdin": true. Its own request, so that output and input flow independently of
+ * each other; the end of the body is the end of the input. */
+
 /* A raw body on its way into a command's standard input. */
 typedef struct InputUpload {
         Request *request;

@@ -5,6 +5,8 @@
 #include "sandboxd/api.h"
 #include "sandboxd/removal.h"
 
+/* Routes that concern no single sandbox. /health tells nothing but that we serve: it is open to everybody. */
+
 int api_health(Request *request, sd_bus_error *error) {
         (void) error;
         return request_reply_json(request, 200, json_pack("{s:s}", "status", "healthy"));

@@ -10,6 +10,11 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/removal.h"
 
+/* What all handlers share: finding the object that a path names, and the life of a request that waits for the bus.
+ * A handler never blocks: it makes an ApiCall, sends a message with api_call_done() as its callback and returns 1. The
+ * client may go away at any moment in between, the call goes on without it: its effect on the record (on_reply) is
+ * wanted all the same, only the answer is not. */
+
 int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_error *error) {
         Manager *m = request_userdata(request);
         const char *id = request_path_value(request, "id");
@@ -17,6 +22,7 @@ int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_er
 
         if (!s)
                 return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s", id ?: "");
+        request_set_sandbox(request, s->id);
         if ((need == NEED_LIVE && !sandbox_is_live(s)) || (need == NEED_RUNNING && s->state != SANDBOX_RUNNING))
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is not running: %s",
                                      sandbox_state_to_string(s->state));

@@ -7,6 +7,9 @@
 #include "sandboxd/command.h"
 #include "sandboxd/manager.h"
 
+/* What is remembered of a background command: enough to answer for it when the sandbox's init has forgotten it. Its
+ * output is not here but in the spool of the same name. */
+
 int command_save(const Command *c) {
         _cleanup_(json_decrefp) json_t *record = NULL;
         _cleanup_free_ char *text = NULL;

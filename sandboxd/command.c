@@ -16,6 +16,13 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/manager.h"
 
+/* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
+ * connection may break between any two of them, and its sandbox may go away first. So every event ends in one of three
+ * functions, mark_running(), finish() and fail(), and each of them looks at the state before it does anything.
+ *
+ * Reading at the end is bounded by what stands in the pipe at that moment. The main process has written all it ever
+ * will, and what background children add later is nobody's answer. */
+
 #define READ_SIZE (64U * 1024)
 
 /* Until the pipes are there, the end is only noted: what was written last would be lost. */
@@ -216,12 +223,20 @@ static void fail(Command *c, const sd_bus_error *error) {
         manager_drop_command(c->manager, c);
 }
 
+static void send_kill(Command *c) {
+        if (!c->manager->stopping)
+                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
+                                    NULL);
+}
+
 static void mark_running(Command *c, uint32_t pid) {
         if (c->state != COMMAND_STARTING)
                 return;
         c->state = COMMAND_RUNNING;
         c->pid = pid;
         forget_start(c);
+        if (c->killed)
+                send_kill(c); /* the first one found an empty cgroup */
         if (c->kind == COMMAND_BACKGROUND)
                 (void) command_save(c);
         if (c->handlers && c->handlers->on_started)
@@ -240,6 +255,8 @@ void command_on_status(Command *c, const CommandStatus *status) {
         if (status->pid > 0)
                 c->pid = status->pid;
         mark_running(c, c->pid);
+        if (status->running && c->killed)
+                send_kill(c); /* execd was away */
         if (status->running || !command_is_live(c))
                 return;
         c->code = status->code;
@@ -253,7 +270,7 @@ void command_on_status(Command *c, const CommandStatus *status) {
 static int ask(Command *c);
 
 void command_on_sandbox_gone(Command *c) {
-        c->repeated = true;
+        c->repeated = c->interrupted = true;
         c->adoption = NULL;
         if (c->attended)
                 command_on_unknown(c);
@@ -270,7 +287,10 @@ void command_on_unknown(Command *c) {
                 finish(c, COMMAND_LOST);
                 return;
         }
-        if (!c->repeated) {
+        if (!c->interrupted)
+                return; /* asked over the connection of today: the answer will come */
+        c->interrupted = false;
+        if (!c->repeated && !c->killed) {
                 c->repeated = true;
                 if (ask(c) >= 0)
                         return;
@@ -287,9 +307,10 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
                 return;
         if (reply && sd_bus_message_read(reply, "u", &pid) >= 0)
                 mark_running(c, pid);
-        else if (error && sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE) && !c->repeated)
+        else if (error && !c->repeated && execd_client_is_lost(c->manager->execd)) {
                 log_sandbox(LOG_INFO, c->sandbox->id, "The start of command %s was interrupted.", c->id);
-        else if (error)
+                c->interrupted = true; /* whether it runs is told when execd is back */
+        } else if (error)
                 fail(c, error);
 }
 
@@ -480,9 +501,10 @@ int command_adopt(Command *c, const CommandStatus *status) {
 }
 
 void command_kill(Command *c) {
-        if (command_is_live(c) && !c->manager->stopping)
-                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
-                                    NULL);
+        if (!command_is_live(c))
+                return;
+        c->killed = true;
+        send_kill(c);
 }
 
 void command_set_reading(Command *c, bool reading) {

@@ -61,6 +61,8 @@ struct Command {
         uint32_t pid;
         int code, status;
         bool timed_out, oom, repeated;
+        bool interrupted;       /* execd went away before it told whether it runs */
+        bool killed;            /* by command_kill(): asked again until it is so */
         bool attended;          /* by this process; false: of an earlier one, not taken over yet */
         bool seen;              /* mark of a reconciliation */
         uint64_t started_msec, finished_msec;   /* wall clock */

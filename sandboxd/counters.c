@@ -5,6 +5,8 @@
 
 #include "libsandbox/time-util.h"
 
+/* Totals that count. The values in memory are what is shown; each change is written behind them by one statement. */
+
 static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_CREATED] = "created",
         [COUNTER_KILLED] = "killed",

@@ -8,6 +8,10 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/json-fields.h"
 
+/* The contract of creation: numbers out of range are clamped, scalars of a wrong type count as absent, but an image, an
+ * environment or an entrypoint that cannot be meant are refused. The limits keep a record, and the label that carries
+ * it, of a size that one message holds. */
+
 #define ENV_VALUE_MAX (32 * KiB)
 #define MAP_BYTES_MAX (128 * KiB)
 #define MAP_ENTRIES_MAX 1000U

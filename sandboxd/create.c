@@ -9,6 +9,13 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
 
+/* One function a step, each started by the answer to the one before. The place under the limit is taken before
+ * anything is asked (n_reserved) and handed on to the record as soon as there is an id, so that at no moment one
+ * creation counts twice or not at all.
+ *
+ * A client that goes away does not end its creation: it may have sent the request over a connection that broke, and
+ * the sandbox ends at its time anyway. */
+
 typedef struct Creation {
         Manager *manager;
         CreateRequest request;

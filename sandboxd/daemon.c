@@ -14,6 +14,9 @@
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/reconcile.h"
 
+/* From the sockets to the loop. HTTP starts when the records are true: connections that arrive before wait in the
+ * queues of the sockets, which systemd holds. */
+
 #define SOCKETS_MAX 32U
 
 typedef struct Daemon {

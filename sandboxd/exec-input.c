@@ -9,6 +9,9 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/path-rule.h"
 
+/* What runs. A line is given to a shell because the client's form says so; an array goes to execve() as it is. The
+ * environment starts empty but for four names: nothing of ours, and nothing of the host, is inherited. */
+
 /* Seconds; what "no limit but the setting's" means to the field engine. */
 #define TIMEOUT_MAX 1000000000
 #define ID_MAX 65535

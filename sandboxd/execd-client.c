@@ -6,6 +6,9 @@
 #include "libsandbox/bus-names.h"
 #include "libsandbox/log.h"
 
+/* Thin on purpose: arguments in, message out. Which calls may be repeated after a broken connection is decided here,
+ * call by call: those that leave the same state when they are done twice. */
+
 struct ExecdClient {
         Peer *peer;
         ExecdHandlers handlers;
@@ -94,6 +97,10 @@ ExecdClient *execd_client_free(ExecdClient *c) {
 
 void execd_client_set_attached(ExecdClient *c, bool attached) {
         peer_set_attached(c->peer, attached);
+}
+
+bool execd_client_is_lost(const ExecdClient *c) {
+        return peer_is_lost(c->peer);
 }
 
 void peer_ignore(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {

@@ -29,6 +29,8 @@ int execd_client_new(sd_event *event, const char *path, const ExecdHandlers *han
 ExecdClient *execd_client_free(ExecdClient *c);
 DEFINE_CLEANUP(ExecdClient *, execd_client_free)
 void execd_client_set_attached(ExecdClient *c, bool attached);
+/* (attached) on_commands() will tell what was missed. */
+bool execd_client_is_lost(const ExecdClient *c);
 
 int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata);
 /* prepared is fsd's answer to PrepareRoot(): its mounts are passed on. */

@@ -8,6 +8,9 @@
 #include "sandboxd/json-fields.h"
 #include "sandboxd/path-rule.h"
 
+/* One structure and one table for all file routes; a route says which of the fields it wants. Paths are resolved before
+ * anything is sent, and again, against the real tree, by the worker inside the sandbox. */
+
 #define PATHS_MAX 1000U
 #define LIST_MAX 10000
 

@@ -6,6 +6,9 @@
 #include "libsandbox/bus-names.h"
 #include "libsandbox/bus-util.h"
 
+/* Thin on purpose, as execd-client.c. PrepareRoot() is not repeated: a creation that was interrupted is taken back as
+ * a whole. */
+
 struct FsdClient {
         Peer *peer;
 };

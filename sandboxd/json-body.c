@@ -10,6 +10,10 @@
 #include "libsandbox/fd-util.h"
 #include "sandboxd/json-text.h"
 
+/* Parts in a row: bare text, and strings that are read from a spool or a file while they are sent. One chunk is in
+ * memory at a time, whatever the size. What is small anyway is put together at once, so that it has a Content-Length
+ * and the connection can be kept. */
+
 /* A multiple of three, so that base64 needs padding at the very end only. */
 #define CHUNK_SIZE (12U * 1024)
 #define SMALL_SIZE (64 * KiB)

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Text as JSON wants it. jansson could do it for what is whole and in memory; this works on pieces of any size, where a
+ * character may be cut in two by the end of a buffer. */
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* Bytes of the sequence at p; 0: invalid, -1: valid so far, but the buffer ends. The second byte's range excludes
@@ -14,9 +17,9 @@ static int utf8_step(const unsigned char *p, size_t n) {
 
         if (p[0] < 0x80)
                 return 1;
-        more = p[0] >= 0xc2 && p[0] <= 0xdf ? 1 : p[0] >= 0xe0 && p[0] <= 0xef ? 2 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 3 : 0;
-        if (more == 0)
+        if (p[0] < 0xc2 || p[0] > 0xf4)
                 return 0;
+        more = p[0] <= 0xdf ? 1 : p[0] <= 0xef ? 2 : 3;
         if (p[0] == 0xe0)
                 low = 0xa0;
         else if (p[0] == 0xed)

@@ -13,6 +13,10 @@
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 
+/* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
+ * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
+ * store, at execd and on the disk. */
+
 /* Of commands that have ended, what is remembered of one sandbox: as many, and as much output. */
 #define REMEMBERED_MAX 256U
 #define REMEMBERED_BYTES_MAX (64 * MiB)
@@ -175,11 +179,19 @@ Sandbox *manager_get_sandbox(Manager *m, const char *id) {
         return s && streq(s->id, id) ? s : NULL;
 }
 
+/* While there is a sandbox its end may be told at any time, and who asks for its state shall know. That keeps execd, but
+ * not us: the last request is what counts. */
+static void update_attachment(Manager *m) {
+        execd_client_set_attached(m->execd, m->n_attended > 0 || hashmap_size(m->sandboxes) > 0);
+}
+
 int manager_add_sandbox(Manager *m, Sandbox *s) {
         int r = hashmap_put(m->sandboxes, s->public_id, s);
 
-        if (r >= 0)
+        if (r >= 0) {
                 sandbox_ref(s);
+                update_attachment(m);
+        }
         return r;
 }
 
@@ -203,13 +215,16 @@ int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
 void manager_forget_sandbox(Manager *m, Sandbox *s) {
         Command *c;
 
+        s->leaving = true; /* for the calls that still hold it */
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         if (store_remove_sandbox(m->store, s->id) < 0)
                 log_sandbox(LOG_WARNING, s->id, "The record stays until the next start.");
-        if (hashmap_remove(m->sandboxes, s->public_id))
+        if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
+                update_attachment(m);
+        }
 }
 
 size_t manager_count(Manager *m) {
@@ -218,14 +233,14 @@ size_t manager_count(Manager *m) {
 
 void manager_attend(Manager *m) {
         service_hold(m->service);
-        if (m->n_attended++ == 0)
-                execd_client_set_attached(m->execd, true);
+        m->n_attended++;
+        update_attachment(m);
 }
 
 void manager_unattend(Manager *m) {
         assert(m->n_attended > 0);
-        if (--m->n_attended == 0)
-                execd_client_set_attached(m->execd, false);
+        m->n_attended--;
+        update_attachment(m);
         service_release(m->service);
 }
 

@@ -7,6 +7,11 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/log.h"
 
+/* sd-bus fails the calls of a dying connection one after the other, each from its dispatcher, and forgets those that
+ * are left when the connection is closed before it has told all. So nothing is sent or answered while a connection
+ * dies: calls are marked as broken, and an event of their own looks after them when the dispatcher has returned. A
+ * connection that is replaced early takes its calls along in the same way. */
+
 #define CALL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define REST_USEC (2 * USEC_PER_SEC)
 #define PAUSE_FIRST_USEC (50 * USEC_PER_MSEC)
@@ -89,6 +94,20 @@ static void call_break(PeerCall *c) {
         (void) sd_event_source_set_enabled(c->peer->mend, SD_EVENT_ONESHOT);
 }
 
+static void arm_pause(Peer *p) {
+        (void) sd_event_source_set_time_relative(p->pause, p->pause_usec);
+        (void) sd_event_source_set_enabled(p->pause, SD_EVENT_ONESHOT);
+        p->pause_usec = MIN(p->pause_usec * 2, PAUSE_MAX_USEC);
+}
+
+/* Signals may have been missed. */
+static void note_loss(Peer *p) {
+        if (p->attached && p->options.on_return && !p->lost) {
+                p->lost = true;
+                arm_pause(p);
+        }
+}
+
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         PeerCall *c = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(m);
@@ -96,9 +115,10 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
         (void) ret_error;
         if (!error)
                 call_finish(c, m, NULL);
-        else if (sd_bus_is_open(sd_bus_message_get_bus(m)) <= 0)
+        else if (sd_bus_is_open(sd_bus_message_get_bus(m)) <= 0) {
+                note_loss(c->peer);
                 call_break(c);
-        else
+        } else
                 call_finish(c, NULL, error);
         return 1;
 }
@@ -179,12 +199,6 @@ static int on_rest(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void arm_pause(Peer *p) {
-        (void) sd_event_source_set_time_relative(p->pause, p->pause_usec);
-        (void) sd_event_source_set_enabled(p->pause, SD_EVENT_ONESHOT);
-        p->pause_usec = MIN(p->pause_usec * 2, PAUSE_MAX_USEC);
-}
-
 static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Peer *p = userdata;
         sd_bus *bus;
@@ -212,6 +226,8 @@ static int on_connect(BusClient *client, sd_bus *bus, void *userdata) {
         Peer *p = userdata;
 
         (void) client;
+        if (p->bus)
+                note_loss(p); /* a call was quicker than the news of the end of the old connection */
         p->bus = bus;
         /* Calls of an older connection have no answer to wait for: their dispatcher is gone. */
         break_calls(p, bus);
@@ -224,10 +240,7 @@ static void on_disconnect(BusClient *client, void *userdata) {
         (void) client;
         p->bus = NULL;
         break_calls(p, NULL);
-        if (p->attached && p->options.on_return && !p->lost) {
-                p->lost = true;
-                arm_pause(p);
-        }
+        note_loss(p);
 }
 
 static int add_timer(Peer *p, sd_event_source **source, sd_event_time_handler_t handler) {
@@ -329,4 +342,8 @@ void peer_set_attached(Peer *p, bool attached) {
         if (!attached)
                 p->lost = false;
         arm_rest(p);
+}
+
+bool peer_is_lost(const Peer *p) {
+        return p->lost;
 }

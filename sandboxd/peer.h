@@ -47,3 +47,5 @@ int peer_post(Peer *p, sd_bus_message *m);
 void peer_set_attached(Peer *p, bool attached);
 /* What on_return() asked for was answered or failed. */
 void peer_settled(Peer *p, bool success);
+/* (attached) on_return() is still to come, or its answer. */
+bool peer_is_lost(const Peer *p);

@@ -9,6 +9,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
 
+/* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
+ * created here; what does not fit is adopted or ended. If a service does not answer, the records are believed and the
+ * flag "unclean" in the store makes the next start try again. */
+
 typedef struct Reconcile {
         Manager *manager;
         ReconcileCallback callback;

@@ -7,6 +7,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* A sandbox that is being removed is marked at once (leaving): of two that ask, one finds it. The mark is not stored: a
+ * removal that a crash of ours interrupted is found again as a record without a scope, or comes back as what it still
+ * is, a live sandbox. */
+
 typedef struct Removal {
         Manager *manager;
         Sandbox *sandbox;
@@ -149,7 +153,8 @@ void removal_arm_timer(Manager *m) {
                 return;
         }
         if (!m->expiry_timer) {
-                r = sd_event_add_time(m->event, &m->expiry_timer, CLOCK_BOOTTIME, next, USEC_PER_SEC / 10, on_expiry, m);
+                r = sd_event_add_time(m->event, &m->expiry_timer, CLOCK_BOOTTIME, next, USEC_PER_SEC / 10, on_expiry,
+                                      m);
                 if (r < 0)
                         log_warning_errno(r, "Failed to add a timer, ignoring: %m");
                 return;

@@ -32,6 +32,9 @@ const char *request_principal(const Request *r);
  * ones win. Borrowed. */
 json_t *request_input(Request *r);
 
+/* The sandbox (id of 32 digits) that the request is about, for the log. */
+void request_set_sandbox(Request *r, const char *id);
+
 /* Each takes what it is given over, also on failure. */
 int request_reply_json(Request *r, unsigned status, json_t *body);
 int request_reply_empty(Request *r, unsigned status);

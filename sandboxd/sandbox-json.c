@@ -3,6 +3,8 @@
 
 #include "libsandbox/string-util.h"
 
+/* The objects of the contract. SDKs parse them strictly: names, integers and what is absent are theirs to decide. */
+
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s) {
         return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O, s:O, s:O*, s:s*}",
                          "id", s->public_id, "name", s->name, "image", s->image,

@@ -8,6 +8,9 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 
+/* Two clocks say when it ends. The wall clock is what clients see and what counts across a reboot; CLOCK_BOOTTIME is
+ * what execd arms its timer with, and nobody who sets the date moves it. They are set together and never compared. */
+
 static const char *const state_names[_SANDBOX_STATE_MAX] = {
         [SANDBOX_CREATING] = "creating",
         [SANDBOX_RUNNING] = "running",

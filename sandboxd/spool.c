@@ -9,6 +9,9 @@
 
 #include "libsandbox/fd-util.h"
 
+/* The head is a plain run of bytes, the tail a ring behind it in the same file, so that the place of every position can
+ * be computed and nothing is ever copied. */
+
 #define SPOOL_MAGIC UINT64_C(0x31304c4f4f505342)
 
 /* The header of a file. total is written after the data: a crash between the two loses the last bytes, but never
@@ -186,6 +189,8 @@ int spool_append(Spool *s, const void *data, size_t n) {
         assert(s);
         assert(data || n == 0);
 
+        if (n == 0)
+                return 0;
         if (s->fd < 0) {
                 if (s->total + n <= SPOOL_MEMORY_MAX)
                         return append_memory(s, data, n);

@@ -13,6 +13,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* Exclusive locking needs no shared memory file and makes a second sandboxd fail at once. The log is folded into the
+ * file when sandboxd is about to leave (store_rest()), so that no request waits for fsync; after a power cut the last
+ * records may be missing, and the reconciliation adopts what they described. */
+
 #define DATABASE_NAME "sandboxd.db"
 /* Pages in the log before a busy sandboxd folds it in without waiting to be idle. */
 #define LOG_PAGES_MAX 4096

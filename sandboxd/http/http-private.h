@@ -4,6 +4,7 @@
 #include <microhttpd.h>
 #include <systemd/sd-event.h>
 
+#include "libsandbox/sandbox-id.h"
 #include "sandboxd/http/http-check.h"
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/http/rate.h"
@@ -82,6 +83,7 @@ struct Request {
         RouteMatch match;
         const Dialect *dialect;
         const char *principal;
+        char sandbox[SANDBOX_ID_LENGTH + 1]; /* "": none, or not known */
         json_t *query, *input;
 
         char *body;
@@ -99,7 +101,7 @@ struct Request {
 
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
-        bool suspended, close, broken, handed_over, event_stream;
+        bool suspended, close, broken, handed_over, event_stream, audited;
 };
 
 /* http-server.c */
@@ -134,6 +136,10 @@ void http_request_abort(Request *r);
 void http_request_resume(Request *r);
 void http_request_completed(Request *r);
 int http_request_queue(Request *r);
+
+/* http-audit.c: a line in the log for a request that may change something, once its outcome is known; status 0: there
+ * will be no reply. */
+void http_audit(Request *r, unsigned status);
 
 /* http-input.c */
 int http_input_parse_query(const char *text, json_t **ret);

@@ -46,6 +46,7 @@ int http_request_queue(Request *r) {
                 (void) MHD_add_response_header(r->response, "Connection", "close");
         add_cors_headers(r);
 
+        http_audit(r, r->status);
         r->phase = REQUEST_REPLYING;
         r->progress_usec = now_usec(CLOCK_MONOTONIC);
         r->progress = UINT64_MAX;
@@ -78,6 +79,7 @@ static int take_response(Request *r, unsigned status, const char *content_type, 
 
 /* In the middle of a body nothing can be queued. */
 static int reply_and_break(Request *r, unsigned status, const char *content_type, const char *text) {
+        http_audit(r, status);
         http_send_raw(r->connection->fd, status, content_type, text);
         r->broken = r->handed_over = r->connection->linger = true;
         if (r->suspended)

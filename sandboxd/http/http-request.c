@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -71,6 +72,7 @@ static void tell_gone(Request *r) {
 void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
+        http_audit(r, 0);
         if (!r->handed_over)
                 tell_gone(r);
         http_stream_detach(r);
@@ -156,6 +158,7 @@ static bool authenticate(Request *r) {
                 refusal = (HttpRefusal) { r->dialect->wrong_token_status, "forbidden", "Invalid token", false };
         if (result == AUTH_LIMITED)
                 (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        r->audited = result == AUTH_LIMITED; /* who guesses must not fill the log */
         (void) http_reply_refusal(r, result == AUTH_LIMITED ? &limited : &refusal);
         return false;
 }
@@ -382,6 +385,10 @@ const char *request_header(const Request *r, const char *name) {
 
 const char *request_principal(const Request *r) {
         return r->principal;
+}
+
+void request_set_sandbox(Request *r, const char *id) {
+        (void) snprintf(r->sandbox, sizeof r->sandbox, "%s", id);
 }
 
 json_t *request_input(Request *r) {

@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <jansson.h>
 #include <systemd/sd-event.h>
 
 #include "sandboxd/request.h"
 
-/* One client of a stream of server-sent events: frames "data: <JSON>\n\n", a comment as heartbeat every 15 s. What the
- * client does not take in time waits in a ring of 64 KiB; what does not fit there is dropped and counted, and the
- * client sees ": gap <n>" in its place. The writer is never held up.
- *
- * JSON escapes line breaks, so no content can begin a frame of its own. */
+/* A reply of server-sent events. Its frames, "data: <JSON>\n\n", are made one by one as the client takes them: what
+ * waits for a slow client, and what is dropped, is the source's to say. A comment goes out when nothing else did for
+ * 15 s, so that nobody in between takes the connection for dead. */
 
-typedef struct SseStream SseStream;
+typedef struct SseSource {
+        /* Writes the next frame, its size at most frame_max: the size; 0: nothing now, request_stream_wake() follows;
+         * -ENODATA: there was the last. */
+        ssize_t (*next)(void *userdata, char *frame);
+        /* Called exactly once, at the end or when the client went away. */
+        void (*free)(void *userdata);
+        void *userdata;
+        size_t frame_max;
+} SseSource;
 
-/* Replies to r with the stream. on_gone is called once, when the client went away before sse_stream_end(); s is
- * invalid after it. */
-int sse_stream_new(Request *r, sd_event *event, void (*on_gone)(SseStream *s, void *userdata), void *userdata,
-                   SseStream **ret);
-/* Takes the event over, also on failure. 0: dropped, 1: on its way. */
-int sse_stream_send(SseStream *s, json_t *event);
-/* What is in the ring is still sent. s is invalid afterwards. */
-void sse_stream_end(SseStream *s);
+#define SSE_FRAME_MIN 16U /* for frame_max */
 
-#define SSE_RING_BYTES (64 * KiB)
+int request_reply_events(Request *r, sd_event *event, const SseSource *source);

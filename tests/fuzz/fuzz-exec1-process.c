@@ -13,10 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint64_t a, b;
         Process p = {};
 
-        text = malloc(size + 1);
-        if (!text)
-                return 0;
-        *(char *) mempcpy(text, data, size) = 0;
+        text = fuzz_text(data, size);
         (void) process_parse_status(text, 524288, &p);
         (void) process_parse_stat(text, 100, &p);
         (void) cgroup_parse_key(text, "populated", &a);

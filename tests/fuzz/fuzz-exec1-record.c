@@ -12,10 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(sandbox_record_done) SandboxRecord record = {}, again = {};
         _cleanup_free_ char *text = NULL, *written = NULL;
 
-        text = malloc(size + 1);
-        if (!text)
-                return 0;
-        *(char *) mempcpy(text, data, size) = 0;
+        text = fuzz_text(data, size);
         if (sandbox_record_parse(text, ID, &record) < 0)
                 return 0;
         if (sandbox_record_format(&record, &written) < 0 || sandbox_record_parse(written, ID, &again) < 0)

@@ -62,4 +62,25 @@ build_stage() { # NAME DIR
     mkdir -p "$2"
     build_locked quietly "$(build_dir "$1").log" \
         meson install --no-rebuild -C "$(build_dir "$1")" --destdir "$2" || die "meson install failed (see above)"
+    [[ $1 != *-asan ]] || stage_sanitizers "$2"
+}
+
+sanitizer_options=(
+    ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+)
+
+# What the units forbid and the sanitizers need: ptrace() to look for leaks, and memory. Core dumps are off already.
+stage_sanitizers() { # DIR
+    local unit dir
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-due@; do
+        dir=$1/usr/lib/systemd/system/$unit.service.d
+        mkdir -p "$dir"
+        cat >"$dir/50-sanitizers.conf" <<D
+[Service]
+Environment=${sanitizer_options[*]/%/:disable_coredump=0}
+SystemCallFilter=@debug
+MemoryMax=infinity
+D
+    done
 }

@@ -90,12 +90,18 @@ count_execd_mounts() { # nothing while it does not run
     [ "$pid" = 0 ] || count_lines <"/proc/$pid/mountinfo"
 }
 
+# Those of our services, which have one of their own each, come and go with them.
+count_netns() {
+    grep -LsE '/(sandboxd|sandbox-execd|sandbox-fsd)\.service' /proc/[0-9]*/cgroup | sed 's,cgroup$,ns/net,' |
+        xargs -r readlink 2>/dev/null | sort -u | count_lines
+}
+
 counts() {
     CGROUPS=/sys/fs/cgroup
     [ ! -d /sys/fs/cgroup/unified ] || CGROUPS=/sys/fs/cgroup/unified
     echo "scopes=$(systemctl list-units --all --no-legend --plain 'sandbox-*.scope' | count_lines)"
     echo "failed_units=$(systemctl list-units --failed --no-legend --plain | count_lines)"
-    echo "cgroups=$(find "$CGROUPS/sandbox.slice" -mindepth 1 -type d 2>/dev/null | count_lines)"
+    echo "cgroups=$(find "$CGROUPS/sandbox.slice" -mindepth 1 -type d ! -name '*.slice' 2>/dev/null | count_lines)"
     echo "mounts=$(count_lines </proc/1/mountinfo)"
     echo "mounts_of_execd=$(count_execd_mounts)"
     echo "pids=$(count_stray_pids)"
@@ -103,7 +109,7 @@ counts() {
     echo "run_entries=$(find /run/sandboxd -mindepth 1 2>/dev/null | count_lines)"
     echo "store_entries=$(find /var/lib/sandbox -mindepth 1 -maxdepth 3 2>/dev/null | count_lines)"
     echo "loop_devices=$(find /sys/block/loop*/loop/backing_file 2>/dev/null | count_lines)"
-    echo "netns=$(lsns -n -t net 2>/dev/null | count_lines)"
+    echo "netns=$(count_netns)"
 }
 
 counts_are() { # BEFORE: prints what differs; what one of both could not count is left out

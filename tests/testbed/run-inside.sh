@@ -6,13 +6,26 @@ set -u
 environment=$1
 shift
 
+# What the sanitizers said of our services, if they were built with them. Leaks are told at the end of a process.
+check_sanitizers() { # SINCE
+    [ -e /usr/lib/systemd/system/sandboxd.service.d/50-sanitizers.conf ] || return 0
+    systemctl --quiet stop sandboxd.service sandbox-execd.service sandbox-fsd.service
+    ! journalctl --no-pager -o cat --since "@$1" | grep -E 'ERROR: [A-Za-z]+Sanitizer|runtime error: '
+}
+
+settings=()
+for v in "${!TEST_@}"; do
+    settings+=(-E "$v=${!v}")
+done
+
 run_one() { # TEST
     local begin=${EPOCHREALTIME/./} rc=0 since
     since=$(date +%s.%N)
     systemd-run --quiet --pipe --wait --collect --unit="testbed-$1" \
         -p RuntimeMaxSec="${TEST_TIMEOUT:-300}" -p WorkingDirectory="/testdata/integration/$1" \
-        -E HOME=/root -E LANG=C.UTF-8 -E PATH="$PATH" -E TESTDATA=/testdata -E TESTBED="$environment" \
+        -E HOME=/root -E LANG=C.UTF-8 -E PATH="$PATH" -E TESTDATA=/testdata -E TESTBED="$environment" "${settings[@]}" \
         "/testdata/integration/$1/run.sh" </dev/null >"/testout/$1.log" 2>&1 || rc=$?
+    [ $rc != 0 ] || check_sanitizers "$since" >>"/testout/$1.log" 2>&1 || rc=sanitizer
     echo "$1 $rc $(((${EPOCHREALTIME/./} - begin) / 1000))" | tee -a /testout/results
     [ $rc = 0 ] || [ $rc = 77 ] ||
         journalctl --no-pager -o short-precise --since "@$since" >"/testout/$1.journal" 2>&1

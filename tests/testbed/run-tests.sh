@@ -18,7 +18,7 @@ count_fail() { # WHERE TEST REASON
 count_skip() { # WHERE TEST REASON
     if [ "${CI:-}" = true ]; then
         case $1 in
-        hybrid|vm|vm61|container257)
+        container257|sanitized|hybrid|vm|vm61)
             count_fail "$1" "$2" "skipped: $3"
             return
             ;;
@@ -46,9 +46,7 @@ run_meson_suite() { # SUITE BUILD
     dir=$(build_dir "$2")
     log=$dir/meson-logs/testlog-$1.json
     rm -f "$log"
-    attended "${wrapper[@]}" SANDBOXD_STAGE="$stage" \
-        ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1 \
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    attended "${wrapper[@]}" SANDBOXD_STAGE="$stage" "${sanitizer_options[@]}" \
         meson test -C "$dir" --no-rebuild --suite "$1" --logbase "testlog-$1" >"$logs/$1.$2.log" 2>&1 </dev/null
     if [ -e "$log" ]; then
         count_meson_suite "$1 ($2)" "$log"
@@ -98,8 +96,9 @@ test_suite() { # TEST
 }
 
 run_integration() { # SUITE
-    local t group env
-    for env in container container257 hybrid vm vm61; do
+    local t group env environments=(container container257 hybrid vm vm61)
+    [ "${CI:-}" != true ] || environments+=(sanitized)
+    for env in "${environments[@]}"; do
         group=()
         for t in "$repo"/tests/integration/TEST-*/run.sh; do
             [ -e "$t" ] || continue
@@ -137,15 +136,19 @@ run_group() { # ENVIRONMENT TEST...
 }
 
 run_container() { # ENVIRONMENT OUT TEST
-    local state options=()
+    local state v options=() settings=() stage=$stage
     case $1 in
     container257) options=(--root "$(tree_dir trixie)") ;;
     hybrid) options=(--mode hybrid) ;;
+    sanitized) stage=$work/sanitized.stage ;;
     esac
     state=$work/$1
     "$instance" start "$state" --stage "$stage" --bind "$2:/testout" --watch $$ "${options[@]}" >"$2/$3.log" 2>&1 ||
         return
-    attended "$instance" exec "$state" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
+    for v in "${!TEST_@}"; do
+        settings+=("$v=${!v}")
+    done
+    attended "$instance" exec "$state" env "${settings[@]}" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
     "$instance" stop "$state"
 }
 
@@ -196,6 +199,11 @@ prepare_container() { :; }
 prepare_container257() {
     packages_ensure "${packages_vm[@]}"
     tree_build trixie
+}
+
+prepare_sanitized() {
+    build gcc-asan
+    build_stage gcc-asan "$work/sanitized.stage"
 }
 
 prepare_vm() {

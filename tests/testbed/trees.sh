@@ -5,7 +5,7 @@
 tree_packages=(
     systemd systemd-sysv dbus libpam-systemd util-linux iproute2 procps kmod strace curl jq git python3 e2fsprogs quota
     ca-certificates libmicrohttpd12 libjansson4 libcurl4 libseccomp2 libmount1 libarchive13 libsqlite3-0 libssl3
-    libasan8 libubsan1 libwslay1 libpcre2-8-0 libnl-route-3-200 libnftables1 libyaml-0-2
+    libasan8 libubsan1 libcmocka0 libwslay1 libpcre2-8-0 libnl-route-3-200 libnftables1 libyaml-0-2
 )
 # Since trixie those with a time64 ABI have another name; on 64-bit machines nothing else changed.
 tree_packages_t64=(libmicrohttpd12 libcurl4 libarchive13 libssl3)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
 # compare-interface.sh DAEMON FILE: fails when the daemon's interface is not what the file says. Only our own part is
 # compared: the standard interfaces around it are libsystemd's and change with its version.
 set -eu

@@ -5,29 +5,12 @@ import os
 import random
 import signal
 import threading
-import time
 
-from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for, IMAGE
+from leftovers import counts, settled
+from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
 
 CYCLES = int(os.environ.get("TEST_CYCLES", "500"))
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
-COUNT = '. "$TESTDATA/testbed/lib.sh"; counts'
-
-
-def counts():
-    return dict(line.split("=", 1) for line in shell(f"bash -c '{COUNT}'").splitlines())
-
-
-def differences(before):
-    after = counts()
-    return {k: (v, after[k]) for k, v in before.items() if v and after[k] and v != after[k]}
-
-
-def settled(before):
-    end = time.monotonic() + 30
-    while (found := differences(before)) and time.monotonic() < end:
-        time.sleep(0.2)
-    eq(found, {}, "what differs from before")
 
 
 def descriptors():
@@ -98,6 +81,7 @@ def cycles_with_kills():
 
 
 def failing_creates():
+    warm_up()
     before = counts()
     for _ in range(50):
         ok(request("POST", "/sandbox/sandboxes", {"image": "no-such-image"})[0] == 400, "bad image")

@@ -7,13 +7,15 @@
 
 TEST(forms) {
         char scope[64], digits[SANDBOX_ID_SHORT + 1];
+        sd_id128_t machine;
         SandboxId a, b;
 
         ASSERT_OK(sandbox_id_random(&a));
         ASSERT_OK(sandbox_id_random(&b));
         ASSERT_TRUE(sandbox_id_is_valid(a.digits));
         ASSERT_NE(strcmp(a.digits, b.digits), 0);
-        ASSERT_EQ(memcmp(a.digits + 20, b.digits + 20, 4), 0); /* the node's digits */
+        if (sd_id128_get_machine(&machine) >= 0) /* else there is nothing that names the node */
+                ASSERT_EQ(memcmp(a.digits + 20, b.digits + 20, 4), 0);
 
         sandbox_id_scope(a.digits, scope);
         ASSERT_OK(sandbox_id_from_scope(scope, digits));

@@ -94,7 +94,7 @@ static void __attribute__((noreturn)) child(int listener, int report) {
         context = (int) CHILD(syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC));
         CHILD(syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
         proc = (int) CHILD(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0));
-        init = (int) CHILD(open(SANDBOX_INIT, O_PATH | O_CLOEXEC));
+        init = (int) CHILD(open(getenv("SANDBOX_INIT") ?: SANDBOX_INIT, O_PATH | O_CLOEXEC));
         null = (int) CHILD(open("/dev/null", O_RDWR | O_CLOEXEC));
         CHILD(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET));
         keep_capabilities(report);

@@ -7,6 +7,7 @@
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/parse-util.h"
+#include "libsandbox/time-util.h"
 #include "sandboxd/route.h"
 #include "tests/unit/sandboxd/http-fixture.h"
 
@@ -139,3 +140,25 @@ const Route fixture_routes[] = {
         { "GET",    "/files/*path",      handle_echo,   0,                 "" },
 };
 const size_t n_fixture_routes = ELEMENTSOF(fixture_routes);
+
+const HttpTimes short_times = {
+        .head_usec = 300 * USEC_PER_MSEC,
+        .body_idle_usec = 300 * USEC_PER_MSEC,
+        .keep_alive_usec = 600 * USEC_PER_MSEC,
+        .write_stall_usec = 500 * USEC_PER_MSEC,
+        .half_closed_usec = 200 * USEC_PER_MSEC,
+        .sweep_usec = 50 * USEC_PER_MSEC,
+};
+
+void routes_start(Fixture *f, const char *const *settings, const HttpTimes *times) {
+        fixture_state = (FixtureState) {};
+        fixture_start(f, settings, times, &fixture_state);
+}
+
+bool request_pends(void *userdata) {
+        return ((FixtureState *) userdata)->pending;
+}
+
+bool no_connection(void *userdata) {
+        return http_server_n_connections(userdata) == 0;
+}

@@ -136,6 +136,15 @@ void fixture_receive(Fixture *f, int fd, Reply *ret) {
         *ret = r;
 }
 
+void fixture_expect_body(Fixture *f, int fd, unsigned status, const char *body) {
+        Reply r;
+
+        fixture_receive(f, fd, &r);
+        ASSERT_EQ(r.status, status);
+        ASSERT_STREQ(reply_body(&r), body);
+        reply_done(&r);
+}
+
 void fixture_run_until(Fixture *f, bool (*done)(void *userdata), void *userdata) {
         uint64_t start = now_usec(CLOCK_MONOTONIC);
 
@@ -167,17 +176,6 @@ void reply_done(Reply *r) {
 const char *reply_body(const Reply *r) {
         return r->text + r->head_size;
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
 
 size_t rss_bytes(void) {
         unsigned long size = 0, resident = 0;

@@ -38,6 +38,19 @@ typedef struct FixtureState {
 
 extern FixtureState fixture_state;
 
+#define HOST "Host: localhost\r\n"
+#define HEALTH "GET /sandbox/health HTTP/1.1\r\n" HOST "\r\n"
+#define LATER "POST /sandbox/later HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
+
+/* Short enough that a test need not wait, long enough for a busy machine. */
+extern const HttpTimes short_times;
+
+/* The server with those routes and a new state. */
+void routes_start(Fixture *f, const char *const *settings, const HttpTimes *times);
+/* For fixture_run_until(), of the FixtureState and of the HttpServer. */
+bool request_pends(void *userdata);
+bool no_connection(void *userdata);
+
 /* assignments: "NAME=VALUE" settings, may be NULL. */
 void fixture_start(Fixture *f, const char *const *assignments, const HttpTimes *times, void *userdata);
 void fixture_stop(Fixture *f);
@@ -47,6 +60,7 @@ void fixture_send(Fixture *f, int fd, const void *data, size_t n);
 #define fixture_send_text(f, fd, text) fixture_send(f, fd, text, strlen(text))
 /* Runs the loop until a whole reply is there or the connection has ended; fails after 20 s. */
 void fixture_receive(Fixture *f, int fd, Reply *ret);
+void fixture_expect_body(Fixture *f, int fd, unsigned status, const char *body);
 /* Runs the loop until done(userdata). */
 void fixture_run_until(Fixture *f, bool (*done)(void *userdata), void *userdata);
 void fixture_run_for(Fixture *f, uint64_t usec);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,6 @@
 
 /* Raw bytes in, status out: what we and libmicrohttpd together make of requests that are not as they should be. */
 
-#define HOST "Host: localhost\r\n"
 #define GET "GET /sandbox/health HTTP/1.1\r\n"
 #define POST "POST /sandbox/echo HTTP/1.1\r\n" HOST
 #define JSON "Content-Type: application/json\r\n"
@@ -16,9 +16,12 @@
 typedef struct Case {
         const char *bytes;
         size_t n;               /* 0: strlen() */
-        unsigned status, or_status;
+        unsigned status, or_status; /* versions of libmicrohttpd differ */
         bool closes;
 } Case;
+
+/* The connection ends without a word. */
+#define NO_REPLY UINT_MAX
 
 #define BYTES(literal) literal, sizeof(literal) - 1
 
@@ -65,7 +68,7 @@ static const Case cases[] = {
         { POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 0, 400, 0, true },
         { POST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 0, 400, 501, true },
         { POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 0, 400, 501, true },
-        { POST "Transfer-Encoding: chunked \t\r\n\r\n0\r\n\r\n", 0, 400, 501, true },
+        { POST "Transfer-Encoding: chunked \t\r\n\r\n0\r\n\r\n", 0, 501, 200, false },
         { POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 0, 400, 501, true },
         { POST "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 0, 400, 501, true },
         { POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, 400, 0, true },
@@ -109,7 +112,7 @@ static const Case cases[] = {
         { "G\x7fT /sandbox/health HTTP/1.1\r\n" HOST "\r\n", 0, 400, 501, true },
         { "BREW /sandbox/health HTTP/1.1\r\n" HOST "\r\n", 0, 405, 0, false },
         { "CONNECT localhost:1 HTTP/1.1\r\n" HOST "\r\n", 0, 400, 501, true },
-        { BYTES("GET /sandbox/he\0alth HTTP/1.1\r\n" HOST "\r\n"), 400, 0, true },
+        { BYTES("GET /sandbox/he\0alth HTTP/1.1\r\n" HOST "\r\n"), 400, NO_REPLY, true },
         { "GET /sandbox/he\x01lth HTTP/1.1\r\n" HOST "\r\n", 0, 400, 0, true },
 
         /* the route is not changed by decoding */
@@ -163,6 +166,8 @@ static bool run_case(Fixture *f, const Case *c, size_t index) {
         fd = fixture_connect(f);
         fixture_send(f, fd, c->bytes, n);
         fixture_receive(f, fd, &r);
+        if (r.n == 0 && c->or_status == NO_REPLY)
+                r.status = NO_REPLY;
         if (r.status != c->status && (c->or_status == 0 || r.status != c->or_status)) {
                 print_error("case %zu: status %u instead of %u\n%s\n-> %s\n", index, r.status, c->status, c->bytes,
                             r.text);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,44 +10,8 @@
 #include "libsandbox/time-util.h"
 #include "tests/unit/sandboxd/http-fixture.h"
 
-#define HOST "Host: localhost\r\n"
-#define HEALTH "GET /sandbox/health HTTP/1.1\r\n" HOST "\r\n"
-#define LATER "POST /sandbox/later HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
-
-/* Short enough that a test need not wait, long enough for a busy machine. */
-static const HttpTimes short_times = {
-        .head_usec = 300 * USEC_PER_MSEC,
-        .body_idle_usec = 300 * USEC_PER_MSEC,
-        .keep_alive_usec = 600 * USEC_PER_MSEC,
-        .write_stall_usec = 500 * USEC_PER_MSEC,
-        .half_closed_usec = 200 * USEC_PER_MSEC,
-        .sweep_usec = 50 * USEC_PER_MSEC,
-};
-
-static void start(Fixture *f, const char *const *settings, const HttpTimes *times) {
-        fixture_state = (FixtureState) {};
-        fixture_start(f, settings, times, &fixture_state);
-}
-
-static bool request_pends(void *userdata) {
-        return ((FixtureState *) userdata)->pending;
-}
-
 static bool request_gone(void *userdata) {
         return ((FixtureState *) userdata)->n_gone > 0;
-}
-
-static bool no_connection(void *userdata) {
-        return http_server_n_connections(userdata) == 0;
-}
-
-static void expect_body(Fixture *f, int fd, unsigned status, const char *body) {
-        Reply r;
-
-        fixture_receive(f, fd, &r);
-        ASSERT_EQ(r.status, status);
-        ASSERT_STREQ(reply_body(&r), body);
-        reply_done(&r);
 }
 
 TEST(keep_alive_and_pipelining) {
@@ -57,11 +19,11 @@ TEST(keep_alive_and_pipelining) {
         Reply r;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         for (size_t i = 0; i < 100; i++) {
                 fixture_send_text(&f, fd, HEALTH);
-                expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
+                fixture_expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
         }
         ASSERT_EQ(http_server_n_connections(f.server), 1);
 
@@ -82,7 +44,7 @@ TEST(input_is_merged) {
         Fixture f;
         Reply r;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fixture_exchange(&f, request, strlen(request), &r);
         ASSERT_EQ(r.status, 200);
         ASSERT_STREQ(reply_body(&r), "{\"id\":\"from path\",\"x\":1,\"y\":\"a b\",\"z\":[true]}");
@@ -97,13 +59,13 @@ TEST(slow_bytes) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         for (size_t i = 0; request[i]; i++) {
                 fixture_send(&f, fd, request + i, 1);
                 fixture_run_for(&f, 100);
         }
-        expect_body(&f, fd, 200, "{\"a\":1}");
+        fixture_expect_body(&f, fd, 200, "{\"a\":1}");
         close(fd);
         fixture_stop(&f);
 }
@@ -112,14 +74,14 @@ TEST(reply_later) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         for (size_t i = 0; i < 3; i++) {
                 fixture_send_text(&f, fd, LATER);
                 fixture_run_until(&f, request_pends, &fixture_state);
                 fixture_run_for(&f, USEC_PER_MSEC);
                 ASSERT_OK(request_reply_json(TAKE_PTR(fixture_state.pending), 200, json_true()));
-                expect_body(&f, fd, 200, "true");
+                fixture_expect_body(&f, fd, 200, "true");
         }
         ASSERT_EQ(fixture_state.n_gone, 0);
         close(fd);
@@ -131,14 +93,14 @@ TEST(second_reply_is_refused) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, LATER);
         fixture_run_until(&f, request_pends, &fixture_state);
         request = TAKE_PTR(fixture_state.pending);
         ASSERT_OK(request_reply_json(request, 200, json_true()));
         ASSERT_EQ(request_reply_json(request, 200, json_false()), -EALREADY);
-        expect_body(&f, fd, 200, "true");
+        fixture_expect_body(&f, fd, 200, "true");
         close(fd);
         fixture_stop(&f);
 }
@@ -147,7 +109,7 @@ TEST(gone_while_waiting) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, &short_times);
+        routes_start(&f, NULL, &short_times);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, LATER);
         fixture_run_until(&f, request_pends, &fixture_state);
@@ -164,7 +126,7 @@ TEST(half_closed_gets_its_reply) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, &short_times);
+        routes_start(&f, NULL, &short_times);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, LATER);
         ASSERT_EQ(shutdown(fd, SHUT_WR), 0);
@@ -172,7 +134,7 @@ TEST(half_closed_gets_its_reply) {
         fixture_run_for(&f, 100 * USEC_PER_MSEC);
         ASSERT_NOT_NULL(fixture_state.pending);
         ASSERT_OK(request_reply_json(TAKE_PTR(fixture_state.pending), 200, json_true()));
-        expect_body(&f, fd, 200, "true");
+        fixture_expect_body(&f, fd, 200, "true");
         close(fd);
         fixture_run_until(&f, no_connection, f.server);
         fixture_stop(&f);
@@ -182,7 +144,7 @@ TEST(server_ends_with_requests_under_way) {
         int fds[3];
         Fixture f;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         for (size_t i = 0; i < ELEMENTSOF(fds); i++)
                 fds[i] = fixture_connect(&f);
         fixture_send_text(&f, fds[0], LATER);
@@ -203,7 +165,7 @@ TEST(large_stream_is_flat) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         before = rss_bytes();
         snprintf(request, sizeof request, "GET /sandbox/stream?n=%llu HTTP/1.0\r\n\r\n", (unsigned long long) size);
@@ -229,7 +191,7 @@ TEST(stream_in_pieces) {
         Reply r;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fixture_state.source_waits = true;
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, "GET /sandbox/stream?n=5 HTTP/1.1\r\n" HOST "\r\n");
@@ -245,7 +207,7 @@ TEST(stream_in_pieces) {
 
         /* The connection is usable afterwards. */
         fixture_send_text(&f, fd, HEALTH);
-        expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
+        fixture_expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
         close(fd);
         fixture_stop(&f);
 }
@@ -254,7 +216,7 @@ TEST(gone_in_a_stream) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, &short_times);
+        routes_start(&f, NULL, &short_times);
         fixture_state.source_waits = true;
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, "GET /sandbox/stream?n=5 HTTP/1.1\r\n" HOST "\r\n");
@@ -271,7 +233,7 @@ TEST(reader_stalls) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, &short_times);
+        routes_start(&f, NULL, &short_times);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, "GET /sandbox/stream?n=268435456 HTTP/1.1\r\n" HOST "\r\n");
         fixture_run_until(&f, request_gone, &fixture_state);
@@ -286,7 +248,7 @@ TEST(head_only_of_a_stream) {
         Fixture f;
         Reply r;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fixture_exchange(&f, "HEAD /sandbox/stream?n=5 HTTP/1.0\r\n\r\n", 37, &r);
         ASSERT_EQ(r.status, 200);
         ASSERT_STREQ(reply_body(&r), "");
@@ -312,7 +274,7 @@ static void upload(Fixture *f, uint64_t size, size_t *ret_rss) {
                 peak = MAX(peak, rss_bytes());
         }
         snprintf(expect, sizeof expect, "{\"size\":%llu}", (unsigned long long) size);
-        expect_body(f, fd, 200, expect);
+        fixture_expect_body(f, fd, 200, expect);
         close(fd);
         *ret_rss = peak > before ? peak - before : 0;
 }
@@ -321,7 +283,7 @@ TEST(large_upload_is_flat) {
         size_t grown;
         Fixture f;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         upload(&f, 256 * MiB + 3, &grown);
         ASSERT_EQ(fixture_state.sum, 3);
         ASSERT_TRUE(grown < 8 * MiB);
@@ -344,7 +306,7 @@ TEST(upload_with_back_pressure) {
         size_t grown;
         Fixture f;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fixture_state.sink_step = 10000;
         ASSERT_OK(sd_event_add_time_relative(f.event, &timer, CLOCK_MONOTONIC, 50, 1, on_wake, NULL));
         upload(&f, 4 * MiB + 1, &grown);
@@ -361,14 +323,14 @@ TEST(upload_refused) {
         Fixture f;
         int fd;
 
-        start(&f, settings, NULL);
+        routes_start(&f, settings, NULL);
 
         /* by the handler, with the rest of a large body still on its way */
         snprintf(text, sizeof text, head, "?deny=1", "Content-Length: 1000");
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, text);
         fixture_send(&f, fd, block, 1000);
-        expect_body(&f, fd, 403, "{\"error\":\"No\"}");
+        fixture_expect_body(&f, fd, 403, "{\"error\":\"No\"}");
         close(fd);
 
         /* by its announced length: the reply arrives although we send all of it */
@@ -376,7 +338,7 @@ TEST(upload_refused) {
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, text);
         fixture_send(&f, fd, block, 4 * MiB);
-        expect_body(&f, fd, 413, "{\"error\":\"The request body is too large\"}");
+        fixture_expect_body(&f, fd, 413, "{\"error\":\"The request body is too large\"}");
         close(fd);
 
         /* in its middle */
@@ -385,7 +347,7 @@ TEST(upload_refused) {
         fixture_send_text(&f, fd, text);
         fixture_send_text(&f, fd, "100000\r\n");
         fixture_send(&f, fd, block, 1 * MiB);
-        expect_body(&f, fd, 413, "{\"error\":\"The upload is too large\"}");
+        fixture_expect_body(&f, fd, 413, "{\"error\":\"The upload is too large\"}");
         close(fd);
         fixture_run_until(&f, no_connection, f.server);
         fixture_stop(&f);
@@ -395,7 +357,7 @@ TEST(gone_in_an_upload) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, "PUT /sandbox/upload HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\nabc");
         fixture_run_until(&f, request_pends, &fixture_state);
@@ -411,7 +373,7 @@ TEST(continue_is_sent) {
         Reply r;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd,
                           "PUT /sandbox/upload HTTP/1.1\r\n" HOST "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
@@ -430,7 +392,7 @@ TEST(continue_is_sent) {
         fd = fixture_connect(&f);
         fixture_send_text(&f, fd, "PUT /sandbox/upload?deny=1 HTTP/1.1\r\n" HOST
                                   "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-        expect_body(&f, fd, 403, "{\"error\":\"No\"}");
+        fixture_expect_body(&f, fd, 403, "{\"error\":\"No\"}");
         close(fd);
         fixture_stop(&f);
 }
@@ -439,11 +401,11 @@ TEST(file_reply) {
         Fixture f;
         int fd;
 
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         fd = fixture_connect(&f);
         for (size_t i = 0; i < 2; i++) {
                 fixture_send_text(&f, fd, "GET /sandbox/file HTTP/1.1\r\n" HOST "\r\n");
-                expect_body(&f, fd, 200, "23456");
+                fixture_expect_body(&f, fd, 200, "23456");
         }
         close(fd);
         fixture_stop(&f);
@@ -461,7 +423,7 @@ TEST(large_json_bodies) {
         memset(body, 'a', n);
         memcpy(body, prefix, strlen(prefix));
         memcpy(body + n - 2, "\"}", 3);
-        start(&f, NULL, NULL);
+        routes_start(&f, NULL, NULL);
         for (size_t i = 0; i < 2; i++) {
                 fd = fixture_connect(&f);
                 snprintf(head, sizeof head, "POST /sandbox/%s HTTP/1.1\r\n" HOST
@@ -475,189 +437,5 @@ TEST(large_json_bodies) {
                 reply_done(&r);
                 close(fd);
         }
-        fixture_stop(&f);
-}
-
-static void expect_timeout(Fixture *f, const char *bytes, unsigned status) {
-        Reply r;
-        int fd;
-
-        fd = fixture_connect(f);
-        fixture_send_text(f, fd, bytes);
-        fixture_receive(f, fd, &r);
-        ASSERT_EQ(r.status, status);
-        ASSERT_TRUE(status == 0 || strstr(r.text, "Connection: close"));
-        reply_done(&r);
-        close(fd);
-        fixture_run_until(f, no_connection, f->server);
-}
-
-TEST(time_limits) {
-        Fixture f;
-        Reply r;
-        int fd;
-
-        start(&f, NULL, &short_times);
-        expect_timeout(&f, "", 0);
-        expect_timeout(&f, "G", 408);
-        expect_timeout(&f, "GET /sandbox/health HTTP/1.1\r\nHost: lo", 408);
-        expect_timeout(&f, "POST /sandbox/echo HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n1", 408);
-
-        /* also for the second request of a connection */
-        fd = fixture_connect(&f);
-        fixture_send_text(&f, fd, HEALTH);
-        expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
-        fixture_run_for(&f, 150 * USEC_PER_MSEC);
-        fixture_send_text(&f, fd, "GE");
-        fixture_receive(&f, fd, &r);
-        ASSERT_EQ(r.status, 408);
-        reply_done(&r);
-        close(fd);
-
-        /* and a connection without a further one ends silently */
-        fd = fixture_connect(&f);
-        fixture_send_text(&f, fd, HEALTH);
-        expect_body(&f, fd, 200, "{\"status\":\"ok\"}");
-        fixture_receive(&f, fd, &r);
-        ASSERT_EQ(r.n, 0);
-        ASSERT_TRUE(r.closed);
-        reply_done(&r);
-        close(fd);
-        fixture_stop(&f);
-}
-
-/* A byte now and then does not help. */
-TEST(slow_head_ends) {
-        uint64_t begin;
-        Fixture f;
-        int fd;
-
-        start(&f, NULL, &short_times);
-        fd = fixture_connect(&f);
-        begin = now_usec(CLOCK_MONOTONIC);
-        fixture_send_text(&f, fd, "GET / HTTP/1.1\r\nX: ");
-        while (http_server_n_connections(f.server) > 0 || now_usec(CLOCK_MONOTONIC) - begin < 50 * USEC_PER_MSEC) {
-                fixture_send_text(&f, fd, "a");
-                fixture_run_for(&f, 20 * USEC_PER_MSEC);
-                ASSERT_TRUE(now_usec(CLOCK_MONOTONIC) - begin < 5 * USEC_PER_SEC);
-        }
-        close(fd);
-        fixture_stop(&f);
-}
-
-TEST(many_idle_connections) {
-        enum { N = 1000 };
-        struct rlimit limit;
-        int fds[N];
-        size_t before;
-        Fixture f;
-        Reply r;
-
-        ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-        limit.rlim_cur = MIN(limit.rlim_max, (rlim_t) 4096);
-        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        if (limit.rlim_cur < 2 * N + 64)
-                test_skip("RLIMIT_NOFILE is too low");
-
-        start(&f, NULL, NULL);
-        before = rss_bytes();
-        for (size_t i = 0; i < N; i++) {
-                fds[i] = fixture_connect(&f);
-                if (i % 64 == 0)
-                        fixture_run_for(&f, 10);
-        }
-        while (http_server_n_connections(f.server) < N)
-                ASSERT_OK(sd_event_run(f.event, USEC_PER_MSEC));
-        ASSERT_TRUE(rss_bytes() < before + 8 * MiB);
-
-        fixture_exchange(&f, HEALTH, strlen(HEALTH), &r);
-        ASSERT_EQ(r.status, 200);
-        reply_done(&r);
-
-        for (size_t i = 0; i < N; i++)
-                close(fds[i]);
-        fixture_run_until(&f, no_connection, f.server);
-        fixture_stop(&f);
-}
-
-TEST(too_many_connections) {
-        static const char *const settings[] = { "SANDBOX_CONNECTIONS_MAX=2", NULL };
-        int fds[2], fd;
-        Fixture f;
-        Reply r;
-
-        start(&f, settings, NULL);
-        fds[0] = fixture_connect(&f);
-        fds[1] = fixture_connect(&f);
-        fd = fixture_connect(&f);
-        fixture_send_text(&f, fd, HEALTH);
-        fixture_receive(&f, fd, &r);
-        ASSERT_EQ(r.status, 503);
-        ASSERT_NOT_NULL(strstr(r.text, "\r\nRetry-After: "));
-        reply_done(&r);
-        close(fd);
-
-        fixture_send_text(&f, fds[1], HEALTH);
-        expect_body(&f, fds[1], 200, "{\"status\":\"ok\"}");
-        close(fds[0]);
-        close(fds[1]);
-        fixture_run_until(&f, no_connection, f.server);
-        fixture_exchange(&f, HEALTH, strlen(HEALTH), &r);
-        ASSERT_EQ(r.status, 200);
-        reply_done(&r);
-        fixture_stop(&f);
-}
-
-TEST(drain_closes_the_idle_only) {
-        int idle, busy;
-        Fixture f;
-        Reply r;
-
-        start(&f, NULL, NULL);
-        ASSERT_EQ(http_server_drain(f.server), 0);
-        busy = fixture_connect(&f);
-        fixture_send_text(&f, busy, LATER);
-        fixture_run_until(&f, request_pends, &fixture_state);
-        idle = fixture_connect(&f);
-        fixture_send_text(&f, idle, HEALTH);
-        expect_body(&f, idle, 200, "{\"status\":\"ok\"}");
-
-        ASSERT_EQ(http_server_drain(f.server), 1);
-        fixture_receive(&f, idle, &r);
-        ASSERT_TRUE(r.closed && r.n == 0);
-        reply_done(&r);
-        ASSERT_EQ(http_server_n_connections(f.server), 1);
-        ASSERT_OK(request_reply_json(TAKE_PTR(fixture_state.pending), 200, json_true()));
-        expect_body(&f, busy, 200, "true");
-        fixture_run_for(&f, 5 * USEC_PER_MSEC);
-        ASSERT_EQ(http_server_drain(f.server), 0);
-        fixture_run_until(&f, no_connection, f.server);
-        close(idle);
-        close(busy);
-        fixture_stop(&f);
-}
-
-TEST(no_token_beyond_loopback) {
-        struct sockaddr_in address = { .sin_family = AF_INET };
-        HttpServer *server = NULL;
-        Fixture f;
-        int fd;
-
-        start(&f, NULL, NULL);
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ASSERT_EQ(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
-        ASSERT_EQ(listen(fd, 1), 0);
-        ASSERT_EQ(http_server_new(
-                          &(HttpServerOptions) {
-                                  .event = f.event,
-                                  .settings = &f.settings,
-                                  .tcp_fds = &fd,
-                                  .n_tcp = 1,
-                                  .auth = f.auth,
-                          },
-                          &server),
-                  -EPERM);
-        ASSERT_NULL(server);
-        close(fd);
         fixture_stop(&f);
 }
