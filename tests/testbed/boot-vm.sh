@@ -29,7 +29,7 @@ channel() { # NUMBER FILE
 compose() {
     # shellcheck disable=SC2054 # the commas are qemu's
     qemu_arguments=(
-        -accel tcg,thread=multi,tb-size=512 -machine q35 -cpu Nehalem,-cx16 -m 4096 -smp 2
+        -accel tcg,thread=single,tb-size=512 -machine q35 -cpu Nehalem,-cx16 -m 4096 -smp 2
         -nodefaults -no-user-config -no-reboot -display none -serial "file:$work/console"
         -kernel "$image/vmlinux" -initrd "$image/initrd" -append "${kernel_arguments[*]}"
         -device virtio-rng-pci -device virtio-serial-pci,max_ports=8
