@@ -61,6 +61,9 @@ static int connect_bus(BusClient *c, sd_bus **ret) {
                 r = sd_bus_set_address(bus, address);
         if (r >= 0)
                 r = sd_bus_negotiate_fds(bus, true);
+        /* Else sd-bus would wait, at the end of the loop, for a service that is only just starting. */
+        if (r >= 0)
+                r = sd_bus_set_close_on_exit(bus, false);
         if (r >= 0)
                 r = sd_bus_start(bus);
         if (r >= 0)

@@ -48,6 +48,8 @@ static void give_up(Creation *c, const sd_bus_error *error) {
                 (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
                 if (c->rooted)
                         removal_drop_root(m, c->sandbox->id);
+                else
+                        (void) store_remove_sandbox(m->store, c->sandbox->id);
                 manager_forget_sandbox(m, c->sandbox);
         } else if (!c->sandbox)
                 m->n_reserved--;

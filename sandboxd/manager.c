@@ -219,8 +219,6 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
-        if (store_remove_sandbox(m->store, s->id) < 0)
-                log_sandbox(LOG_WARNING, s->id, "The record stays until the next start.");
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 update_attachment(m);

@@ -53,7 +53,7 @@ int manager_add_sandbox(Manager *m, Sandbox *s);
 /* Failing to write is logged here; what runs goes on. */
 int manager_save_sandbox(Manager *m, const Sandbox *s);
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state);
-/* Drops the record, the commands and the map's reference. */
+/* Drops the commands and the map's reference. The record goes with its root: removal_drop_root(). */
 void manager_forget_sandbox(Manager *m, Sandbox *s);
 /* Sandboxes that count against the limit. */
 size_t manager_count(Manager *m);

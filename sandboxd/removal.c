@@ -37,19 +37,42 @@ static void end_commands(Manager *m, const Sandbox *s) {
                         command_on_sandbox_gone(c);
 }
 
+typedef struct RootRemoval {
+        Manager *manager;
+        SandboxId id;
+} RootRemoval;
+
+/* Only now the record goes: had we died before, it would have made the next start look again. */
 static void on_root_removed(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
-        Manager *m = userdata;
+        _cleanup_free_ RootRemoval *removal = userdata;
+        Manager *m = removal->manager;
 
         (void) reply;
-        if (!error)
-                return;
-        log_warning("Failed to remove the files of a sandbox, the next start tries again: %s", error->message);
-        (void) store_set_number(m->store, "unclean", 1);
+        service_release(m->service);
+        if (error) {
+                log_warning("Failed to remove the files of a sandbox, the next start tries again: %s",
+                            error->message);
+                (void) store_set_number(m->store, "unclean", 1);
+        } else if (store_remove_sandbox(m->store, removal->id.digits) < 0)
+                log_sandbox(LOG_WARNING, removal->id.digits, "The record stays until the next start.");
 }
 
 void removal_drop_root(Manager *m, const char *id) {
-        if (fsd_remove_root(m->fsd, id, on_root_removed, m) < 0)
+        _cleanup_free_ RootRemoval *removal = NULL;
+
+        if (!sandbox_id_is_valid(id))
+                return;
+        removal = new0(RootRemoval, 1);
+        if (removal) {
+                removal->manager = m;
+                memcpy(removal->id.digits, id, sizeof removal->id.digits);
+        }
+        if (!removal || fsd_remove_root(m->fsd, id, on_root_removed, removal) < 0) {
                 (void) store_set_number(m->store, "unclean", 1);
+                return;
+        }
+        service_hold(m->service);
+        TAKE_PTR(removal);
 }
 
 static void forget(Manager *m, Sandbox *s, Counter reason) {

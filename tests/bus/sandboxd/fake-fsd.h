@@ -12,6 +12,7 @@ typedef struct FakeFsd {
         char roots[64][33];
         size_t n_roots;
         unsigned n_removed;
+        bool silent; /* RemoveRoot does nothing and is not answered */
         const char *cut_before, *fail_method, *fail_name;
 } FakeFsd;
 

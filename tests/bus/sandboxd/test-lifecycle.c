@@ -282,6 +282,46 @@ TEST(restart_keeps_and_compares) {
         core_wait(&c, strays_are_gone, NULL);
 }
 
+static int count_row(const StoredSandbox *row, void *userdata) {
+        (void) row;
+        ++*(unsigned *) userdata;
+        return 0;
+}
+
+static unsigned n_records(Core *c) {
+        unsigned n = 0;
+
+        ASSERT_OK(store_foreach_sandbox(c->manager->store, count_row, &n));
+        return n;
+}
+
+static bool all_is_gone(Core *c, void *userdata) {
+        return roots_are_gone(c, userdata) && n_records(c) == 0;
+}
+
+/* Were the record gone before the root is, a crash between the two would leave the root for ever. */
+TEST(record_stays_until_the_root_is_removed) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        c.fsd.silent = true;
+        {
+                REQUEST(&c, "DELETE", path(id, ""), NULL, r);
+                ASSERT_EQ(r.status, 200);
+        }
+        {
+                REQUEST(&c, "GET", path(id, ""), NULL, r);
+                ASSERT_EQ(r.status, 404);
+        }
+        ASSERT_EQ(n_records(&c), 1);
+        core_stop_sandboxd(&c);
+        c.fsd.silent = false;
+        core_start_sandboxd(&c);
+        core_wait(&c, all_is_gone, NULL);
+}
+
 TEST(lost_database_adopts) {
         _cleanup_(core_stop) Core c = {};
         char id[40], name[128];
