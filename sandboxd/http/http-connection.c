@@ -199,6 +199,14 @@ static void sweep_idle(HttpConnection *c, uint64_t now) {
                 (void) http_connection_watch(c, EPOLLIN);
 }
 
+/* libmicrohttpd takes a short read for all there is, and is not told again of an end of file right behind it. */
+static bool peer_has_ended(int fd) {
+        char byte;
+        ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
         uint64_t idle_max = c->server->times.body_idle_usec, spent = now - r->started_usec;
 
@@ -209,6 +217,9 @@ static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
         if (r->progress != r->body_received) {
                 r->progress = r->body_received;
                 r->progress_usec = now;
+        } else if (peer_has_ended(c->fd)) {
+                http_request_abort(r);
+                return;
         }
         if (now - r->progress_usec > idle_max ||
             (spent > idle_max && (double) (r->body_received - r->body_window) * USEC_PER_SEC <
