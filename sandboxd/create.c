@@ -76,7 +76,12 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
         int r;
 
         if (!reply) {
-                give_up(c, error);
+                /* The reservation went with the service that gave it: nothing that the client did wrong. */
+                if (sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) ||
+                    sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_SANDBOX))
+                        give_up_errno(c, -EHOSTDOWN);
+                else
+                        give_up(c, error);
                 return;
         }
         r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
