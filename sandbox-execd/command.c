@@ -85,12 +85,23 @@ static void cgroup_path_of(const Command *c, char ret[32]) {
         snprintf(ret, 32, CGROUP_NAME_RUN "/%s", c->cgroup);
 }
 
+/* Kernels before 6.5 forget what a cgroup read and wrote on disk and had not told its parent when it is removed. To be
+ * asked makes it tell. */
+static void flush_io(int cgroup_fd, const char *path) {
+        _cleanup_free_ char *text = NULL;
+        char file[48];
+
+        snprintf(file, sizeof file, "%s/io.stat", path);
+        (void) read_text_at(cgroup_fd, file, 64 * KiB, &text);
+}
+
 static bool remove_cgroup(Command *c) {
         char path[32];
 
         if (c->sandbox->cgroup_fd < 0 || isempty(c->cgroup))
                 return true;
         cgroup_path_of(c, path);
+        flush_io(c->sandbox->cgroup_fd, path);
         return cgroup_remove_tree(c->sandbox->cgroup_fd, path) >= 0;
 }
 
