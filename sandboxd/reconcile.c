@@ -95,9 +95,11 @@ static void forget_record(Manager *m, Sandbox *s) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
         bool expired = sandbox_is_expired(s);
 
-        log_sandbox(LOG_INFO, s->id, "The sandbox is gone (%s), forgetting its record.",
-                    expired ? "expired" : "it ended without us");
-        counters_add(&m->counters, expired ? COUNTER_EXPIRED : COUNTER_LOST);
+        if (s->state != SANDBOX_STOPPED) {
+                log_sandbox(LOG_INFO, s->id, "The sandbox is gone (%s), forgetting its record.",
+                            expired ? "expired" : "it ended without us");
+                counters_add(&m->counters, expired ? COUNTER_EXPIRED : COUNTER_LOST);
+        }
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
 }

@@ -80,6 +80,7 @@ static void forget(Manager *m, Sandbox *s, Counter reason) {
 
         counters_add(&m->counters, reason);
         end_commands(m, s);
+        (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
         removal_arm_timer(m);
