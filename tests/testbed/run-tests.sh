@@ -95,7 +95,8 @@ test_suite() { # TEST
     esac
 }
 
-run_integration() { # SUITE
+# Both suites at once: a virtual machine is to boot only once.
+run_integration() { # SUITE...
     local t group env environments=(container container257 hybrid vm vm61)
     [ "${CI:-}" != true ] || environments+=(sanitized)
     for env in "${environments[@]}"; do
@@ -103,7 +104,7 @@ run_integration() { # SUITE
         for t in "$repo"/tests/integration/TEST-*/run.sh; do
             [ -e "$t" ] || continue
             t=$(basename "$(dirname "$t")")
-            [ "$(test_suite "$t")" = "$1" ] && name_is_wanted "$t" || continue
+            [[ " $* " == *" $(test_suite "$t") "* ]] && name_is_wanted "$t" || continue
             case " $(test_needs "$t") " in *" $env "*) group+=("$t") ;; esac
         done
         [ ${#group[@]} -eq 0 ] || run_group $env "${group[@]}"
@@ -234,7 +235,10 @@ name_is_wanted() { # TEST
 run_suite() { # SUITE
     local b
     case $1 in
-    integration|limits) is_broken "$main_build" || run_integration "$1" ;;
+    integration|limits)
+        is_broken "$main_build" || run_integration "${booted_suites[@]}"
+        booted_suites=()
+        ;;
     *)
         for b in $(suite_builds "$1"); do
             is_broken "$b" || run_meson_suite "$1" "$b"
@@ -280,8 +284,11 @@ prepare_builds() {
 }
 
 run_tests() {
-    local suites=() names=() s stage
+    local suites=() booted_suites=() names=() s stage
     parse_tests "$@"
+    for s in "${suites[@]}"; do
+        case $s in integration|limits) booted_suites+=("$s") ;; esac
+    done
     packages_ensure "${packages_build[@]}" "${packages_run[@]}"
     mkdir -p "$cache"
     exec 8>"$cache/test.lock"
