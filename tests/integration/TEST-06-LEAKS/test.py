@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 
-from leftovers import counts, settled
+from leftovers import baseline, settled
 from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
 
 CYCLES = int(os.environ.get("TEST_CYCLES", "500"))
@@ -35,7 +35,7 @@ def warm_up():
 
 def plain_cycles():
     warm_up()
-    before, fds, memory = counts(), descriptors(), rss()
+    before, fds, memory = baseline(), descriptors(), rss()
     n = CYCLES // 2
     parallel([lambda: [one_life() for _ in range(n // 4)]] * 4)
     settled(before)
@@ -48,7 +48,7 @@ def plain_cycles():
 
 def cycles_with_kills():
     warm_up()
-    before = counts()
+    before = baseline()
     end, r = threading.Event(), random.Random(3)
 
     def killer():
@@ -82,7 +82,7 @@ def cycles_with_kills():
 
 def failing_creates():
     warm_up()
-    before = counts()
+    before = baseline()
     for _ in range(50):
         ok(request("POST", "/sandbox/sandboxes", {"image": "no-such-image"})[0] == 400, "bad image")
     settled(before)
@@ -91,7 +91,7 @@ def failing_creates():
 def many_commands():
     with Sandbox() as s:
         s.out("true")
-        before, fds = counts(), descriptors()
+        before, fds = baseline(), descriptors()
         init = open(s.cgroup() + "/init/cgroup.procs").read().split()[0]
         size = lambda: int([l for l in open(f"/proc/{init}/status") if l.startswith("VmRSS")][0].split()[1])
         old = size()

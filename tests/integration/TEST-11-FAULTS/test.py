@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-from leftovers import counts, settled
+from leftovers import baseline, settled
 from sandboxd import (HOST, IMAGE, PORT, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, status_of,
                       wait_for)
 
@@ -39,7 +39,7 @@ def every_step_is_undone():
     steps = shell("/usr/lib/sandboxd/sandbox-execd --list-steps").split()
     ok(len(steps) >= 10, "steps", steps)
     one_life()
-    before = counts()
+    before = baseline()
     for step in steps:
         with open(FAULT, "w", encoding="ascii") as f:
             f.write(step)
@@ -91,7 +91,7 @@ def processes(text):
 def leaving_a_create():
     """The sandbox is there or it is not; it is nobody's, but it can be found and has an end."""
     one_life()
-    before = counts()
+    before = baseline()
     in_four(lambda: Client("/sandboxes", {"image": IMAGE, "timeout": 60}).leave(R.random() * 0.05, R.random() < 0.5))
 
     def all_decided():
@@ -107,7 +107,7 @@ def leaving_a_create():
 def leaving_an_exec():
     with Sandbox() as s:
         s.out("true")
-        before = counts()
+        before = baseline()
         for _ in range(2):
             clients = [Client(s.path + "/exec", {"command": "sleep 4321"}) for _ in range(ROUNDS // 2)]
             for c in clients:
@@ -123,7 +123,7 @@ def leaving_a_stream():
     """Silent, stalled with a full pipe, and while output is dropped."""
     with Sandbox() as s:
         s.out("true")
-        before = counts()
+        before = baseline()
         bodies = [{"command": "sleep 4322"}, {"command": "yes 4322"}, {"command": "yes 4322", "lossless": True},
                   {"command": "setsid sleep 4322 & sleep 4322"}]
         clients = [Client(s.path + "/exec/stream", b) for b in bodies for _ in range(2)]
@@ -167,7 +167,7 @@ def leaving_an_upload():
         s.put("/workspace/kept", b"old")
         s.out("true")
         wait_for("the file worker left", lambda: not open(s.cgroup() + "/files/cgroup.procs").read())
-        before = counts()
+        before = baseline()
         in_four(lambda: Client(s.path + "/files/raw?path=/workspace/kept", b"x" * R.randrange(200000), "PUT",
                                "application/octet-stream", 300000).leave(R.random() * 0.02, R.random() < 0.5))
         settled(before)
@@ -237,7 +237,7 @@ def renewal_and_expiry_race():
 
 def race(round_):
     one_life()
-    before = counts()
+    before = baseline()
     in_four(round_)
     eq(api("GET", "/sandboxes")["total"], 0, "sandboxes")
     settled(before)

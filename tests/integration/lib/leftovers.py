@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What must be the same before and after: see counts in testbed/lib.sh."""
+import os
 import time
 
-from sandboxd import eq, shell
+from sandboxd import eq, shell, wait_for
 
 COUNT = '. "$TESTDATA/testbed/lib.sh"; counts'
 
@@ -14,6 +15,13 @@ def counts():
 def differences(before):
     after = counts()
     return {k: (v, after[k]) for k, v in before.items() if v and after[k] and v != after[k]}
+
+
+def baseline():
+    """The counts, once systemd has collected the scopes of earlier sandboxes too, which no reply waits for."""
+    def records():
+        return sum(len(n) == 32 for n in os.listdir("/run/sandboxd/execd"))
+    return wait_for("a scope for each record", lambda: (c := counts()) and int(c["scopes"]) == records() and c)
 
 
 def settled(before, what="what differs from before"):
