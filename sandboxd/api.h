@@ -109,5 +109,6 @@ int api_sandbox_metrics(Request *request, sd_bus_error *error);
 int api_global_metrics(Request *request, sd_bus_error *error);
 
 int api_health(Request *request, sd_bus_error *error);
+int api_health_service(Request *request, sd_bus_error *error);
 int api_sweep(Request *request, sd_bus_error *error);
 int api_images(Request *request, sd_bus_error *error);

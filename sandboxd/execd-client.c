@@ -141,6 +141,10 @@ int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata) {
         return call_without_arguments(c, "Reserve", PEER_REPEATABLE, callback, userdata);
 }
 
+int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata) {
+        return peer_ping(c->peer, callback, userdata);
+}
+
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata) {
         return call_without_arguments(c, "List", PEER_REPEATABLE, callback, userdata);
 }

@@ -9,6 +9,9 @@ packages_build=(
 packages_run=(
     systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap
 )
+packages_bench=(
+    bubblewrap crun runc systemd-container
+)
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
 )
