@@ -71,6 +71,10 @@ int http_server_run(HttpServer *h) {
         (void) MHD_run(h->mhd);
         if (MHD_get_timeout(h->mhd, &msec) != MHD_YES) /* nothing pending: do not wake us */
                 return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+        if (msec == 0) { /* at once is no matter of time: arming and reading a timer would cost two system calls */
+                (void) sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+                return sd_event_source_set_enabled(h->mhd_defer, SD_EVENT_ONESHOT);
+        }
 
         (void) sd_event_source_set_time_relative(h->mhd_timer, msec * USEC_PER_MSEC);
         return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_ONESHOT);
