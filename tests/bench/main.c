@@ -11,7 +11,8 @@
  * come from stdin, joined from several machines, and become a table and an exit status. */
 
 enum {
-        OPTION_COLD = 256,
+        OPTION_ADDRESS = 256,
+        OPTION_COLD,
         OPTION_MEMORY,
         OPTION_PEERS,
         OPTION_PRINT,
@@ -21,6 +22,7 @@ enum {
 };
 
 static const struct option options[] = {
+        { "address", required_argument, NULL, OPTION_ADDRESS },
         { "cold",    required_argument, NULL, OPTION_COLD    },
         { "memory",  required_argument, NULL, OPTION_MEMORY  },
         { "peers",   required_argument, NULL, OPTION_PEERS   },
@@ -80,6 +82,9 @@ int main(int argc, char *argv[]) {
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
                 switch (c) {
+                case OPTION_ADDRESS: /* a path, or a port of this machine */
+                        b.blank = optarg;
+                        break;
                 case OPTION_COLD:
                         b.cold = optarg;
                         break;
