@@ -91,7 +91,7 @@ int rest_pause(Http *h, const Sandbox *s, double *ret_usec);
 int rest_resume(Http *h, const Sandbox *s, double *ret_usec);
 int rest_write(Http *h, const Sandbox *s, double *ret_usec);
 int rest_read(Http *h, const Sandbox *s, double *ret_usec);
-int rest_noop(Http *h, double *ret_usec);
+int rest_noop(Http *h, const Sandbox *s, double *ret_usec);
 int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec);
 /* A counter of GET /metrics; 0 if there is none of that name. */
 double rest_counter(Http *h, const char *name);

@@ -13,6 +13,7 @@
 
 /* Between steps that leave work behind: a scope is started or removed then, which stalls every fork of the host. */
 #define GAP_NSEC (40 * 1000 * 1000)
+#define REST_NSEC (4 * 1000 * 1000)
 /* Cold creates are slow, and one after the other. */
 #define COLD_ROUNDS_MAX 40U
 #define CHUNKS 5
@@ -56,19 +57,40 @@ static void gap(void) {
         (void) nanosleep(&(struct timespec) { .tv_nsec = GAP_NSEC }, NULL);
 }
 
+/* Each measure begins from rest, ours and theirs: what the one before left to do is done by then. */
+static void rest(void) {
+        (void) nanosleep(&(struct timespec) { .tv_nsec = REST_NSEC }, NULL);
+}
+
 /* --- one of each */
 
-static void step_peers(Bench *b) {
+static void spawn_run(Bench *b) {
         double usec;
+        int r;
 
-        if (spawn_usec((char *const[]) { (char *) "/bin/true", NULL }, &usec) >= 0)
-                bench_add(b, MEASURE_SPAWN, usec);
+        if (!b->wanted[MEASURE_SPAWN])
+                return;
+        r = spawn_usec((char *const[]) { (char *) "/bin/true", NULL }, &usec);
+        take(b, MEASURE_SPAWN, r, &usec);
+}
+
+static void step_peers(Bench *b) {
+        static const struct {
+                Measure measure;
+                const char *name;
+        } peers[] = {
+                { MEASURE_CRUN_RUN,  "crun-run"  }, { MEASURE_CRUN_EXEC, "crun-exec" },
+                { MEASURE_RUNC_RUN,  "runc-run"  }, { MEASURE_RUNC_EXEC, "runc-exec" },
+                { MEASURE_NSPAWN,    "nspawn"    },
+        };
+
+        spawn_run(b);
+        rest();
         bwrap_run(b, MEASURE_BWRAP);
-        peer_run(b, MEASURE_CRUN_RUN, "crun-run");
-        peer_run(b, MEASURE_CRUN_EXEC, "crun-exec");
-        peer_run(b, MEASURE_RUNC_RUN, "runc-run");
-        peer_run(b, MEASURE_RUNC_EXEC, "runc-exec");
-        peer_run(b, MEASURE_NSPAWN, "nspawn");
+        for (size_t i = 0; i < ELEMENTSOF(peers); i++) {
+                rest();
+                peer_run(b, peers[i].measure, peers[i].name);
+        }
 }
 
 static void step_create(Bench *b, Measure m, Http *h) {
@@ -100,16 +122,24 @@ static void step_warm(Bench *b, Http *h) {
 }
 
 static void step_life(Bench *b, Http *h) {
-        double create, exec, usec;
+        double usec;
+        Sandbox s;
+
+        if (!b->wanted[MEASURE_CREATE_BLANK] && !b->wanted[MEASURE_DELETE])
+                return;
+        if (!take(b, MEASURE_CREATE_BLANK, rest_create(h, &s, &usec), &usec))
+                return;
+        gap();
+        take(b, MEASURE_DELETE, rest_delete(h, &s, &usec), &usec);
+        gap();
+}
+
+static void step_create_exec(Bench *b, Http *h) {
+        double create, exec;
         Sandbox s;
         int r;
 
-        if (!take(b, MEASURE_CREATE_BLANK, rest_create(h, &s, &create), &create))
-                return;
-        gap();
-        if (take(b, MEASURE_DELETE, rest_delete(h, &s, &usec), &usec))
-                gap();
-        if (rest_create(h, &s, &create) < 0)
+        if (!b->wanted[MEASURE_CREATE_EXEC] || rest_create(h, &s, &create) < 0)
                 return;
         r = rest_exec(h, &s, &exec);
         exec += create;
@@ -124,17 +154,20 @@ static void step_live(Bench *b, Http *h, const Sandbox *s) {
                 Measure measure;
                 int (*call)(Http *h, const Sandbox *s, double *ret_usec);
         } calls[] = {
-                { MEASURE_EXEC,   rest_exec   },
+                { MEASURE_NOOP,   rest_noop   },
                 { MEASURE_WRITE,  rest_write  },
                 { MEASURE_READ,   rest_read   },
                 { MEASURE_PAUSE,  rest_pause  },
                 { MEASURE_RESUME, rest_resume },
+                { MEASURE_EXEC,   rest_exec   },
         };
         double usec;
 
         for (size_t i = 0; i < ELEMENTSOF(calls); i++)
-                take(b, calls[i].measure, calls[i].call(h, s, &usec), &usec);
-        take(b, MEASURE_NOOP, rest_noop(h, &usec), &usec);
+                if (b->wanted[calls[i].measure]) {
+                        rest();
+                        take(b, calls[i].measure, calls[i].call(h, s, &usec), &usec);
+                }
 }
 
 static void stage_rounds(Bench *b, Http *blank) {
@@ -151,6 +184,7 @@ static void stage_rounds(Bench *b, Http *blank) {
                 gap();
                 step_live(b, blank, &s);
                 step_life(b, blank);
+                step_create_exec(b, blank);
                 if (has_warm)
                         step_warm(b, &warm);
                 if (has_cold)
