@@ -62,6 +62,8 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+/* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
+int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error);
 /* The entrypoint of a new sandbox. */
 void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
