@@ -2,6 +2,8 @@
 #include "sandboxctl/ctl.h"
 
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -9,6 +11,7 @@
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "sandboxctl/screen.h"
 #include "sandboxctl/text.h"
 
 #define PAGE_SIZE 200U
@@ -37,6 +40,7 @@ static _printf_(2, 0) void say(const Ctl *c, const char *format, va_list ap) {
 
         if (vasprintf(&text, format, ap) < 0)
                 text = NULL;
+        screen_restore();
         safe = text ? text_escape(text, strlen(text)) : NULL;
         (void) fprintf(stderr, "sandboxctl: %s%s%s\n", c->verb ? c->verb->name : "", c->verb ? ": " : "",
                        safe ? safe : "out of memory");
@@ -137,20 +141,19 @@ char *ctl_path(const char *format, ...) {
 
 /* The server's pages are joined, so that neither a table nor a script has to know that there are any. The pages are
  * read one by one while sandboxes come and go: one may be missed or seen twice, which an operator's list can bear. */
-int ctl_list(Ctl *c, const char *status, json_t **ret) {
+int ctl_list(Ctl *c, const char *filter, json_t **ret) {
         _cleanup_json_ json_t *items = json_array();
         int64_t total = 0;
 
         for (unsigned page = 1; page <= PAGES_MAX; page++) {
-                _cleanup_free_ char *path = NULL, *encoded = client_encode(status ? status : "");
+                _cleanup_free_ char *path = ctl_path("/sandboxes?page=%u&pageSize=%u%s", page, PAGE_SIZE,
+                                                     filter ? filter : "");
                 _cleanup_json_ json_t *reply = NULL;
                 json_t *more;
                 int r;
 
-                if (!items || !encoded)
+                if (!items)
                         return ctl_oom(c);
-                path = ctl_path("/sandboxes?page=%u&pageSize=%u%s%s", page, PAGE_SIZE, status ? "&status=" : "",
-                                encoded);
                 r = ctl_request(c, "sandboxes", "GET", path, NULL, &reply);
                 if (r != EXIT_STATUS_OK)
                         return r;
@@ -178,7 +181,7 @@ static int match_sandbox(const json_t *item, const char *word) {
 }
 
 /* A whole id is believed without a question, which saves a request and is the way for scripts. All else is looked up
- * in the list: a whole name or id wins over starts of ids, since a name may look like one. */
+ * in the list, once: a whole name or id wins over starts of ids, since a name may look like one. */
 int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         _cleanup_json_ json_t *list = NULL;
         const char *found = NULL;
@@ -193,6 +196,10 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         }
         if (isempty(word))
                 return ctl_fail(c, EXIT_STATUS_USAGE, "the id of a sandbox is empty");
+        if (streq_ptr(c->known, word)) {
+                *ret_id = strdup(c->known_id);
+                return *ret_id ? EXIT_STATUS_OK : ctl_oom(c);
+        }
         r = ctl_list(c, NULL, &list);
         if (r != EXIT_STATUS_OK)
                 return r;
@@ -211,14 +218,16 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         if (n > 1)
                 return ctl_fail(c, EXIT_STATUS_CONFLICT, "%s: %u sandboxes have this name or start of an id", word, n);
         *ret_id = strdup(found);
-        return *ret_id ? EXIT_STATUS_OK : ctl_oom(c);
+        if (!*ret_id || free_and_strdup(&c->known_id, found) < 0 || free_and_strdup(&c->known, word) < 0)
+                return ctl_oom(c);
+        return EXIT_STATUS_OK;
 }
 
 /* Beyond ASCII everything is escaped: a terminal is then as safe as with our tables, and a parser sees the same text. */
-int ctl_print_json(const json_t *j) {
-        int r = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+int ctl_print_json(const Ctl *c, const json_t *j) {
+        int r = json_dumpf(j, c->out, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 
-        (void) fputc('\n', stdout);
+        (void) fputc('\n', c->out);
         return r < 0 ? EXIT_STATUS_FAILURE : EXIT_STATUS_OK;
 }
 
@@ -232,6 +241,18 @@ int64_t json_int(const json_t *object, const char *key) {
         const json_t *value = json_object_get(object, key);
 
         return json_is_real(value) ? (int64_t) json_real_value(value) : json_integer_value(value);
+}
+
+/* Of the caller's environment: we ourselves stay in the C locale, so that numbers are the same everywhere. */
+bool ctl_locale_is_utf8(void) {
+        locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t) 0);
+        bool utf8;
+
+        if (!locale)
+                return false;
+        utf8 = streq(nl_langinfo_l(CODESET, locale), "UTF-8");
+        freelocale(locale);
+        return utf8;
 }
 
 bool ctl_on_terminal(void) {

@@ -36,7 +36,8 @@ static const Verb verbs[] = {
         { "Sandboxes", "create", "IMAGE", 1, 1, ALL, create_options, verb_create, 0,
           "Create a sandbox and print its id" },
         { "Sandboxes", "list", "", 0, 0, ALL, list_options, verb_list, 0, "List sandboxes" },
-        { "Sandboxes", "status", "ID", 1, 1, ALL, NULL, verb_status, 0, "Show a sandbox and what it uses" },
+        { "Sandboxes", "status", "ID", 1, 1, ALL, status_options, verb_status, 0, "Show a sandbox and what it uses" },
+        { "Sandboxes", "top", "", 0, 0, ALL, top_options, verb_top, 0, "Show what sandboxes use, again and again" },
         { "Sandboxes", "kill", "ID...", 1, ALL, ALL, NULL, verb_kill, 0, "End sandboxes and all that is in them" },
         { "Sandboxes", "pause", "ID...", 1, ALL, ALL, NULL, verb_pause, 0, "Freeze all processes" },
         { "Sandboxes", "resume", "ID...", 1, ALL, ALL, NULL, verb_resume, 0, "Let them run again" },
@@ -139,8 +140,11 @@ int main(_unused_ int argc, char **argv) {
         log_set_program("sandboxctl");
         /* A reader that went away is an error of write() to us, so that what was begun is still cleaned up. */
         (void) signal(SIGPIPE, SIG_IGN);
+        ctl.out = stdout;
         status = run(&ctl, argv);
         client_free(ctl.client);
+        free(ctl.known);
+        free(ctl.known_id);
         if (fflush(stdout) == EOF && status == EXIT_STATUS_OK)
                 return ctl_fail(&ctl, EXIT_STATUS_FAILURE, "failed to write the output: %m");
         return status;

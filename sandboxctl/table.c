@@ -126,10 +126,10 @@ void table_print(const Table *t, FILE *f, unsigned max_width) {
                 print_row(t, f, t->cells + i, widths, room);
 }
 
-void table_show(const Table *t) {
+void table_show(const Table *t, FILE *f) {
         struct winsize size = {};
 
         if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
                 size.ws_col = 0;
-        table_print(t, stdout, size.ws_col);
+        table_print(t, f, size.ws_col);
 }

@@ -155,6 +155,20 @@ char *text_duration(uint64_t msec, char ret[TEXT_SHORT_MAX]) {
         return ret;
 }
 
+char *text_span(uint64_t msec, char ret[TEXT_SHORT_MAX]) {
+        uint64_t seconds = msec / 1000;
+
+        if (seconds < 120)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "s", seconds);
+        else if (seconds < 120 * 60)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "m", seconds / 60);
+        else if (seconds < UINT64_C(48) * 3600)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "h", seconds / 3600);
+        else
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "d", seconds / 86400);
+        return ret;
+}
+
 char *text_relative(int64_t msec, int64_t now_msec, char ret[TEXT_SHORT_MAX]) {
         uint64_t distance = msec > now_msec ? (uint64_t) msec - (uint64_t) now_msec
                                             : (uint64_t) now_msec - (uint64_t) msec;

@@ -87,8 +87,8 @@ static int show_settings(Ctl *c) {
         if (r < 0)
                 return ctl_oom(c);
         if (c->json)
-                return ctl_print_json(list);
-        table_show(t);
+                return ctl_print_json(c, list);
+        table_show(t, c->out);
         return EXIT_STATUS_OK;
 }
 

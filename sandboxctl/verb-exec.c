@@ -53,7 +53,7 @@ static int exec_background(Ctl *c, const ExecRequest *request) {
         if (r != EXIT_STATUS_OK)
                 return r;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         (void) puts(json_text(reply, "id"));
         return EXIT_STATUS_OK;
 }

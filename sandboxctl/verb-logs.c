@@ -12,6 +12,7 @@
 #include "sandboxctl/table.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
+#include "sandboxctl/watch.h"
 
 #define POLL_FIRST_MSEC 100U
 #define POLL_LAST_MSEC 1000U
@@ -27,6 +28,7 @@ const Option logs_options[] = {
 
 const Option ps_options[] = {
         { 'l', "long", NULL, OPTION_FLAG, &arg_long, "With the memory of each process" },
+        WATCH_OPTION,
         {},
 };
 
@@ -44,7 +46,7 @@ static int read_background(Ctl *c, const char *id, int64_t *cursor, bool *ret_mo
         *ret_more = next > *cursor;
         *cursor = next;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         r = output_event_write(reply, "output", STDOUT_FILENO);
         if (r == -EBADMSG)
                 return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no output", id);
@@ -151,7 +153,7 @@ static int add_process(Table *t, const json_t *p, const char *const *keys) {
         return r;
 }
 
-int verb_ps(Ctl *c, char **words) {
+static int show_processes(Ctl *c, char **words) {
         static const Column short_columns[] = { { "PID", true },  { "USER" },    { "CPU", true },
                                                 { "MEM", true }, { "COMMAND" }, {} };
         static const Column long_columns[] = { { "PID", true },  { "CPU", true }, { "MEM", true },
@@ -173,12 +175,16 @@ int verb_ps(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         if (!t)
                 return ctl_oom(c);
         json_array_foreach(json_object_get(reply, "processes"), i, process)
                 if (add_process(t, process, arg_long ? long_keys : short_keys) < 0)
                         return ctl_oom(c);
-        table_show(t);
+        table_show(t, c->out);
         return EXIT_STATUS_OK;
+}
+
+int verb_ps(Ctl *c, char **words) {
+        return watch_run(c, words, show_processes);
 }

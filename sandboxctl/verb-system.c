@@ -32,13 +32,13 @@ int verb_images(Ctl *c, _unused_ char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         if (!t)
                 return ctl_oom(c);
         json_array_foreach(json_object_get(reply, "images"), i, image)
                 if (add_image(t, image) < 0)
                         return ctl_oom(c);
-        table_show(t);
+        table_show(t, c->out);
         return EXIT_STATUS_OK;
 }
 

@@ -22,7 +22,8 @@ static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
         return (double) used * 100.0 / (double) MAX(elapsed, UINT64_C(1));
 }
 
-/* cpuUsec is for whoever asks often, or along with others: the rate is then his own to make. */
+/* cpuUsec is for whoever asks often, or along with others: the rate is then his own to make. Most sandboxes use less
+ * than the MiB that the contract counts in, hence the bytes. */
 static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
         uint64_t limit;
         double cpu;
@@ -30,10 +31,12 @@ static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
         sandbox_get_limits(s, &limit, &cpu);
         if (stats->memory_max > 0 && stats->memory_max != UINT64_MAX)
                 limit = stats->memory_max;
-        return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}",
+        return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}",
                          "sandboxId", s->public_id, "cpuPercent", cpu_percent(s, stats->cpu_usec),
                          "memoryUsageMb", (json_int_t) (stats->memory_current / MiB),
                          "memoryLimitMb", (json_int_t) (limit / MiB),
+                         "memoryUsageBytes", (json_int_t) stats->memory_current,
+                         "memoryLimitBytes", (json_int_t) limit,
                          "networkRxBytes", (json_int_t) 0, "networkTxBytes", (json_int_t) 0,
                          "pids", (json_int_t) stats->pids_current, "pidsLimit", (json_int_t) stats->pids_max,
                          "memoryPeakMb", (json_int_t) (stats->memory_peak / MiB),
