@@ -79,6 +79,25 @@ int ctl_connect(Ctl *c) {
         return r < 0 ? ctl_fail(c, EXIT_STATUS_USAGE, "%s", error ? error : strerror(-r)) : EXIT_STATUS_OK;
 }
 
+/* What whoever cannot connect should look at first. */
+static const char *connection_advice(const Ctl *c) {
+        const char *address = client_address(c->client);
+
+        if (*address != '/')
+                return "is the address right, and sandboxd.socket active there?";
+        if (access(address, F_OK) < 0)
+                return "is sandboxd.socket active? (systemctl start sandboxd.socket)";
+        if (access(address, R_OK | W_OK) < 0)
+                return "only root and the group sandboxd may use it";
+        return "see journalctl -u sandboxd.service";
+}
+
+static const char *refusal_advice(long status, const char *text) {
+        if (status == 401)
+                return " (say it with --token-file or III_SANDBOX_TOKEN)";
+        return status == 403 && strstr(text, "token") ? " (it is not one of this server's tokens)" : "";
+}
+
 int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResult *result) {
         _cleanup_json_ json_t *reply = NULL;
         const char *text;
@@ -86,8 +105,8 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
         if (r == -ENOMEM)
                 return ctl_oom(c);
         if (r == -ECONNREFUSED || r == -ECONNRESET)
-                return ctl_fail(c, EXIT_STATUS_CONNECTION, "%s: no answer from %s: %s", what,
-                                client_address(c->client), result->text);
+                return ctl_fail(c, EXIT_STATUS_CONNECTION, "%s: no answer from %s: %s; %s", what,
+                                client_address(c->client), result->text, connection_advice(c));
         if (r < 0)
                 return ctl_fail(c, EXIT_STATUS_FAILURE, "%s: %s", what, strerror(-r));
 
@@ -95,10 +114,14 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
         text = json_string_value(json_object_get(reply, "error"));
         if (!text)
                 text = json_string_value(json_object_get(reply, "message"));
+        if (!text && (result->status == 404 || result->status == 405))
+                return ctl_fail(c, EXIT_STATUS_FAILURE, "%s: the server has no such request (HTTP status %ld)", what,
+                                result->status);
         if (!text)
                 return ctl_fail(c, exit_status_from_http(result->status), "%s: HTTP status %ld", what,
                                 result->status);
-        return ctl_fail(c, exit_status_from_http(result->status), "%s: %s", what, text);
+        return ctl_fail(c, exit_status_from_http(result->status), "%s: %s%s", what, text,
+                        refusal_advice(result->status, text));
 }
 
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply) {

@@ -14,10 +14,8 @@ int location_parse(const char *word, Location *ret) {
         *ret = (Location) { .path = word, .standard = streq(word, "-") };
         if (word[n] != ':' || n == 0)
                 return 0;
-        if (word[n + 1] == 0)
-                return -EINVAL;
         ret->sandbox = strndup(word, n);
-        ret->path = word + n + 1;
+        ret->path = word[n + 1] ? word + n + 1 : "./";
         return ret->sandbox ? 0 : -ENOMEM;
 }
 

@@ -52,7 +52,7 @@ static const Verb verbs[] = {
         { "Commands", "ps", "ID", 1, 1, ALL, ps_options, verb_ps, 0, "List the processes of a sandbox" },
         { "Files", "cp", "SOURCE... TARGET", 2, ALL, ALL, cp_options, verb_cp, 0,
           "Copy files to or from a sandbox, ID:PATH; - is standard input or output" },
-        { "System", "images", "", 0, 0, ALL, NULL, verb_images, 0, "List the images that sandboxes can have" },
+        { "System", "images", "", 0, 0, ALL, images_options, verb_images, 0, "List the images that sandboxes can have" },
         { "System", "configure", "", 0, 0, ALL, configure_options, verb_configure, 0,
           "Set the server's address and tokens, show its settings" },
         { "System", "doctor", "", 0, 0, ALL, NULL, verb_doctor, 0, "Check what the host offers" },

@@ -88,7 +88,7 @@ int verb_cp(Ctl *c, char **words) {
         int r = EXIT_STATUS_OK;
 
         if (location_parse(words[n - 1], &target) < 0)
-                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[n - 1]);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "the name of a file is empty");
         if (n > 2 && target.sandbox == NULL && !local_is_directory(target.path))
                 return ctl_fail(c, EXIT_STATUS_USAGE, "%s: several files need a directory", target.path);
         if (n > 2 && target.sandbox && !endswith(target.path, "/"))
@@ -98,7 +98,7 @@ int verb_cp(Ctl *c, char **words) {
                 _cleanup_(location_done) Location source = {};
 
                 if (location_parse(words[i], &source) < 0)
-                        return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[i]);
+                        return ctl_fail(c, EXIT_STATUS_USAGE, "the name of a file is empty");
                 r = copy_one(c, &source, &target);
         }
         return r;

@@ -17,7 +17,7 @@
 #define POLL_FIRST_MSEC 100U
 #define POLL_LAST_MSEC 1000U
 
-static bool arg_follow, arg_long;
+static bool arg_follow, arg_long, arg_quiet;
 static uint64_t arg_tail = UINT64_MAX;
 
 const Option logs_options[] = {
@@ -28,6 +28,7 @@ const Option logs_options[] = {
 
 const Option ps_options[] = {
         { 'l', "long", NULL, OPTION_FLAG, &arg_long, "With the memory of each process" },
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print process ids only" },
         WATCH_OPTION,
         {},
 };
@@ -179,9 +180,12 @@ static int show_processes(Ctl *c, char **words) {
         if (!t)
                 return ctl_oom(c);
         json_array_foreach(json_object_get(reply, "processes"), i, process)
-                if (add_process(t, process, arg_long ? long_keys : short_keys) < 0)
+                if (arg_quiet)
+                        (void) fprintf(c->out, "%" PRIi64 "\n", json_int(process, "pid"));
+                else if (add_process(t, process, arg_long ? long_keys : short_keys) < 0)
                         return ctl_oom(c);
-        table_show(t, c->out);
+        if (!arg_quiet)
+                table_show(t, c->out);
         return EXIT_STATUS_OK;
 }
 

@@ -198,21 +198,32 @@ static void print_moment(FILE *f, const char *label, int64_t msec) {
                                text_relative(msec, now_msec(), relative));
 }
 
+/* In bytes, where the server tells them. */
+static char *format_memory(const json_t *m, const char *bytes, const char *mebibytes, char text[TEXT_SHORT_MAX]) {
+        int64_t n = json_object_get(m, bytes) ? json_int(m, bytes) : json_int(m, mebibytes) * (int64_t) MiB;
+
+        return text_size((uint64_t) MAX(n, 0), text);
+}
+
+static void print_amounts(FILE *f, const char *label, const json_t *m, const char *in, const char *in_name,
+                          const char *out, const char *out_name) {
+        char came[TEXT_SHORT_MAX], went[TEXT_SHORT_MAX];
+
+        (void) fprintf(f, "%10s: %s %s, %s %s\n", label, text_size((uint64_t) MAX(json_int(m, in), 0), came), in_name,
+                       text_size((uint64_t) MAX(json_int(m, out), 0), went), out_name);
+}
+
 static void print_metrics(FILE *f, const json_t *m) {
-        char received[TEXT_SHORT_MAX], sent[TEXT_SHORT_MAX];
+        char used[TEXT_SHORT_MAX], limit[TEXT_SHORT_MAX];
 
         (void) fprintf(f, "%10s: %.1f%%\n", "CPU", json_number_value(json_object_get(m, "cpuPercent")));
-        (void) fprintf(f, "%10s: %" PRIi64 "M of %" PRIi64 "M\n", "Memory", json_int(m, "memoryUsageMb"),
-                       json_int(m, "memoryLimitMb"));
+        (void) fprintf(f, "%10s: %s of %s\n", "Memory", format_memory(m, "memoryUsageBytes", "memoryUsageMb", used),
+                       format_memory(m, "memoryLimitBytes", "memoryLimitMb", limit));
         (void) fprintf(f, "%10s: %" PRIi64 "\n", "Processes", json_int(m, "pids"));
-        (void) fprintf(f, "%10s: %s received, %s sent\n", "Network",
-                       text_size((uint64_t) MAX(json_int(m, "networkRxBytes"), 0), received),
-                       text_size((uint64_t) MAX(json_int(m, "networkTxBytes"), 0), sent));
-        (void) fprintf(f, "%10s: %s read, %s written\n", "Disk",
-                       text_size((uint64_t) MAX(json_int(m, "ioReadBytes"), 0), received),
-                       text_size((uint64_t) MAX(json_int(m, "ioWriteBytes"), 0), sent));
-        /* Without the controllers the figures are the processes' own, which are not exact. */
-        print_field(f, "Figures", json_text(m, "source"));
+        print_amounts(f, "Network", m, "networkRxBytes", "received", "networkTxBytes", "sent");
+        print_amounts(f, "Disk", m, "ioReadBytes", "read", "ioWriteBytes", "written");
+        if (streq(json_text(m, "source"), "proc"))
+                print_field(f, "Figures", "sums over the processes, not exact: this host has no controllers");
 }
 
 static void print_sandbox(FILE *f, const json_t *sandbox, const json_t *metrics) {

@@ -4,7 +4,23 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/ctl.h"
 #include "sandboxctl/table.h"
+#include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
+
+static bool arg_quiet;
+
+const Option images_options[] = {
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print names only, of those that can be used" },
+        {},
+};
+
+static void print_image_name(const Ctl *c, const json_t *image) {
+        const char *name = json_text(image, "name");
+        _cleanup_free_ char *safe = text_escape(name, strlen(name));
+
+        if (safe && !json_is_false(json_object_get(image, "usable")))
+                (void) fprintf(c->out, "%s\n", safe);
+}
 
 static int add_image(Table *t, const json_t *image) {
         const json_t *usable = json_object_get(image, "usable");
@@ -36,9 +52,12 @@ int verb_images(Ctl *c, _unused_ char **words) {
         if (!t)
                 return ctl_oom(c);
         json_array_foreach(json_object_get(reply, "images"), i, image)
-                if (add_image(t, image) < 0)
+                if (arg_quiet)
+                        print_image_name(c, image);
+                else if (add_image(t, image) < 0)
                         return ctl_oom(c);
-        table_show(t, c->out);
+        if (!arg_quiet)
+                table_show(t, c->out);
         return EXIT_STATUS_OK;
 }
 

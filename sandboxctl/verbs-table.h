@@ -31,6 +31,7 @@ extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);
 
 /* verb-system.c */
+extern const Option images_options[];
 int verb_images(Ctl *c, char **words);
 int verb_version(Ctl *c, char **words);
 

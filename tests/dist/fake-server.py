@@ -368,16 +368,20 @@ def raw_put(h, query, sid):
     h.send(200, {"success": True, "size": os.path.getsize(path)})
 
 
+def inside(body, key):
+    paths = body[key] if isinstance(body[key], list) else [body[key]]
+    if not body.get("anywhere") and any(p.startswith("/outside") for p in paths):
+        raise Failure(400, "Path traversal detected: " + paths[0])
+    return body[key]
+
+
 def files_info(h, query, sid):
     sandbox(sid)
-    path = h.json_body()["path"]
-    if path.startswith("/outside"):
-        raise Failure(400, "Path traversal detected: " + path)
-    h.send(200, info(path))
+    h.send(200, info(inside(h.json_body(), "path")))
 
 
 def files_list(h, query, sid):
-    path = h.json_body()["path"]
+    path = inside(h.json_body(), "path")
     names = os.listdir(local(path))
     if path.endswith("/evil"):
         names.append("../../outside")
@@ -386,7 +390,7 @@ def files_list(h, query, sid):
 
 
 def files_mkdir(h, query, sid):
-    for path in h.json_body()["paths"]:
+    for path in inside(h.json_body(), "paths"):
         os.makedirs(local(path), exist_ok=True)
     h.send(200, {"success": True})
 
