@@ -46,4 +46,6 @@ void verb_help(FILE *f, const char *program, const Verb *v) {
                 (void) fputs("\nOptions:\n", f);
                 options_help(f, v->options);
         }
+        if (v->example)
+                (void) fprintf(f, "\nExample:\n  $ %s\n", v->example);
 }

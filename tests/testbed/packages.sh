@@ -11,7 +11,7 @@ packages_run=(
 )
 # What only tests of our texts use.
 packages_test=(
-    groff-base man-db mandoc zsh
+    busybox-static groff-base man-db mandoc zsh
 )
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
