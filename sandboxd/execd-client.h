@@ -41,6 +41,8 @@ int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback 
 /* Of at most STATS_MANY_MAX sandboxes. */
 int execd_stats_many(ExecdClient *c, char *const *ids, PeerCallback callback, void *userdata);
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
+/* When to start us, should we not run; CLOCK_BOOTTIME, USEC_INFINITY: not at all. */
+int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata);
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
 int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
                      void *userdata);
