@@ -4,8 +4,8 @@
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "sandboxctl/rows.h"
 #include "sandboxctl/sandbox-arguments.h"
-#include "sandboxctl/table.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
 #include "sandboxctl/watch.h"
@@ -127,7 +127,8 @@ int verb_create(Ctl *c, char **words) {
         return EXIT_STATUS_OK;
 }
 
-static int add_sandbox(Table *t, const json_t *item, int64_t now) {
+static int add_sandbox(Table *t, const json_t *item) {
+        int64_t now = now_msec();
         char created[TEXT_SHORT_MAX], expires[TEXT_SHORT_MAX];
         int64_t deadline = json_int(item, "expiresAt");
         int r;
@@ -147,15 +148,17 @@ static int add_sandbox(Table *t, const json_t *item, int64_t now) {
         return r;
 }
 
+/* These go into other commands, so nothing but an id may come out. */
+static void print_id(FILE *f, const json_t *item) {
+        if (object_id_is_valid(json_text(item, "id"), "sbx"))
+                (void) fprintf(f, "%s\n", json_text(item, "id"));
+}
+
 static int show_list(Ctl *c, _unused_ char **words) {
         static const Column columns[] = { { "ID" },      { "NAME" },    { "IMAGE" }, { "STATUS" },
                                           { "CREATED" }, { "EXPIRES" }, {} };
-        _cleanup_(table_freep) Table *t = table_new(columns);
         _cleanup_free_ char *status = client_encode(arg_status ? arg_status : ""), *filter = NULL;
         _cleanup_json_ json_t *list = NULL;
-        int64_t now = now_msec();
-        json_t *item;
-        size_t i;
         int r;
 
         filter = status ? ctl_path("&status=%s", status) : NULL;
@@ -164,19 +167,8 @@ static int show_list(Ctl *c, _unused_ char **words) {
         r = ctl_list(c, arg_status ? filter : NULL, &list);
         if (r != EXIT_STATUS_OK)
                 return r;
-        if (c->json)
-                return ctl_print_json(c, list);
-
-        json_array_foreach(json_object_get(list, "items"), i, item)
-                if (arg_quiet) {
-                        /* These go into other commands, so nothing but an id may come out. */
-                        if (object_id_is_valid(json_text(item, "id"), "sbx"))
-                                (void) fprintf(c->out, "%s\n", json_text(item, "id"));
-                } else if (!t || add_sandbox(t, item, now) < 0)
-                        return ctl_oom(c);
-        if (t && !arg_quiet)
-                table_show(t, c->out);
-        return EXIT_STATUS_OK;
+        return rows_show(c, &(RowsView) { .reply = list, .key = "items", .columns = columns, .add = add_sandbox,
+                                          .print = arg_quiet ? print_id : NULL });
 }
 
 int verb_list(Ctl *c, char **words) {

@@ -3,7 +3,6 @@
 
 #include "libsandbox/string-util.h"
 #include "sandboxd/api.h"
-#include "sandboxd/json-fields.h"
 
 /* Pages of the sandboxes that there are. They come from our own records, without a question to anybody, unless figures are
  * wanted with them: these are execd's. */
@@ -102,15 +101,16 @@ static int list_with_metrics(Request *request, const ListInput *input, sd_bus_er
         return api_call_sent(&call, r, error);
 }
 
-int api_sandbox_list(Request *request, sd_bus_error *error) {
-        ListInput input = { .page = 1, .page_size = 20 };
-        int r;
+static int reply_list(Request *request, void *userdata, sd_bus_error *error) {
+        const ListInput *input = userdata;
 
-        r = json_fields_read(request_input(request), list_fields, ELEMENTSOF(list_fields), &input, error);
-        if (r >= 0 && input.metrics)
-                r = list_with_metrics(request, &input, error);
-        else if (r >= 0)
-                r = request_reply_json(request, 200, list_to_json(request_userdata(request), &input, NULL));
-        json_fields_done(list_fields, ELEMENTSOF(list_fields), &input);
-        return r;
+        if (input->metrics)
+                return list_with_metrics(request, input, error);
+        return request_reply_json(request, 200, list_to_json(request_userdata(request), input, NULL));
+}
+
+int api_sandbox_list(Request *request, sd_bus_error *error) {
+        static const ApiInput route = { list_fields, ELEMENTSOF(list_fields), reply_list };
+
+        return api_with_input(request, &route, &(ListInput) { .page = 1, .page_size = 20 }, error);
 }

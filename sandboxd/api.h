@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sandboxd/manager.h"
+#include "sandboxd/json-fields.h"
 #include "sandboxd/route.h"
 
 /* The handlers of the /sandbox dialect, one file a resource, and what they share. */
@@ -52,6 +53,14 @@ void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userd
 int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
 /* A whole handler: asks a method about the sandbox that ":id" names, which must be live. */
 int api_ask_execd(Request *request, const char *method, ApiAnswer answer, sd_bus_error *error);
+/* What a route takes: read by the table, handed to the handler, freed whatever comes of it. input has the defaults. */
+typedef struct ApiInput {
+        const JsonField *fields;
+        size_t n_fields;
+        int (*handler)(Request *request, void *input, sd_bus_error *error);
+} ApiInput;
+
+int api_with_input(Request *request, const ApiInput *route, void *input, sd_bus_error *error);
 /* Ends a call from anywhere else. */
 void api_call_fail(ApiCall *call, const sd_bus_error *error);
 
