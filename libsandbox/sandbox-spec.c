@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libsandbox/sandbox-spec.h"
 
+/* What sandboxd and sandbox-execd tell each other about a sandbox, one table for both ends: they cannot disagree about
+ * a name or a type. */
+
 const BusField sandbox_spec_fields[] = {
         { "CpuQuotaUSec",   BUS_FIELD_U64,    offsetof(SandboxSpec, cpu_quota_usec)   },
         { "DeadlineUSec",   BUS_FIELD_U64,    offsetof(SandboxSpec, deadline_usec)    },

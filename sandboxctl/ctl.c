@@ -14,6 +14,9 @@
 #include "sandboxctl/screen.h"
 #include "sandboxctl/text.h"
 
+/* What goes wrong is said in one place, as one line with the same parts: verb, subject, reason, advice. Scripts get the
+ * status, people the line, and a terminal never gets a control character that a server or a sandbox put into a name. */
+
 #define PAGE_SIZE 200U
 /* A server that never says "no more" shall not keep us for ever. */
 #define PAGES_MAX 1000U

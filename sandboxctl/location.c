@@ -6,6 +6,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* The same rule as scp's: a colon before the first slash is a sandbox. Names that come from a sandbox pass
+ * path_name_is_safe() before they become a part of a local path, whatever else is thought about them. */
+
 int location_parse(const char *word, Location *ret) {
         size_t n = strcspn(word, ":/");
 

@@ -8,6 +8,10 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/text.h"
 
+/* Not getopt_long(): it keeps its state in globals, takes abbreviations that become ambiguous with the next release,
+ * and knows no table that the help, the completions and the tests could read. Words of somebody else's command behind
+ * ours are left alone by counting, so that "exec ID ls -l" needs no "--". */
+
 #define OPTION_HELP_COLUMN 26U
 
 static _printf_(3, 4) int refuse(char **ret_error, int r, const char *format, ...) {

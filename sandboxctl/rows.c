@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sandboxctl/rows.h"
 
+/* Three verbs that differ in their columns only: what --json and --quiet mean is decided here, once for all of them. */
+
 int rows_show(Ctl *c, const RowsView *view) {
         _cleanup_(table_freep) Table *t = table_new(view->columns);
         json_t *row;

@@ -9,6 +9,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/text.h"
 
+/* Widths are known when all rows are there, so cells are kept until then. A terminal that is too narrow loses the end
+ * of the last column, which is the longest and the least needed: names and commands. */
+
 #define GAP 2U
 
 struct Table {

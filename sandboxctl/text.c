@@ -10,6 +10,10 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* There are two kinds of text: ours, and theirs. Theirs may hold escape sequences that rewrite the screen, or marks
+ * that turn the direction of a line so that one name looks like another; both become visible. Widths are those of a
+ * UTF-8 terminal, whatever our own locale is. */
+
 /* One character of s into *ret; the bytes it takes, 0 if there is no valid one. */
 static size_t decode(const char *s, size_t n, uint32_t *ret) {
         const unsigned char *p = (const unsigned char *) s;

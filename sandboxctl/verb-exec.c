@@ -6,6 +6,9 @@
 #include "sandboxctl/sandbox-arguments.h"
 #include "sandboxctl/verbs-table.h"
 
+/* A command's status is ours: what the command did and what we failed at must not look the same, hence 125 for all of
+ * the latter. */
+
 /* A sandbox made for one command shall not end before it. */
 #define RUN_MARGIN_SEC 60U
 

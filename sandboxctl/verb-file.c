@@ -7,6 +7,9 @@
 #include "sandboxctl/location.h"
 #include "sandboxctl/verbs-table.h"
 
+/* cp's rules for targets: into a directory goes a file under its own name, several files need one. The target is asked
+ * what it is before anything is sent to it. */
+
 static bool arg_recursive, arg_quiet;
 
 const Option cp_options[] = {

@@ -14,6 +14,8 @@
 #include "sandboxctl/verbs-table.h"
 #include "sandboxctl/watch.h"
 
+/* What a sandbox does at this moment: the output of its commands and its processes. */
+
 #define POLL_FIRST_MSEC 100U
 #define POLL_LAST_MSEC 1000U
 

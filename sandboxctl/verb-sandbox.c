@@ -10,6 +10,9 @@
 #include "sandboxctl/verbs-table.h"
 #include "sandboxctl/watch.h"
 
+/* The life of a sandbox as a user steers it. Each verb is one or two requests; defaults and checks are the server's, so
+ * that an older sandboxctl is right about a newer server. */
+
 static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
 static const char *arg_status;
 static bool arg_quiet;

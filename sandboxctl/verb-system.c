@@ -7,6 +7,8 @@
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
 
+/* What there is beside sandboxes: images, and ourselves. */
+
 static bool arg_quiet;
 
 const Option images_options[] = {
