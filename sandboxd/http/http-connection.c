@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -30,6 +31,23 @@ const HttpTimes http_times_default = {
         .half_closed_usec = 2 * USEC_PER_SEC,
         .sweep_usec = USEC_PER_SEC,
 };
+
+/* Before libmicrohttpd has seen anything, the reply to a broken head can still be ours. It costs a new connection one
+ * call, and a kept one nothing. */
+static bool first_bytes_are_good(HttpConnection *c) {
+        char bytes[HTTP_HEAD_MAX], text[128];
+        HttpRefusal refusal;
+        ssize_t n;
+
+        n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        if (n <= 0 || http_check_bytes(bytes, (size_t) n, &refusal))
+                return true;
+        snprintf(text, sizeof text, "{\"error\":\"%s\"}", refusal.message);
+        http_send_raw(c->fd, refusal.status, "application/json", text);
+        http_linger(c->server, TAKE_FD(c->fd));
+        http_connection_free(c);
+        return false;
+}
 
 /* The first byte is there. Until now the connection took no buffer of libmicrohttpd, so that thousands of idle ones
  * fit. */
@@ -62,7 +80,7 @@ static int on_watch(sd_event_source *source, int fd, uint32_t events, void *user
         (void) fd;
         c->watching = false;
         if (!c->mhd)
-                return hand_over(c);
+                return first_bytes_are_good(c) ? hand_over(c) : 0;
         if (!c->request) {
                 c->head_since_usec = now_usec(CLOCK_MONOTONIC);
                 return 0;

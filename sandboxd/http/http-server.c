@@ -106,7 +106,7 @@ static int start_mhd(HttpServer *h) {
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
                 0, NULL, NULL, on_access, h,
                 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                MHD_OPTION_STRICT_FOR_CLIENT, http_must_compare_bytes() ? 0 : 1,
                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                 MHD_OPTION_CONNECTION_LIMIT, (unsigned) h->connections_max,
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,

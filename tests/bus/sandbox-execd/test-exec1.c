@@ -15,6 +15,7 @@
 #include "tests/test.h"
 
 #define ID "0123456789abcdef0123456789abcdef"
+#define LONG_CHARACTERS "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
 #define SD_BUS_ERROR_SIGNATURE SD_BUS_ERROR_INVALID_ARGS
 
 /* The whole interface over a socketpair, with a manager that has one live sandbox and one blank, both without processes:
@@ -91,6 +92,8 @@ TEST(ids_are_checked) {
         for (size_t i = 0; i < ELEMENTSOF(members); i++) {
                 ASSERT_STREQ(CALL(&f, members[i], "s", "../../etc/passwd"), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", ""), BUS_ERROR_INVALID);
+                /* quoted in the answer, and cut there: a half character would keep the answer from being sent */
+                ASSERT_STREQ(CALL(&f, members[i], "s", "." LONG_CHARACTERS LONG_CHARACTERS), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", "0123456789ABCDEF0123456789ABCDEF"), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", "00000000000000000000000000000000"), BUS_ERROR_NO_SUCH_SANDBOX);
                 ASSERT_STREQ(CALL(&f, members[i], "u", 7), SD_BUS_ERROR_SIGNATURE);
