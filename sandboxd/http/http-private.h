@@ -45,6 +45,7 @@ struct HttpServer {
         HttpConnection *adding;       /* while libmicrohttpd is given it */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
         RateTable *rates;             /* of requests by token; NULL: no limit */
+        uint32_t rate_rpm, rate_burst; /* that it was made with */
         bool accept_paused, in_access, refusal_logged;
 };
 
@@ -82,7 +83,8 @@ struct Request {
         const char *query_text;
         RouteMatch match;
         const Dialect *dialect;
-        const char *principal;
+        const char *principal;        /* in auth, or of the connection */
+        Auth *auth;
         char sandbox[SANDBOX_ID_LENGTH + 1]; /* "": none, or not known */
         json_t *query, *input;
 

@@ -21,6 +21,7 @@
 #define ACCEPTS_AT_ONCE 64U
 /* Descriptors that connections never take. */
 #define DESCRIPTORS_RESERVED 16U
+#define CONNECTIONS_MOST (1U << 20)
 
 static enum MHD_Result on_access(void *userdata, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *data, size_t *n,
@@ -94,6 +95,17 @@ static int on_mhd_defer(sd_event_source *source, void *userdata) {
         return http_server_run(userdata);
 }
 
+/* Half of what is reserved is for what we open while all connections are taken, half for refusing more. */
+static size_t descriptors_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > CONNECTIONS_MOST)
+                return CONNECTIONS_MOST;
+        if (limit.rlim_cur <= 4 * DESCRIPTORS_RESERVED)
+                return DESCRIPTORS_RESERVED;
+        return limit.rlim_cur - 2 * DESCRIPTORS_RESERVED;
+}
+
 static int start_mhd(HttpServer *h) {
         const union MHD_DaemonInfo *info;
         int r;
@@ -104,7 +116,8 @@ static int start_mhd(HttpServer *h) {
                 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
                 MHD_OPTION_STRICT_FOR_CLIENT, 1,
                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-                MHD_OPTION_CONNECTION_LIMIT, (unsigned) h->connections_max,
+                /* Ours is below it, and may change. */
+                MHD_OPTION_CONNECTION_LIMIT, (unsigned) descriptors_limit(),
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                 MHD_OPTION_NOTIFY_CONNECTION, http_connection_notify, h,
@@ -260,15 +273,40 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* Half of what is reserved is for what we open while all connections are taken, half for refusing more. */
-static size_t connections_limit(const Settings *settings) {
-        struct rlimit limit;
+/* What depends on settings that a reload may change. Buckets start full again only if their sizes changed. */
+static int apply_settings(HttpServer *h) {
+        const Settings *s = h->options.settings;
+        uint32_t rpm = s->rate_limit ? s->rate_token_rpm : 0, burst = s->rate_limit ? s->rate_token_burst : 0;
+        RateTable *rates = NULL;
+        int r;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-                return settings->connections_max;
-        if (limit.rlim_cur <= 4 * DESCRIPTORS_RESERVED)
-                return DESCRIPTORS_RESERVED;
-        return MIN((rlim_t) settings->connections_max, limit.rlim_cur - 2 * DESCRIPTORS_RESERVED);
+        h->connections_max = MIN((size_t) s->connections_max, descriptors_limit());
+        if (rpm == h->rate_rpm && burst == h->rate_burst && !!h->rates == s->rate_limit)
+                return 0;
+        if (s->rate_limit) {
+                r = rate_table_new((double) rpm / 60, burst, &rates);
+                if (r < 0)
+                        return r;
+        }
+        rate_table_free(h->rates);
+        h->rates = rates;
+        h->rate_rpm = rpm;
+        h->rate_burst = burst;
+        return 0;
+}
+
+bool http_server_can_use(const HttpServer *h, const Auth *auth) {
+        for (size_t i = 0; i < h->n_listeners; i++)
+                if (h->listeners[i].kind == LISTENER_OTHER && !auth_is_enabled(auth))
+                        return false;
+        return true;
+}
+
+int http_server_reload(HttpServer *h, Auth *auth) {
+        assert(http_server_can_use(h, auth));
+
+        h->options.auth = auth;
+        return apply_settings(h);
 }
 
 int http_server_new(const HttpServerOptions *options, HttpServer **ret) {
@@ -286,12 +324,10 @@ int http_server_new(const HttpServerOptions *options, HttpServer **ret) {
         h->options = *options;
         h->times = options->times ? *options->times : http_times_default;
         h->event = sd_event_ref(options->event ? options->event : service_event(options->service));
-        h->connections_max = connections_limit(options->settings);
 
         r = start_mhd(h);
-        if (r >= 0 && options->settings->rate_limit)
-                r = rate_table_new((double) options->settings->rate_token_rpm / 60,
-                                   options->settings->rate_token_burst, &h->rates);
+        if (r >= 0)
+                r = apply_settings(h);
         if (r >= 0)
                 r = sd_event_add_time_relative(h->event, &h->sweep_timer, CLOCK_MONOTONIC, h->times.sweep_usec,
                                                h->times.sweep_usec / 10, on_sweep, h);

@@ -48,6 +48,11 @@ int http_server_new(const HttpServerOptions *options, HttpServer **ret);
 HttpServer *http_server_free(HttpServer *h);
 DEFINE_CLEANUP(HttpServer *, http_server_free)
 
+/* False if we listen beyond loopback and there is no token in it. */
+bool http_server_can_use(const HttpServer *h, const Auth *auth);
+/* The settings at the pointer it has are others now, and so are the tokens; requests under way keep theirs. */
+int http_server_reload(HttpServer *h, Auth *auth);
+
 /* Closes the connections that have no request. Returns > 0 if one of them turned out to be at work. */
 int http_server_drain(HttpServer *h);
 
