@@ -48,7 +48,7 @@ int http_request_queue(Request *r) {
 
         http_audit(r, r->status);
         r->phase = REQUEST_REPLYING;
-        r->progress_usec = now_usec(CLOCK_MONOTONIC);
+        r->replying_usec = r->progress_usec = now_usec(CLOCK_MONOTONIC);
         r->progress = UINT64_MAX;
         if (!r->stream)
                 r->handed_over = true;
