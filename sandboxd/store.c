@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
@@ -64,11 +66,36 @@ static const char schema[] =
         "CREATE TABLE rejected(origin TEXT NOT NULL, id TEXT, record TEXT);"
         "PRAGMA user_version = " STRINGIFY(STORE_SCHEMA_VERSION) ";";
 
+/* Deleting writes, too. Where the disk is full this file is given up for it, and made anew when there is room. */
+#define RESERVE_NAME "reserve"
+#define RESERVE_BYTES (4 * MiB)
+
 struct Store {
         sqlite3 *db;
+        int directory_fd;
+        bool has_reserve;
         sqlite3_stmt *statements[_STATEMENT_MAX];
         bool log_is_long;
 };
+
+static void make_reserve(Store *s) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (s->has_reserve || s->directory_fd < 0)
+                return;
+        fd = openat(s->directory_fd, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        s->has_reserve = fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+        if (fd >= 0 && !s->has_reserve) /* not half of it: others need that */
+                (void) unlinkat(s->directory_fd, RESERVE_NAME, 0);
+}
+
+static bool release_reserve(Store *s) {
+        if (!s->has_reserve || unlinkat(s->directory_fd, RESERVE_NAME, 0) < 0)
+                return false;
+        s->has_reserve = false;
+        log_warning("No space is left for the records; the reserve is used to delete.");
+        return true;
+}
 
 static int error_from_sqlite(int code) {
         switch (code & 0xff) {
@@ -169,6 +196,7 @@ static int open_database(const char *path, bool *ret_fresh, Store **ret) {
         s = new0(Store, 1);
         if (!s)
                 return -ENOMEM;
+        s->directory_fd = -EBADF;
 
         r = error_from_sqlite(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                               SQLITE_OPEN_NOMUTEX, NULL));
@@ -232,6 +260,8 @@ int store_open(const char *directory, bool *ret_fresh, Store **ret) {
                 return log_error_errno(r, "%s was written by a newer version; refusing to touch it.", path);
         if (r < 0)
                 return log_error_errno(r, "Failed to open %s: %m", path);
+        (*ret)->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        make_reserve(*ret);
         return 0;
 }
 
@@ -240,6 +270,7 @@ Store *store_close(Store *s) {
                 for (Statement i = 0; i < _STATEMENT_MAX; i++)
                         sqlite3_finalize(s->statements[i]);
                 sqlite3_close(s->db);
+                safe_close(s->directory_fd);
                 free(s);
         }
         return NULL;
@@ -258,10 +289,14 @@ static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
 }
 
 /* One writing statement. The texts are borrowed until it is reset here. */
-static int run(Store *s, sqlite3_stmt *statement) {
+static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         int r = error_from_sqlite(sqlite3_step(statement));
 
         (void) sqlite3_reset(statement);
+        if (r == -ENOSPC && to_delete && release_reserve(s)) {
+                r = error_from_sqlite(sqlite3_step(statement));
+                (void) sqlite3_reset(statement);
+        }
         if (r < 0)
                 return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
         if (s->log_is_long)
@@ -276,14 +311,14 @@ int store_put_sandbox(Store *s, const StoredSandbox *row) {
         bind_text(statement, 2, row->state);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->created_msec);
         bind_text(statement, 4, row->record);
-        return run(s, statement);
+        return run(s, statement, row->ends);
 }
 
 static int run_on_id(Store *s, Statement which, const char *id) {
         sqlite3_stmt *statement = statement_begin(s, which);
 
         bind_text(statement, 1, id);
-        return run(s, statement);
+        return run(s, statement, /* to_delete= */ true);
 }
 
 int store_remove_sandbox(Store *s, const char *id) {
@@ -299,7 +334,7 @@ int store_put_command(Store *s, const StoredCommand *row) {
         bind_text(statement, 2, row->sandbox);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->started_msec);
         bind_text(statement, 4, row->record);
-        return run(s, statement);
+        return run(s, statement, /* to_delete= */ false);
 }
 
 int store_remove_command(Store *s, const char *id) {
@@ -322,7 +357,7 @@ static int set_rows_aside(Store *s, const char *origin, Statement remove, Reject
                 bind_text(statement, 2, rejects[i].id);
                 bind_text(statement, 3, rejects[i].record);
                 if (r >= 0)
-                        r = run(s, statement);
+                        r = run(s, statement, /* to_delete= */ true);
                 if (r >= 0)
                         r = run_on_id(s, remove, rejects[i].id);
                 free(rejects[i].id);
@@ -420,7 +455,8 @@ static int write_number(Store *s, Statement which, const char *name, uint64_t va
 
         bind_text(statement, 1, name);
         (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) value);
-        return run(s, statement);
+        /* What is set says how a removal went; what is added are statistics. */
+        return run(s, statement, which == STATEMENT_SET_NUMBER);
 }
 
 int store_set_number(Store *s, const char *name, uint64_t value) {
@@ -435,5 +471,6 @@ void store_rest(Store *s) {
         if (s) {
                 (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
                 s->log_is_long = false;
+                make_reserve(s);
         }
 }

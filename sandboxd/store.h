@@ -16,6 +16,7 @@ typedef struct StoredSandbox {
         const char *state;
         uint64_t created_msec;
         const char *record;     /* JSON */
+        bool ends;              /* is on its way out: gets space from the reserve */
 } StoredSandbox;
 
 typedef struct StoredCommand {
@@ -45,5 +46,5 @@ int store_get_number(Store *s, const char *name, uint64_t *ret);
 int store_set_number(Store *s, const char *name, uint64_t value);
 int store_add_number(Store *s, const char *name, uint64_t value);
 
-/* When nothing is asked for: fold the log into the file. */
+/* When nothing is asked for: fold the log into the file, and have the reserve ready again. */
 void store_rest(Store *s);
