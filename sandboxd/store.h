@@ -16,6 +16,7 @@ typedef struct StoredSandbox {
         const char *state;
         uint64_t created_msec;
         const char *record;     /* JSON */
+        bool ends;              /* is on its way out: gets space from the reserve */
 } StoredSandbox;
 
 typedef struct StoredCommand {
@@ -85,5 +86,5 @@ int store_count_objects(Store *s, const char *kind, const char *sandbox, const c
 int store_begin(Store *s);
 int store_end(Store *s);
 
-/* When nothing is asked for: fold the log into the file. */
+/* When nothing is asked for: fold the log into the file, and have the reserve ready again. */
 void store_rest(Store *s);
