@@ -165,6 +165,7 @@ int settings_load(Settings *ret) {
         return settings_load_with_origins(ret, NULL);
 }
 
+/* Defaults, files, drop-ins, environment: each overwrites what came before, as systemd's own programs have it. */
 int settings_load_with_origins(Settings *ret, char **origins) {
         static const char *const files[] = { "/usr/lib/sandboxd/sandboxd.conf", "/etc/sandboxd/sandboxd.conf" };
         static const char *const directories[] = { "/usr/lib/sandboxd/sandboxd.conf.d", "/etc/sandboxd/sandboxd.conf.d",

@@ -53,6 +53,7 @@ static const char *const styles[_SCREEN_STYLE_MAX] = {
         [SCREEN_FAINT] = "\033[2m",   [SCREEN_WARNING] = "\033[33m", [SCREEN_ERROR] = "\033[31m",
 };
 
+/* ISIG stays on: ^C and ^Z are signals here as everywhere, also while we wait for a server that does not answer. */
 static void terminal_enter(void) {
         struct termios raw = terminal.saved;
 
@@ -134,6 +135,7 @@ static int install_handlers(void) {
         return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
+/* A new size makes all lines unknown: terminals differ in what they keep. */
 static int read_size(Screen *s) {
         unsigned rows = ROWS_DEFAULT, columns = COLUMNS_DEFAULT;
         struct winsize size = {};
