@@ -97,6 +97,7 @@ typedef struct ConfFile {
         char *name, *path;
 } ConfFile;
 
+/* Found by name, not by path: the same name in a later directory takes the place of the earlier file. */
 static int collect(const char *directory, ConfFile *files, size_t *n) {
         struct dirent *entry;
         DIR *d = opendir(directory);

@@ -39,6 +39,7 @@ int due_remove(int dir_fd, const char *id) {
         return unlinkat(dir_fd, id, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* Beside the deadlines stands one moment at which sandboxd wants to be started. */
 int due_wake_write(int dir_fd, uint64_t usec) {
         char text[32];
 
@@ -60,6 +61,7 @@ int due_wake_read(int dir_fd, uint64_t *ret) {
         return r < 0 ? r : parse_u64(text, ret) < 0 ? -EBADMSG : 0;
 }
 
+/* A path with ".." would lead out of the cgroup tree, where root writes "1" to what it finds. */
 int due_read(int dir_fd, const char *id, DueEntry *ret) {
         _cleanup_free_ char *text = NULL;
         DueEntry entry = {};

@@ -32,6 +32,7 @@ void log_set_max_level(int level) {
         max_level = level;
 }
 
+/* Under systemd stderr is a stream of the journal, which would lose the fields; by hand it is the terminal. */
 static bool stderr_is_journal(void) {
         static int cached = -1;
 

@@ -105,6 +105,7 @@ static void parser_done(Parser *p) {
         free(p->source);
 }
 
+/* Directories are listed from the vendor's to the operator's: the later, the stronger. */
 static unsigned file_rank(const Catalog *c, const char *file) {
         unsigned rank = 0;
 
@@ -154,6 +155,7 @@ static int catalog_add(Catalog *c, const char *file, const char *name, const cha
         return 0;
 }
 
+/* A section ends where the next one begins, or its file: only then is it known whether it has both halves. */
 static int parser_finish_section(Parser *p) {
         int r = 0;
 
@@ -202,6 +204,7 @@ static int parse_line(const ConfLine *line, void *userdata) {
         return -ENOENT;
 }
 
+/* FNV-1a: nobody gains from a collision here, he who can write these files can write what he likes into them. */
 static void mix(uint64_t *hash, const void *data, size_t n) {
         for (size_t i = 0; i < n; i++)
                 *hash = (*hash ^ ((const unsigned char *) data)[i]) * UINT64_C(1099511628211);
@@ -272,6 +275,7 @@ static bool is_pattern(const char *name) {
         return strpbrk(name, "*?[");
 }
 
+/* The names that there are help more than the one that there is not; a long list is cut, as an error is one line. */
 static int no_such_image(const Catalog *c, const char *name, sd_bus_error *error) {
         char list[LISTED_NAMES_BYTES] = "";
         size_t n = 0;

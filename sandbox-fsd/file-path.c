@@ -132,6 +132,7 @@ char *file_path_join(const char *directory, const char *name) {
         return path;
 }
 
+/* By what it is, not by where: root of a sandbox can mount its /proc under any name. */
 int file_root_check(const FileRoot *root, int fd) {
         struct statfs fs;
         uint64_t id;
@@ -167,6 +168,7 @@ int file_open(const FileRoot *root, const char *path, int flags) {
         return TAKE_FD(fd);
 }
 
+/* Links on the way resolve as they do for a process in there; the last name is the caller's to look at. */
 int file_open_parent(const FileRoot *root, const char *path, int *ret_fd, char **ret_name) {
         _cleanup_free_ char *parent = NULL, *name = NULL;
         int fd, r;
@@ -213,11 +215,13 @@ int file_open_regular(const FileRoot *root, const char *path, struct stat *ret_s
         return TAKE_FD(fd);
 }
 
+/* Stricter than file_open(): a walk must not leave the tree that it was sent into. */
 int file_open_child(int directory_fd, const char *name, int flags) {
         return open_in(directory_fd, name, (unsigned) flags | O_NOFOLLOW,
                        RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 }
 
+/* Renaming or removing a mount point would fail half way, or hit what lies under the mount. */
 int file_check_entry(int directory_fd, const char *name, struct stat *ret_st) {
         _cleanup_close_ int fd = -EBADF;
         struct statx sx;

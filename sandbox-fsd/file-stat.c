@@ -20,6 +20,7 @@ void file_info_done(FileInfo *info) {
         info->group = mfree(info->group);
 }
 
+/* Its first part is enough: these files are short, and a sandbox may have made its own as long as it liked. */
 static int read_accounts(const FileRoot *root, const char *path, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -58,6 +59,7 @@ static char *find_account(char *text, uint32_t id) {
         return NULL;
 }
 
+/* A sandbox without these files, or with strange ones, has numbers for names. */
 static int account_name(const FileRoot *root, const char *path, uint32_t id, char **ret) {
         _cleanup_free_ char *text = NULL;
         char *name = NULL;

@@ -99,6 +99,7 @@ static int look_at_existing(const Target *t, struct stat *ret_st) {
         return 1;
 }
 
+/* An upload that stalls holds a worker: its client is given up before he is waited for without an end. */
 static int wait_readable(int fd) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int r;
@@ -123,6 +124,7 @@ static ssize_t copy_through_buffer(int from_fd, int to_fd, size_t size) {
         return r < 0 ? r : n;
 }
 
+/* The kernel moves the bytes where it can; a pipe's pages change hands, a file's blocks may even be shared. */
 static ssize_t copy_some(int from_fd, int to_fd, size_t size, bool pipe) {
         ssize_t n;
 
@@ -178,6 +180,7 @@ static int set_attributes(const Target *t, const FileWrite *w, const struct stat
         return fchmod(t->fd, mode) < 0 ? -errno : 0;
 }
 
+/* As clients of the API expect it, who write to a/b/c without a mkdir before. */
 static int make_parents(const FileRoot *root, const char *path) {
         _cleanup_free_ char *parent = NULL, *name = NULL;
         int r;

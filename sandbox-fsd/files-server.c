@@ -44,6 +44,7 @@ static const ErrorText error_texts[] = {
         { EXDEV,        BUS_ERROR_PATH_REFUSED,    "not an absolute path"                       },
 };
 
+/* An error that the table lacks is a bug of ours or of the kernel's, and is passed on by its number. */
 int files_error(sd_bus_error *error, int r, const char *path) {
         for (size_t i = 0; i < ELEMENTSOF(error_texts); i++)
                 if (error_texts[i].error == -r)
@@ -51,6 +52,7 @@ int files_error(sd_bus_error *error, int r, const char *path) {
         return sd_bus_error_set_errno(error, r);
 }
 
+/* The ids of an object path, "<uid>_<gid>" behind ours, as they are inside of the sandbox. */
 int files_path_to_user(const char *object_path, uid_t *ret_uid, gid_t *ret_gid) {
         const char *rest = startswith(object_path, FSD_OBJECT), *underscore;
         char number[16];

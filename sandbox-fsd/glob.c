@@ -12,6 +12,7 @@ bool glob_is_valid(const char *pattern) {
         return n >= 1 && n <= GLOB_PATTERN_MAX && !strpbrk(pattern, ";|$`\\");
 }
 
+/* 0xc0, 0xc1 and all from 0xf8 on begin nothing that is valid. */
 static unsigned continuation_bytes(unsigned char first) {
         if (first >= 0xf0 && first < 0xf8)
                 return 3;

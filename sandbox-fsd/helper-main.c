@@ -57,6 +57,7 @@ static const Work works[] = {
         { "unpack",     work_unpack,     512 * MiB, 8 * GiB,  1800 },
 };
 
+/* The whole range and nothing else: an id of the host cannot even be named in there. */
 static int write_map(pid_t pid, const char *file) {
         char path[64], line[64];
 
@@ -132,6 +133,7 @@ static int become_range_root(void) {
         return 0;
 }
 
+/* What a hostile archive can make us use ends with the helper, not with the daemon. */
 static int set_limits(const Work *w) {
         const struct {
                 int resource;

@@ -57,6 +57,7 @@ static int read_result(Helper *h, char text[HELPER_TEXT_MAX]) {
         return -(int) error;
 }
 
+/* The answer is read when the process has ended: it is short enough for a pipe, so nobody has to read it before. */
 static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
         _cleanup_(helper_freep) Helper *h = userdata;
         char text[HELPER_TEXT_MAX] = "The work ended without a result.";

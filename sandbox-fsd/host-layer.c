@@ -75,6 +75,7 @@ static const char *const etc_entries[] = {
         "etc/xattr.conf",
 };
 
+/* Mount points of the sandbox, and what programs expect to be there. */
 static const EmptyDirectory empty_directories[] = {
         { "dev",          0755,  0    },
         { "etc",          0755,  0    },
@@ -104,6 +105,7 @@ static const GeneratedFile generated_links[] = {
         { "var/run",  "/run"                },
 };
 
+/* Accounts are never the host's: who its users are is nobody's business, and their ids mean others in there. */
 static const GeneratedFile generated_files[] = {
         { "etc/passwd",
           "root:x:0:0:root:/root:/bin/sh\n"
@@ -158,6 +160,7 @@ typedef struct HostWalk {
 
 static int visit_directory(HostWalk *w, int directory_fd, const char *path, const char *pattern, unsigned depth);
 
+/* Bounded in entries and depth: /etc is the operator's, and may hold whole trees below a name that we take. */
 static int visit_entry(HostWalk *w, int directory_fd, const char *directory, const char *name, unsigned depth) {
         _cleanup_free_ char *path = NULL;
         struct stat st;
@@ -241,6 +244,7 @@ static int walk_host(int root_fd, Visitor visitor, void *userdata) {
         return 0;
 }
 
+/* Where /bin is a directory of its own there is nothing of it in /usr, and so nothing that we could show. */
 static int read_usr_link(int root_fd, const char *name, char target[LINK_MAX_BYTES]) {
         ssize_t n = readlinkat(root_fd, name, target, LINK_MAX_BYTES - 1);
 
@@ -257,6 +261,8 @@ static void mix(uint64_t hash[2], const void *data, size_t n) {
         }
 }
 
+/* Inode, size and time stand for the content: reading some hundred files for every sandbox would be the better part of
+ * its start. */
 static int visit_hash(const Visit *v, void *userdata) {
         uint64_t *hash = userdata;
 
@@ -299,6 +305,7 @@ static int copy_link(const Visit *v, int target_fd) {
         return symlinkat(target, target_fd, v->path) < 0 ? -errno : 0;
 }
 
+/* What we may not read, or what is too long, is left out: better a sandbox without that file than no sandbox. */
 static int copy_file(const Visit *v, int target_fd) {
         _cleanup_close_ int from_fd = -EBADF, to_fd = -EBADF;
         const struct timespec times[] = { v->st->st_mtim, v->st->st_mtim };
@@ -342,7 +349,7 @@ static int make_parents(int target_fd, const char *path) {
 static int visit_copy(const Visit *v, void *userdata) {
         int target_fd = PTR_TO_INT(userdata), r;
 
-        /* Whoever may write it may be somebody else than root: not what a host's own /etc is. */
+        /* What not everybody on the host may read is not for a stranger's program either. */
         if (!S_ISLNK(v->st->st_mode) && !(v->st->st_mode & S_IROTH))
                 return 0;
         r = make_parents(target_fd, v->path);

@@ -92,6 +92,7 @@ static int complete_mounts(Images *i, const Waiter *w, int layer_fd, uint32_t id
         return 0;
 }
 
+/* A full disk, a tar that is too large and one that is none are for the operator to tell apart, the rest is ours. */
 static void set_error(sd_bus_error *error, int r, const char *text) {
         const char *name = r == -ENOSPC || r == -EDQUOT ? BUS_ERROR_NO_SPACE
                          : r == -EFBIG                  ? BUS_ERROR_TOO_LARGE
@@ -109,6 +110,7 @@ static void waiter_fail(Waiter *w, int r, const char *text) {
         w->handler(r, NULL, &error, w->userdata);
 }
 
+/* Whoever still waits is answered first: a call without an answer would hang until its own timeout. */
 static LayerJob *layer_job_free(LayerJob *j) {
         if (!j)
                 return NULL;
@@ -139,6 +141,7 @@ static void waiter_answer(Images *i, Waiter *w, int layer_fd, uint32_t id_origin
                 w->handler(0, &mounts, NULL, w->userdata);
 }
 
+/* Each waiter gets a descriptor of his own, since each hands it on to execd and closes it. */
 static void job_finish(LayerJob *j, int r, const char *text, const char *layer) {
         while (j->waiters) {
                 _cleanup_(waiter_freep) Waiter *w = j->waiters;
@@ -285,6 +288,7 @@ static int prepare_host(Images *i, const Image *image, Waiter *w) {
         return r < 0 ? r : wait_for_layer(i, key, key, root_fd, w);
 }
 
+/* Shown as it is, by the ids that it has on disk: an operator's tree is not copied, and so must not change. */
 static int prepare_directory(Images *i, const Image *image, Waiter *w) {
         int fd = open_directory_path(image->path);
 
@@ -365,6 +369,7 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
         return 0;
 }
 
+/* The answer waits for the rename only. From then on the id may be used again. */
 int images_remove_root(Images *i, const char *id) {
         _cleanup_free_ char *name = NULL;
         int r;
@@ -375,6 +380,7 @@ int images_remove_root(Images *i, const char *id) {
         return r < 0 ? r : removal_start(i, i->store.roots_fd, name);
 }
 
+/* What an earlier run of us began. Under these prefixes nothing is in use, so no lock is needed to know. */
 static void remove_leftovers(Images *i, int directory_fd, const char *prefix) {
         _cleanup_strv_free_ char **names = NULL;
         int r;

@@ -52,6 +52,7 @@ static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+/* Asked for and not waited for: execd may be about to start. The answer finds the sandbox by its id. */
 static int start_worker(Router *router, const char *id, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
         _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;

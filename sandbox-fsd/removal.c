@@ -38,6 +38,7 @@ static Removal *removal_free(Removal *r) {
 
 static int removal_run(Removal *r);
 
+/* A few at a time: each is a process that keeps the disk busy, which sandboxes that live need more. */
 static void start_next(Images *i) {
         unsigned n_running = 0;
         Removal *r;

@@ -89,6 +89,8 @@ static void target_push(Target *t, Call *c) {
         t->n_calls++;
 }
 
+/* A call that it was at is answered as interrupted: whether the change was made nobody can say any more, so it is not
+ * given to another worker. */
 static void worker_free(Worker *w) {
         Target *t = w->target;
 
@@ -117,6 +119,7 @@ static void target_free(Target *t) {
         free(t);
 }
 
+/* Sandboxes come and go, and one that nobody asks about must cost nothing. */
 static void target_release(Target *t) {
         Router *r = t->router;
 
@@ -165,6 +168,7 @@ static int copy_body(sd_bus_message *to, sd_bus_message *from) {
         return r;
 }
 
+/* Errors keep their names: these are what sandboxd makes a status of. */
 static int copy_answer(sd_bus_message *answer, sd_bus_message *call) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
@@ -274,6 +278,7 @@ static void target_dispatch(Target *t) {
                 target_release(t);
 }
 
+/* It ended by itself, or with its sandbox; calls that still wait get another one, or the error of its start. */
 static int on_worker_gone(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Worker *w = userdata;
         Target *t = w->target;
@@ -370,6 +375,7 @@ static int target_get(Router *r, const char *id, Target **ret) {
         return 0;
 }
 
+/* The queue of a sandbox is bounded: one whose files do not answer must not fill our memory with calls about them. */
 static int route_call(Router *r, sd_bus_message *m, sd_bus_error *error) {
         const char *id;
         Target *t;

@@ -65,6 +65,7 @@ void store_done(Store *s) {
         s->roots_fd = safe_close(s->roots_fd);
 }
 
+/* O_PATH, because that is all that execd needs to find it in its own mount namespace, and all that is ours to give. */
 int store_open_layer(const Store *s, const char *key) {
         int fd = openat(s->images_fd, key, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -110,6 +111,7 @@ int store_make_temporary(const Store *s, char **ret_name, int *ret_fd) {
         return 0;
 }
 
+/* Never over another one: sandboxes may be running on it. */
 int store_publish(const Store *s, const char *temporary, const char *key) {
         if (renameat2(s->images_fd, temporary, s->images_fd, key, RENAME_NOREPLACE) < 0)
                 return -errno;
@@ -129,6 +131,7 @@ int store_get_link(const Store *s, const char *name, char **ret_key) {
         return *ret_key ? 0 : -ENOMEM;
 }
 
+/* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
 int store_set_link(const Store *s, const char *name, const char *key) {
         _cleanup_free_ char *temporary = NULL;
         int r;
@@ -167,6 +170,7 @@ static int fill_root(int fd) {
         return fchown(fd, FOREIGN_BASE, FOREIGN_BASE) < 0 ? -errno : 0;
 }
 
+/* Made under the prefix of what is to be deleted: if we die before it has its name, the next start clears it away. */
 static int make_root(const Store *s, const char *id) {
         _cleanup_free_ char *name = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -248,6 +252,7 @@ static int list_names(int directory_fd, bool (*wanted)(const char *name, const c
         return 0;
 }
 
+/* All else in the directory is on its way in or out. */
 static bool is_id(const char *name, const char *prefix) {
         (void) prefix;
         return sandbox_id_is_valid(name);

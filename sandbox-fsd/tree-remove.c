@@ -89,6 +89,7 @@ static int walk_push(Walk *w, int directory_fd, const char *name) {
         return 0;
 }
 
+/* Descriptors are counted, so the ones far above are closed again; they are found by ".." when it is their turn. */
 static int walk_descend(Walk *w, const char *name) {
         Level *l = &w->levels[w->n_levels - 1];
         int fd, r;
@@ -141,6 +142,7 @@ static int walk_ascend(Walk *w) {
 }
 
 /* 1: descended, 0: gone. */
+/* The type that the directory tells saves a call for each directory; where it is wrong, unlink() says so. */
 static int remove_entry(Walk *w, const struct dirent *entry) {
         int fd = dirfd(w->levels[w->n_levels - 1].dir), r;
 

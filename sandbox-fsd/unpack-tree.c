@@ -34,6 +34,7 @@ static void place_done(Place *p) {
         free(p->path);
 }
 
+/* Strictly below: no link at all, neither the archive's nor any other, and no mount. */
 static int open_below(int fd, const char *path, uint64_t flags) {
         struct open_how how = {
                 .flags = flags | O_CLOEXEC | O_NOFOLLOW,
@@ -125,6 +126,7 @@ static int set_xattrs(int fd, struct archive_entry *entry) {
         return 0;
 }
 
+/* Beyond the range there is no id to map it to. Cutting it down to 16 bits would make somebody else's file root's. */
 static int check_owner(struct archive_entry *entry) {
         la_int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
 
@@ -171,6 +173,8 @@ static int write_content(UnpackTree *tree, struct archive *archive, int fd, uint
         return ftruncate(fd, (off_t) size) < 0 ? -errno : 0;
 }
 
+/* Made with 0600 and given its owner and mode at the end: until then it is nobody's to run. The size that the entry
+ * claims is checked before, what really comes while it is written. */
 static int add_file(UnpackTree *tree, const Place *p, struct archive *archive, struct archive_entry *entry) {
         _cleanup_close_ int fd = -EBADF;
         la_int64_t size = archive_entry_size(entry);
@@ -198,6 +202,7 @@ static int add_directory(const Place *p, struct archive_entry *entry, bool exist
         return set_xattrs(fd, entry);
 }
 
+/* It may point anywhere: nothing here follows it, and in a sandbox it resolves below the sandbox's root. */
 static int add_symlink(const Place *p, struct archive_entry *entry) {
         const char *target = archive_entry_symlink(entry);
 
@@ -270,6 +275,7 @@ static int add_typed(UnpackTree *tree, const Place *p, struct archive *archive, 
         return r < 0 ? r : set_attributes(tree, p, entry, type == AE_IFLNK);
 }
 
+/* Entries are counted before anything is looked at: an archive of a billion empty ones ends there, too. */
 int unpack_tree_add(UnpackTree *tree, struct archive *archive, struct archive_entry *entry) {
         _cleanup_(place_done) Place p = { .parent_fd = -EBADF };
         const char *name = archive_entry_pathname(entry), *target;

@@ -21,6 +21,7 @@
 /* A server that never says "no more" shall not keep us for ever. */
 #define PAGES_MAX 1000U
 
+/* A script can act on these: log in, give up, wait, retry. All that it cannot act on is one status. */
 ExitStatus exit_status_from_http(long status) {
         static const struct {
                 long status;
@@ -127,6 +128,7 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
                         refusal_advice(result->status, text));
 }
 
+/* An answer that is no JSON is not from a server of ours: a proxy, or another program on that port. */
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_json_ _unused_ json_t *owned = body;

@@ -15,6 +15,7 @@
  * bind. So the setting of the port becomes a drop-in, written by whoever may write to /etc. All that goes into it is
  * parsed here first, since a line break in an address would be a line of a unit. */
 
+/* No names: what a resolver says today may be another machine's address tomorrow. */
 static int address_family(const char *address) {
         struct in6_addr six;
         struct in_addr four;

@@ -37,6 +37,7 @@ static int assign_interval(const char *value, uint64_t *ret) {
         return 0;
 }
 
+/* A value that is refused leaves the target as it was: its default, or what an earlier option said. */
 static int option_assign(const Option *o, const char *value) {
         switch (o->type) {
         case OPTION_FLAG:

@@ -53,6 +53,7 @@ static const char *const styles[_SCREEN_STYLE_MAX] = {
         [SCREEN_FAINT] = "\033[2m",   [SCREEN_WARNING] = "\033[33m", [SCREEN_ERROR] = "\033[31m",
 };
 
+/* ISIG stays on: ^C and ^Z are signals here as everywhere, also while we wait for a server that does not answer. */
 static void terminal_enter(void) {
         struct termios raw = terminal.saved;
 
@@ -134,6 +135,7 @@ static int install_handlers(void) {
         return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
+/* A new size makes all lines unknown: terminals differ in what they keep. */
 static int read_size(Screen *s) {
         unsigned rows = ROWS_DEFAULT, columns = COLUMNS_DEFAULT;
         struct winsize size = {};
@@ -249,18 +251,27 @@ int screen_end(Screen *s) {
         return loop_write(STDOUT_FILENO, s->frame, s->frame_size);
 }
 
-/* Arrows are more than one byte, which come at once: what follows later is not a part of them. */
+/* The rest of an arrow's sequence, which comes at once with its begin: what does not is a key of its own. */
+static int read_arrow(void) {
+        struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
+        char bytes[2];
+
+        for (size_t i = 0; i < sizeof bytes; i++)
+                if (poll(&fd, 1, 0) <= 0 || read(STDIN_FILENO, bytes + i, 1) != 1)
+                        return SCREEN_KEY_RESIZE;
+        return bytes[1] == 'A' ? SCREEN_KEY_UP : bytes[1] == 'B' ? SCREEN_KEY_DOWN : SCREEN_KEY_RESIZE;
+}
+
+/* One at a time: keys that were typed while we waited for the server are not lost. */
 static int read_key(void) {
-        unsigned char bytes[16] = {};
-        ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
+        unsigned char byte = 0;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
 
         if (n < 0)
                 return errno == EINTR || errno == EAGAIN ? SCREEN_KEY_RESIZE : SCREEN_KEY_QUIT;
-        if (n == 0 || bytes[0] == 'q' || bytes[0] == 'Q')
+        if (n == 0 || byte == 'q' || byte == 'Q')
                 return SCREEN_KEY_QUIT;
-        if (bytes[0] == ESCAPE && n >= 3)
-                return bytes[2] == 'A' ? SCREEN_KEY_UP : bytes[2] == 'B' ? SCREEN_KEY_DOWN : SCREEN_KEY_RESIZE;
-        return bytes[0];
+        return byte == ESCAPE ? read_arrow() : byte;
 }
 
 int screen_wait(Screen *s, uint64_t until_usec) {

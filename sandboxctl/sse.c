@@ -8,6 +8,7 @@
 /* A parser of as much of the format as the server uses. Lines come in pieces of any size and are put together here; a
  * bound on them keeps a server that never ends one from taking all of our memory. */
 
+/* Comments and fields that we do not know are skipped, as the format wants it: a later server may send more. */
 static int handle_line(SseParser *p, const char *line, size_t n) {
         json_t *event;
         int r;

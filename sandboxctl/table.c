@@ -42,6 +42,7 @@ Table *table_free(Table *t) {
         return NULL;
 }
 
+/* Escaped here, at the only way in, so that no caller can forget it. */
 int table_add(Table *t, const char *cell) {
         _cleanup_free_ char *safe = isempty(cell) ? strdup("-") : text_escape(cell, strlen(cell));
 

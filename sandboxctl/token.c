@@ -36,6 +36,7 @@ static int refuse(char **ret_error, int r, const char *what, const char *source)
         return r;
 }
 
+/* The buffer on the stack is overwritten, too. */
 static int read_token(int fd, const char *source, char **ret, char **ret_error) {
         char buffer[TOKEN_MAX + 1];
         _cleanup_(token_freep) char *token = NULL;

@@ -181,6 +181,7 @@ static unsigned fit(const TopView *view) {
         return limit;
 }
 
+/* Longer than its column is a rare cell's right; the line is cut at the terminal's edge anyway. */
 static void print_cell(FILE *f, const Column *c, const char *cell) {
         unsigned used = text_width(cell);
         int pad = (int) (c->width > used ? c->width - used : 0);
@@ -228,6 +229,7 @@ char *top_counts(const Top *t, const TopView *view) {
                         columns[t->sort].name, t->reverse ? ", reversed" : "") < 0 ? NULL : line;
 }
 
+/* Not the last value alone: a scale that jumps makes a flat line of a rise. */
 static double largest(const double *values, size_t n) {
         double max = 0;
 

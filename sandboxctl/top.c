@@ -52,6 +52,7 @@ Top *top_free(Top *t) {
         return NULL;
 }
 
+/* Rows outlive their answer, by their id: that is what makes a history of single looks. */
 static int row_get(Top *t, const char *id, TopRow **ret) {
         _cleanup_(row_freep) TopRow *r = NULL;
         int k;
@@ -128,6 +129,7 @@ static int row_update(TopRow *r, const json_t *item, uint64_t elapsed_usec) {
         return 0;
 }
 
+/* A sandbox that ended takes its history along; ids do not come back. */
 static void drop_unseen(Top *t) {
         TopRow *r;
 

@@ -117,6 +117,7 @@ int sandbox_delete(Ctl *c, const char *id, json_t **ret) {
         return ctl_request(c, id, "DELETE", path, NULL, ret);
 }
 
+/* The id alone, so that $(sandboxctl create ...) is one. */
 int verb_create(Ctl *c, char **words) {
         _cleanup_json_ json_t *sandbox = NULL;
         int r;
@@ -130,6 +131,7 @@ int verb_create(Ctl *c, char **words) {
         return EXIT_STATUS_OK;
 }
 
+/* Times as people say them: when was it made, how long does it last. --json has the moments. */
 static int add_sandbox(Table *t, const json_t *item) {
         int64_t now = now_msec();
         char created[TEXT_SHORT_MAX], expires[TEXT_SHORT_MAX];

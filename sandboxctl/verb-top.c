@@ -40,6 +40,7 @@ static int refresh(Ctl *c, Top *t, json_t **ret) {
         return EXIT_STATUS_OK;
 }
 
+/* The same columns as on a terminal, but the histories: one moment has none. */
 static int print_table(Ctl *c, const Top *t) {
         const TopView view = { .now_msec = now_msec() };
 

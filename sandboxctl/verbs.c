@@ -41,6 +41,7 @@ void verbs_help(FILE *f, const Verb *verbs) {
         }
 }
 
+/* The example is a whole line of shell, to be copied; a test runs every one of them. */
 void verb_help(FILE *f, const char *program, const Verb *v) {
         (void) fprintf(f, "%s %s%s%s%s\n\n", program, v->name, v->options ? " [OPTIONS...]" : "",
                        isempty(v->arguments) ? "" : " ", v->arguments);

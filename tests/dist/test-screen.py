@@ -16,7 +16,7 @@ import tempfile
 import termios
 import time
 
-program = sys.argv[1]
+program = os.path.abspath(sys.argv[1])
 here = os.path.dirname(os.path.abspath(__file__))
 LIMIT_SEC = 30
 work = tempfile.TemporaryDirectory()
@@ -138,6 +138,8 @@ def a_new_size_is_used():
     t.wait("^ *12.5 .* n4$")
     t.key("\x1b[A")
     t.wait("^ *12.5 .* evil")
+    t.key("jjk")
+    t.wait("^ *12.5 .* n4$")
     t.key("q")
     t.ends(0)
 
