@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a sandbox is shut off from, read back from inside and from the host."""
 import os
+import socket
 
 from probe import run_probe
 from sandboxd import Sandbox, eq, ok, request, run_tests, shell
@@ -34,6 +35,21 @@ def set_uid_gives_nothing():
     eq(out["stdout"].split(), ["1000", "0000000000000000"], out["stderr"])
 
 
+FILE_CAPABILITY = """
+import os, shutil, struct, sys
+shutil.copy(sys.executable, "/workspace/cap"); os.chmod("/workspace/cap", 0o755)
+# version 2, effective, CAP_NET_RAW and CAP_SYS_ADMIN permitted
+os.setxattr("/workspace/cap", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 13 | 1 << 21, 0, 0, 0))
+os.setgroups([]); os.setgid(1000); os.setuid(1000)
+os.execv("/workspace/cap", ["cap", "-c", "print([l for l in open('/proc/self/status') if l.startswith('CapEff')][0].split()[1])"])
+"""
+
+
+def file_capabilities_give_nothing():
+    r = S.run(["python3", "-c", FILE_CAPABILITY])
+    ok(r["stdout"].strip() == "0000000000000000" or "not permitted" in r["stderr"], "no capability", r)
+
+
 def common_programs_work():
     for command, expected in (("python3 -c 'import ssl, sqlite3, json; print(1)'", "1\n"),
                               ("awk 'BEGIN { print 2 }'", "2\n"),
@@ -60,6 +76,112 @@ def nothing_of_the_host_in_sight():
     ok("127.0.0.1" in S.out("cat /etc/hosts"), "hosts")
     eq(S.out("cat /etc/hostname; hostname").split(), [S.id[4:16]] * 2)
     ok("$" not in S.run("cat /etc/shadow")["stdout"], "no password of the host")
+
+
+REACH = """
+import errno, socket, sys, time
+port, own = int(sys.argv[1]), sys.argv[2]
+for host in ("127.0.0.1", "::1", own, "169.254.169.254", "192.0.2.1", "10.0.0.1"):
+    begin = time.monotonic()
+    try:
+        socket.create_connection((host, port), timeout=5)
+        print("reached", host)
+    except OSError as e:
+        local = host in ("127.0.0.1", "::1")
+        if e.errno not in ((errno.ECONNREFUSED, errno.EADDRNOTAVAIL) if local else (errno.ENETUNREACH, errno.EHOSTUNREACH)):
+            print("strange", host, e)
+    if time.monotonic() - begin > 4:
+        print("slow", host)
+for family, group in ((socket.AF_INET, "224.0.0.1"), (socket.AF_INET6, "ff02::1")):
+    try:
+        socket.socket(family, socket.SOCK_DGRAM).sendto(b"x", (group, 9))
+        print("sent to", group)
+    except OSError:
+        pass
+try:
+    socket.getaddrinfo("sandbox.test.example", 80)
+    print("resolved")
+except OSError:
+    pass
+a = socket.socket(socket.AF_UNIX)
+try:
+    a.connect("\\0host-abstract")
+    print("reached the abstract socket")
+except ConnectionRefusedError:
+    pass
+a.bind("\\0host-abstract")
+print("done")
+"""
+
+
+def own_address():
+    """One of the host's that is not loopback, or a documentation address where it has none."""
+    found = shell("ip -4 -o addr show scope global", check=False).split()
+    return found[found.index("inet") + 1].split("/")[0] if "inet" in found else "198.51.100.1"
+
+
+def the_host_is_not_reached():
+    with socket.create_server(("0.0.0.0", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
+        abstract.bind("\0host-abstract")
+        abstract.listen()
+        r = S.run(["python3", "-c", REACH, str(listener.getsockname()[1]), own_address()], timeout=60)
+        eq((r["exitCode"], r["stdout"]), (0, "done\n"), r["stderr"])
+        listener.settimeout(0.1)
+        try:
+            listener.accept()
+            ok(False, "somebody came through")
+        except socket.timeout:
+            pass
+
+
+EXHAUST = """
+import ctypes, os, resource, socket
+libc = ctypes.CDLL(None, use_errno=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+def until_refused(what, make, most):
+    kept = []
+    try:
+        for _ in range(most):
+            kept.append(make())
+        print("no end:", what)
+    except OSError:
+        pass
+    for k in kept:
+        k.close() if hasattr(k, "close") else [os.close(f) for f in (k if isinstance(k, tuple) else (k,))]
+def checked(r):
+    if r < 0:
+        raise OSError(ctypes.get_errno(), "call")
+    return r
+until_refused("inotify", lambda: checked(libc.inotify_init1(0)), 100000)
+until_refused("pipes", os.pipe, 100000)
+until_refused("sockets", socket.socket, 100000)
+segments = []
+try:
+    for _ in range(100000):
+        segments.append(checked(libc.shmget(0, ctypes.c_size_t(4096), 0o1600)))
+    print("no end: shm")
+except OSError:
+    pass
+for s in segments:
+    libc.shmctl(s, 0, None)
+queues = 0
+try:
+    for i in range(100000):
+        checked(libc.mq_open(b"/q%d" % i, 0o102, 0o600, None)); queues += 1
+    print("no end: queues")
+except OSError:
+    pass
+for i in range(queues):
+    libc.mq_unlink(b"/q%d" % i)
+print("done")
+"""
+
+
+def tables_of_the_kernel_are_bounded():
+    with Sandbox() as other:
+        r = S.run(["python3", "-c", EXHAUST], timeout=120)
+        eq((r["exitCode"], r["stdout"]), (0, "done\n"), r["stderr"])
+        eq(other.out("python3 -c 'import os, socket; os.pipe(); socket.socket(); print(1)'"), "1\n", "a neighbour")
 
 
 def loopback_works_inside():
@@ -95,8 +217,10 @@ def limits_stand_on_the_scope():
 def main():
     global S
     with Sandbox(timeout=900) as S:
-        run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, common_programs_work,
-                   nothing_of_the_host_in_sight, loopback_works_inside, two_listen_on_one_port, limits_stand_on_the_scope])
+        run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, file_capabilities_give_nothing,
+                   common_programs_work, nothing_of_the_host_in_sight, the_host_is_not_reached,
+                   tables_of_the_kernel_are_bounded, loopback_works_inside, two_listen_on_one_port,
+                   limits_stand_on_the_scope])
 
 
 main()
