@@ -79,8 +79,11 @@ static bool check_field(const char *line, size_t n, Seen *seen, HttpRefusal *ret
 
         if (name_is(line, name_size, "Host"))
                 return check_single(&seen->host, ret);
-        if (name_is(line, name_size, "Transfer-Encoding"))
+        if (name_is(line, name_size, "Transfer-Encoding")) {
+                if (!name_is(value, size, "chunked"))
+                        return refuse(ret, 501, "Only the transfer encoding 'chunked' is known");
                 return check_single(&seen->encoding, ret);
+        }
         if (!name_is(line, name_size, "Content-Length"))
                 return true;
         if (!length_is_valid(value, size))

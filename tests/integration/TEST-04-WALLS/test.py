@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a sandbox is shut off from, read back from inside and from the host."""
+import json
 import os
+import shutil
 import socket
+import subprocess
 
 from probe import run_probe
-from sandboxd import Sandbox, eq, ok, request, run_tests, shell
+from sandboxd import Sandbox, cgroup_root, eq, ok, request, run_tests, shell
 
 S = None
 
@@ -203,6 +206,49 @@ def two_listen_on_one_port():
                   "2>/dev/null && exit 0; sleep 0.05; done; exit 1")
 
 
+def doctor(status):
+    done = subprocess.run(["sandboxctl", "doctor", "--json"], capture_output=True, text=True)
+    eq(done.returncode, status, f"exit status ({done.stdout!r:.2000} {done.stderr!r:.200})")
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    for row in rows.values():
+        ok(row["found"] and (row["level"] == "ok") == (row["advice"] == ""), "found, and what to do", row)
+    return rows
+
+
+def doctor_tells_what_holds():
+    rows = doctor(0)
+    levels = {name: row["level"] for name, row in rows.items()}
+    for name in ("kernel", "systemd", "accounts", "cgroup kill", "freezer", "user namespaces", "namespaces", "id ranges",
+                 "overlay", "seccomp", "sums", "hardening", "sockets", "api socket"):
+        eq(levels[name], "ok", f"{name} ({rows[name]['found']})")
+    eq(levels["tokens"], "warn", "no token, but a TCP socket")
+    eq(levels["cgroup v2"], "ok" if cgroup_root() == "/sys/fs/cgroup" else "warn", "cgroup v2")
+    with open(cgroup_root() + "/cgroup.controllers") as f:
+        whole = {"cpu", "io", "memory", "pids"} <= set(f.read().split())
+    eq(levels["controllers"], "ok" if whole else "warn", "controllers")
+
+
+def doctor_sees_what_was_taken_away():
+    directory = "/run/systemd/system/sandboxd.service.d"
+    os.makedirs(directory, exist_ok=True)
+    try:
+        with open(directory + "/90-weak.conf", "w") as f:
+            f.write("[Service]\nProtectSystem=no\n")
+        shell("systemctl daemon-reload")
+        row = doctor(0)["hardening"]
+        eq((row["level"], row["found"]), ("warn", "sandboxd.service: ProtectSystem=no"))
+    finally:
+        shutil.rmtree(directory)
+        shell("systemctl daemon-reload")
+    eq(doctor(0)["hardening"]["level"], "ok", "as before")
+    shell("systemctl stop sandbox-fsd.socket")
+    try:
+        eq(doctor(1)["sockets"]["level"], "missing", "a socket that does not listen")
+    finally:
+        shell("systemctl start sandbox-fsd.socket")
+    doctor(0)
+
+
 def limits_stand_on_the_scope():
     with Sandbox(memory=128, cpu=0.5) as s:
         shown = dict(line.split("=", 1) for line in shell(
@@ -220,7 +266,7 @@ def main():
         run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, file_capabilities_give_nothing,
                    common_programs_work, nothing_of_the_host_in_sight, the_host_is_not_reached,
                    tables_of_the_kernel_are_bounded, loopback_works_inside, two_listen_on_one_port,
-                   limits_stand_on_the_scope])
+                   limits_stand_on_the_scope, doctor_tells_what_holds, doctor_sees_what_was_taken_away])
 
 
 main()
