@@ -8,6 +8,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* An error crosses processes as a name and inside of one as an errno; this table is the way between the two. The text
+ * goes along for people and is never compared. */
+
 const BusErrorRow bus_error_rows[] = {
         { BUS_ERROR_COMMAND_NOT_FOUND, ENOEXEC      },
         { BUS_ERROR_DENIED,            EPERM        },

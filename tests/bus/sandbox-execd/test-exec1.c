@@ -131,6 +131,31 @@ TEST(list) {
         tear_down(&f);
 }
 
+TEST(stats_many) {
+        char *ids[STATS_MANY_MAX + 2] = { (char *) ID, (char *) "ffffffffffffffffffffffffffffffff", NULL };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        Fixture f;
+
+        set_up(&f);
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 0), "none");
+        ASSERT_OK(sd_bus_message_enter_container(f.reply, 'a', "(sa{sv})"));
+        ASSERT_EQ(sd_bus_message_at_end(f.reply, false), 1);
+        /* The live one has no cgroup in this test, the blank is nobody's, the third never was: no rows, no error. */
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 3, ids[0], ids[1], "00000000000000000000000000000000"), "none");
+        ASSERT_OK(sd_bus_message_enter_container(f.reply, 'a', "(sa{sv})"));
+        ASSERT_EQ(sd_bus_message_at_end(f.reply, false), 1);
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 2, ID, "../../etc/passwd"), BUS_ERROR_INVALID);
+
+        for (size_t i = 0; i <= STATS_MANY_MAX; i++)
+                ids[i] = (char *) ID;
+        f.reply = sd_bus_message_unref(f.reply);
+        ASSERT_OK(sd_bus_message_new_method_call(f.client, &m, NULL, EXEC_OBJECT, EXEC_INTERFACE, "StatsMany"));
+        ASSERT_OK(sd_bus_message_append_strv(m, ids));
+        bus_send_and_wait(f.server, f.client, m, &f.reply);
+        ASSERT_STREQ(error_of(&f), BUS_ERROR_TOO_LARGE);
+        tear_down(&f);
+}
+
 TEST(create_arguments) {
         static const struct {
                 const char *target;
