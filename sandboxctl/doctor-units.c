@@ -82,6 +82,20 @@ static char *property(const char *text, const char *name) {
         return NULL;
 }
 
+/* Versions of systemd print lists in another order. */
+static bool same_words(const char *a, const char *b) {
+        if (strlen(a) != strlen(b))
+                return false;
+        for (const char *p = b; *p; p += strspn(p, " ")) {
+                _cleanup_free_ char *word = strndup(p, strcspn(p, " "));
+
+                if (!word || !doctor_has_word(a, word))
+                        return false;
+                p += strlen(word);
+        }
+        return true;
+}
+
 static bool property_is(const char *text, const char *name, const char *wanted) {
         _cleanup_free_ char *value = property(text, name);
 
@@ -93,7 +107,7 @@ static bool check_service(size_t service, const char *text, DoctorResult *r) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_free_ char *value = rows[i].services & 1U << service ? property(text, rows[i].property) : NULL;
 
-                if (!value || (rows[i].value ? streq(value, rows[i].value) : !streq(value, "infinity")))
+                if (!value || (rows[i].value ? same_words(value, rows[i].value) : !streq(value, "infinity")))
                         continue;
                 doctor_set(r, DOCTOR_WARN, "%s: %s=%.60s", services[service], rows[i].property, value);
                 return false;

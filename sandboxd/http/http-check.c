@@ -19,7 +19,7 @@
 
 bool http_is_token(const char *s, size_t n) {
         for (size_t i = 0; i < n; i++)
-                if (!isalnum((unsigned char) s[i]) && !strchr("!#$%&'*+-.^_`|~", s[i]))
+                if (!isalnum((unsigned char) s[i]) && (s[i] == 0 || !strchr("!#$%&'*+-.^_`|~", s[i])))
                         return false;
         return n > 0;
 }

@@ -11,6 +11,8 @@
 #define HTTP_TARGET_MAX (4 * KiB)
 #define HTTP_HEADERS_MAX 64U
 #define HTTP_HEAD_MAX (16 * KiB)
+/* So many bytes hold every head that is not too large. */
+#define HTTP_BYTES_MAX (HTTP_TARGET_MAX + HTTP_HEAD_MAX + KiB)
 
 typedef enum ListenerKind {
         LISTENER_LOOPBACK,
@@ -44,8 +46,8 @@ typedef struct HttpHead {
 /* Fills *ret. False with a refusal if the request must not be looked at any further. */
 bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *line, HttpHead *ret,
                      HttpRefusal *ret_refusal);
-/* Looks at the first n bytes of a connection, as far as they are whole lines, for what libmicrohttpd would refuse with a
- * page of its own. */
+/* Looks at the first n bytes of a connection, HTTP_BYTES_MAX at most and as far as they are whole lines, for what
+ * libmicrohttpd might refuse with a page of its own. */
 bool http_check_bytes(const char *bytes, size_t n, HttpRefusal *ret_refusal);
 /* Of a libmicrohttpd that is to be lenient, since we see more than it does. */
 bool http_must_compare_bytes(void);

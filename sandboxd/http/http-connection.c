@@ -45,7 +45,7 @@ static bool peer_has_ended(int fd) {
 /* Before libmicrohttpd has seen anything, the reply to a broken head can still be ours, and a peer that has ended
  * already is seen. It costs a new connection one call, and a kept one nothing. */
 static bool first_bytes_are_good(HttpConnection *c) {
-        char bytes[HTTP_HEAD_MAX], text[128];
+        char bytes[HTTP_BYTES_MAX], text[128];
         HttpRefusal refusal;
         ssize_t n;
 

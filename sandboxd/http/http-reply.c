@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
@@ -17,6 +18,7 @@
 
 #define JSON_TYPE "application/json"
 #define STREAM_TYPE "text/event-stream"
+#define FILE_BLOCK_BYTES (64 * KiB)
 
 static void add_cors_headers(Request *r) {
         const Settings *settings = r->server->options.settings;
@@ -123,13 +125,50 @@ int request_reply_empty(Request *r, unsigned status) {
         return request_reply_bytes(r, status, NULL, NULL, 0);
 }
 
+/* libmicrohttpd can send a file by itself, with sendfile(). But when the file has become shorter in the meantime, it
+ * tries again and again, at once: who truncates a file under a download would keep us busy for ever. Read by us, the
+ * connection ends there, so that the client sees that something is missing. */
+typedef struct FileReply {
+        int fd;
+        uint64_t offset;
+} FileReply;
+
+static ssize_t on_read_file(void *userdata, uint64_t position, char *buffer, size_t size) {
+        FileReply *f = userdata;
+        ssize_t n;
+
+        do
+                n = pread(f->fd, buffer, size, (off_t) (f->offset + position));
+        while (n < 0 && errno == EINTR);
+        return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void on_free_file(void *userdata) {
+        FileReply *f = userdata;
+
+        safe_close(f->fd);
+        free(f);
+}
+
 int request_reply_file(Request *r, unsigned status, const char *content_type, int fd, uint64_t offset,
                        uint64_t size) {
         struct MHD_Response *response;
+        FileReply *f;
 
-        response = MHD_create_response_from_fd_at_offset64(size, fd, offset);
-        if (!response)
+        if (size == 0) {
                 safe_close(fd);
+                return request_reply_bytes(r, status, content_type, NULL, 0);
+        }
+        f = new0(FileReply, 1);
+        if (!f) {
+                safe_close(fd);
+                return take_response(r, status, content_type, NULL);
+        }
+        *f = (FileReply) { fd, offset };
+        response = MHD_create_response_from_callback(size, (size_t) MIN(size, (uint64_t) FILE_BLOCK_BYTES), on_read_file, f,
+                                                     on_free_file);
+        if (!response)
+                on_free_file(f);
         return take_response(r, status, content_type, response);
 }
 

@@ -28,6 +28,10 @@ static inline void fuzz_bus_pair(sd_bus **ret_server, sd_bus **ret_client) {
                 abort();
         fuzz_bus_start(pair[0], true, ret_server);
         fuzz_bus_start(pair[1], false, ret_client);
+        /* until then a message with a descriptor would make the client wait for the server, which runs in this thread */
+        while (sd_bus_is_ready(*ret_client) <= 0)
+                if (sd_bus_process(*ret_server, NULL) < 0 || sd_bus_process(*ret_client, NULL) < 0)
+                        abort();
 }
 
 static inline char *fuzz_next_text(char **rest) {

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The file routes, and that no path leads out of the sandbox."""
+import http.client
 import os
 import random
 import threading
 import time
 
-from sandboxd import Sandbox, api, b64, eq, ok, parallel, request, run_tests, status_of, wait_for
+from sandboxd import Sandbox, api, b64, eq, ok, parallel, request, run_tests, shell, status_of, wait_for
 
 S = None
 MARK = "/tmp/host-marker"
@@ -92,6 +93,15 @@ def info_move_mkdir_rmdir_chmod_delete():
     ok(request("POST", "/sandbox" + S.path + "/files/delete", {"path": "/workspace/t"})[0] >= 400, "a directory")
 
 
+def base64_is_strict():
+    for content in ("YQ", "YQ=", "YQ===", "Y Q==", "YQ==\n", "YQ==YQ==", "=", "Y===", "YQ==x", "Y\u00e4=="):
+        answer = S.post("/files/upload", {"path": "/workspace/b64", "content": content}, expect=400)
+        ok(answer.get("error"), "envelope", content, answer)
+    eq(S.run("test -e /workspace/b64")["exitCode"], 1, "nothing was written")
+    ok(request("POST", "/sandbox" + S.path + "/files/upload",
+               {"path": "/workspace/b64", "content": "A" * (45 * 2**20)})[0] == 413, "33 MiB of contents")
+
+
 def mandatory_fields():
     for route, body in (("read", {}), ("write", {"path": "/workspace/x"}), ("write", {"content": "x"}), ("delete", {}),
                         ("upload", {"path": "/workspace/x", "content": "not base64!"}), ("download", {}), ("search", {}),
@@ -131,6 +141,11 @@ def special_files():
         for route, body in (("read", {}), ("download", {})):
             ok(request("POST", "/sandbox" + S.path + "/files/" + route, {"path": f"/workspace/{name}", **body})[0] in
                (400, 403), route, name)
+        ok(time.monotonic() - begin < 3, "at once", name)
+    for name in ("ff", "sock"):
+        begin = time.monotonic()
+        ok(request("POST", "/sandbox" + S.path + "/files/write", {"path": f"/workspace/{name}", "content": "x"})[0] in
+           (200, 400, 403), "written over or refused", name)
         ok(time.monotonic() - begin < 3, "at once", name)
     for path in ("/proc/self/environ", "/dev/zero", "/proc/1/cmdline"):
         ok(request("GET", f"/sandbox{S.path}/files/raw?path={path}")[0] in (400, 403, 404), "not a file", path)
@@ -174,7 +189,6 @@ def raw_routes():
 
 
 def interrupted_upload_changes_nothing():
-    import http.client
     write("/workspace/keep", "old")
     before = S.out("ls -a /workspace")
     c = http.client.HTTPConnection("127.0.0.1", 3111, timeout=10)
@@ -185,6 +199,26 @@ def interrupted_upload_changes_nothing():
     c.send(b"x" * 500000)
     c.close()
     wait_for("old contents, no leftovers", lambda: read("/workspace/keep") == "old" and S.out("ls -a /workspace") == before)
+
+
+def truncated_under_a_download():
+    """What is sent is an honest part, and the service lives: nothing is mapped into memory."""
+    S.out("head -c 67108864 /dev/zero > /workspace/shrinks")
+    for _ in range(3):
+        c = http.client.HTTPConnection("127.0.0.1", 3111, timeout=60)
+        c.request("GET", f"/sandbox{S.path}/files/raw?path=/workspace/shrinks")
+        r = c.getresponse()
+        eq(r.status, 200)
+        ok(len(r.read(4096)) == 4096, "it began")
+        S.out("truncate -s 0 /workspace/shrinks")
+        try:
+            ok(len(r.read()) <= 67108864, "at most what was announced")
+        except (http.client.IncompleteRead, OSError):
+            pass
+        c.close()
+        S.out("head -c 67108864 /dev/zero > /workspace/shrinks")
+    S.out("rm /workspace/shrinks")
+    eq(int(shell("systemctl show -P NRestarts sandbox-fsd")), 0, "restarts of the file service")
 
 
 def many_files_have_bounds():
@@ -238,6 +272,19 @@ def odd_names():
         ok(request("POST", "/sandbox" + S.path + "/files/read", {"path": path})[0] in (400, 404), "defined", path[:40])
 
 
+def paths_are_the_same_in_each_call():
+    """Empty, with a NUL or beyond a length: 400 everywhere. The rest is an answer, never a 500."""
+    bodies = {"read": {}, "write": {"content": "x"}, "delete": {}, "download": {}, "upload": {"content": "eA=="},
+              "info": {}, "chmod": {"mode": "644"}}
+    for route, more in bodies.items():
+        for path in ("", "a\0b", "/workspace/" + "d/" * 2100, "/workspace/" + "c" * 256):
+            S.post(f"/files/{route}", {"path": path, **more}, expect=400)
+        for path in (".", "/", "/workspace", "/workspace/new\nline", "/workspace/trailing/", "/workspace/\u00ff"):
+            status = request("POST", "/sandbox" + S.path + "/files/" + route, {"path": path, **more})[0]
+            ok(200 <= status < 500, "defined", route, path, status)
+    S.run("cd /workspace && rm -rf -- ./*")
+
+
 def ids_and_paths_do_not_mix():
     with Sandbox() as other:
         other.post("/files/write", {"path": "/workspace/mine", "content": "other's"})
@@ -260,9 +307,10 @@ def main():
     global S
     with Sandbox(timeout=900) as S:
         run_tests([round_trips, parents_are_made_and_modes_kept, listing, searching, info_move_mkdir_rmdir_chmod_delete,
-                   mandatory_fields, traversal_is_refused, links_stay_inside, special_files, owners_are_mapped,
-                   sparse_and_growing, raw_routes, interrupted_upload_changes_nothing, many_files_have_bounds,
-                   root_and_mounts_are_not_removed, links_are_removed_not_followed, renames_under_the_reader, odd_names,
+                   base64_is_strict, mandatory_fields, traversal_is_refused, links_stay_inside, special_files,
+                   owners_are_mapped, sparse_and_growing, raw_routes, interrupted_upload_changes_nothing,
+                   truncated_under_a_download, many_files_have_bounds, root_and_mounts_are_not_removed,
+                   links_are_removed_not_followed, renames_under_the_reader, odd_names, paths_are_the_same_in_each_call,
                    ids_and_paths_do_not_mix, a_full_disk_is_said])
 
 

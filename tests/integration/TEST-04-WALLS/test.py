@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a sandbox is shut off from, read back from inside and from the host."""
+import json
 import os
+import shutil
+import socket
+import subprocess
 
 from probe import run_probe
-from sandboxd import Sandbox, eq, ok, request, run_tests, shell
+from sandboxd import Sandbox, cgroup_root, eq, ok, request, run_tests, shell
 
 S = None
 
@@ -34,6 +38,21 @@ def set_uid_gives_nothing():
     eq(out["stdout"].split(), ["1000", "0000000000000000"], out["stderr"])
 
 
+FILE_CAPABILITY = """
+import os, shutil, struct, sys
+shutil.copy(sys.executable, "/workspace/cap"); os.chmod("/workspace/cap", 0o755)
+# version 2, effective, CAP_NET_RAW and CAP_SYS_ADMIN permitted
+os.setxattr("/workspace/cap", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 13 | 1 << 21, 0, 0, 0))
+os.setgroups([]); os.setgid(1000); os.setuid(1000)
+os.execv("/workspace/cap", ["cap", "-c", "print([l for l in open('/proc/self/status') if l.startswith('CapEff')][0].split()[1])"])
+"""
+
+
+def file_capabilities_give_nothing():
+    r = S.run(["python3", "-c", FILE_CAPABILITY])
+    ok(r["stdout"].strip() == "0000000000000000" or "not permitted" in r["stderr"], "no capability", r)
+
+
 def common_programs_work():
     for command, expected in (("python3 -c 'import ssl, sqlite3, json; print(1)'", "1\n"),
                               ("awk 'BEGIN { print 2 }'", "2\n"),
@@ -62,6 +81,112 @@ def nothing_of_the_host_in_sight():
     ok("$" not in S.run("cat /etc/shadow")["stdout"], "no password of the host")
 
 
+REACH = """
+import errno, socket, sys, time
+port, own = int(sys.argv[1]), sys.argv[2]
+for host in ("127.0.0.1", "::1", own, "169.254.169.254", "192.0.2.1", "10.0.0.1"):
+    begin = time.monotonic()
+    try:
+        socket.create_connection((host, port), timeout=5)
+        print("reached", host)
+    except OSError as e:
+        local = host in ("127.0.0.1", "::1")
+        if e.errno not in ((errno.ECONNREFUSED, errno.EADDRNOTAVAIL) if local else (errno.ENETUNREACH, errno.EHOSTUNREACH)):
+            print("strange", host, e)
+    if time.monotonic() - begin > 4:
+        print("slow", host)
+for family, group in ((socket.AF_INET, "224.0.0.1"), (socket.AF_INET6, "ff02::1")):
+    try:
+        socket.socket(family, socket.SOCK_DGRAM).sendto(b"x", (group, 9))
+        print("sent to", group)
+    except OSError:
+        pass
+try:
+    socket.getaddrinfo("sandbox.test.example", 80)
+    print("resolved")
+except OSError:
+    pass
+a = socket.socket(socket.AF_UNIX)
+try:
+    a.connect("\\0host-abstract")
+    print("reached the abstract socket")
+except ConnectionRefusedError:
+    pass
+a.bind("\\0host-abstract")
+print("done")
+"""
+
+
+def own_address():
+    """One of the host's that is not loopback, or a documentation address where it has none."""
+    found = shell("ip -4 -o addr show scope global", check=False).split()
+    return found[found.index("inet") + 1].split("/")[0] if "inet" in found else "198.51.100.1"
+
+
+def the_host_is_not_reached():
+    with socket.create_server(("0.0.0.0", 0)) as listener, socket.socket(socket.AF_UNIX) as abstract:
+        abstract.bind("\0host-abstract")
+        abstract.listen()
+        r = S.run(["python3", "-c", REACH, str(listener.getsockname()[1]), own_address()], timeout=60)
+        eq((r["exitCode"], r["stdout"]), (0, "done\n"), r["stderr"])
+        listener.settimeout(0.1)
+        try:
+            listener.accept()
+            ok(False, "somebody came through")
+        except socket.timeout:
+            pass
+
+
+EXHAUST = """
+import ctypes, os, resource, socket
+libc = ctypes.CDLL(None, use_errno=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+def until_refused(what, make, most):
+    kept = []
+    try:
+        for _ in range(most):
+            kept.append(make())
+        print("no end:", what)
+    except OSError:
+        pass
+    for k in kept:
+        k.close() if hasattr(k, "close") else [os.close(f) for f in (k if isinstance(k, tuple) else (k,))]
+def checked(r):
+    if r < 0:
+        raise OSError(ctypes.get_errno(), "call")
+    return r
+until_refused("inotify", lambda: checked(libc.inotify_init1(0)), 100000)
+until_refused("pipes", os.pipe, 100000)
+until_refused("sockets", socket.socket, 100000)
+segments = []
+try:
+    for _ in range(100000):
+        segments.append(checked(libc.shmget(0, ctypes.c_size_t(4096), 0o1600)))
+    print("no end: shm")
+except OSError:
+    pass
+for s in segments:
+    libc.shmctl(s, 0, None)
+queues = 0
+try:
+    for i in range(100000):
+        checked(libc.mq_open(b"/q%d" % i, 0o102, 0o600, None)); queues += 1
+    print("no end: queues")
+except OSError:
+    pass
+for i in range(queues):
+    libc.mq_unlink(b"/q%d" % i)
+print("done")
+"""
+
+
+def tables_of_the_kernel_are_bounded():
+    with Sandbox() as other:
+        r = S.run(["python3", "-c", EXHAUST], timeout=120)
+        eq((r["exitCode"], r["stdout"]), (0, "done\n"), r["stderr"])
+        eq(other.out("python3 -c 'import os, socket; os.pipe(); socket.socket(); print(1)'"), "1\n", "a neighbour")
+
+
 def loopback_works_inside():
     eq(S.out("""python3 - <<'P'
 import socket, threading
@@ -81,6 +206,49 @@ def two_listen_on_one_port():
                   "2>/dev/null && exit 0; sleep 0.05; done; exit 1")
 
 
+def doctor(status):
+    done = subprocess.run(["sandboxctl", "doctor", "--json"], capture_output=True, text=True)
+    eq(done.returncode, status, f"exit status ({done.stdout!r:.2000} {done.stderr!r:.200})")
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    for row in rows.values():
+        ok(row["found"] and (row["level"] == "ok") == (row["advice"] == ""), "found, and what to do", row)
+    return rows
+
+
+def doctor_tells_what_holds():
+    rows = doctor(0)
+    levels = {name: row["level"] for name, row in rows.items()}
+    for name in ("kernel", "systemd", "accounts", "cgroup kill", "freezer", "user namespaces", "namespaces", "id ranges",
+                 "overlay", "seccomp", "sums", "hardening", "sockets", "api socket"):
+        eq(levels[name], "ok", f"{name} ({rows[name]['found']})")
+    eq(levels["tokens"], "warn", "no token, but a TCP socket")
+    eq(levels["cgroup v2"], "ok" if cgroup_root() == "/sys/fs/cgroup" else "warn", "cgroup v2")
+    with open(cgroup_root() + "/cgroup.controllers") as f:
+        whole = {"cpu", "io", "memory", "pids"} <= set(f.read().split())
+    eq(levels["controllers"], "ok" if whole else "warn", "controllers")
+
+
+def doctor_sees_what_was_taken_away():
+    directory = "/run/systemd/system/sandboxd.service.d"
+    os.makedirs(directory, exist_ok=True)
+    try:
+        with open(directory + "/90-weak.conf", "w") as f:
+            f.write("[Service]\nProtectSystem=no\n")
+        shell("systemctl daemon-reload")
+        row = doctor(0)["hardening"]
+        eq((row["level"], row["found"]), ("warn", "sandboxd.service: ProtectSystem=no"))
+    finally:
+        shutil.rmtree(directory)
+        shell("systemctl daemon-reload")
+    eq(doctor(0)["hardening"]["level"], "ok", "as before")
+    shell("systemctl stop sandbox-fsd.socket")
+    try:
+        eq(doctor(1)["sockets"]["level"], "missing", "a socket that does not listen")
+    finally:
+        shell("systemctl start sandbox-fsd.socket")
+    doctor(0)
+
+
 def limits_stand_on_the_scope():
     with Sandbox(memory=128, cpu=0.5) as s:
         shown = dict(line.split("=", 1) for line in shell(
@@ -95,8 +263,10 @@ def limits_stand_on_the_scope():
 def main():
     global S
     with Sandbox(timeout=900) as S:
-        run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, common_programs_work,
-                   nothing_of_the_host_in_sight, loopback_works_inside, two_listen_on_one_port, limits_stand_on_the_scope])
+        run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, file_capabilities_give_nothing,
+                   common_programs_work, nothing_of_the_host_in_sight, the_host_is_not_reached,
+                   tables_of_the_kernel_are_bounded, loopback_works_inside, two_listen_on_one_port,
+                   limits_stand_on_the_scope, doctor_tells_what_holds, doctor_sees_what_was_taken_away])
 
 
 main()

@@ -365,7 +365,7 @@ def stats_name_their_source():
         ok("Figures: " + m["source"] in shown, "sandboxctl tells, too", shown)
 
 
-run_tests([limits_stand_before_the_first_command, probe_passes, memory_is_bounded, memory_of_files_is_bounded, a_pipeline_dies_as_one,
-           another_end_is_no_oom, processes_are_bounded, processor_is_bounded, nothing_is_raised_from_inside,
-           limits_change_live, disk_bandwidth_is_bounded, writable_layer_is_bounded, projects_are_apart,
-           a_writable_layer_in_memory, no_disk_without_bounds, pause_freezes, stats_name_their_source])
+run_tests([limits_stand_before_the_first_command, probe_passes, memory_is_bounded, memory_of_files_is_bounded,
+           a_pipeline_dies_as_one, another_end_is_no_oom, processes_are_bounded, processor_is_bounded,
+           nothing_is_raised_from_inside, limits_change_live, disk_bandwidth_is_bounded, writable_layer_is_bounded,
+           projects_are_apart, a_writable_layer_in_memory, no_disk_without_bounds, pause_freezes, stats_name_their_source])

@@ -121,7 +121,8 @@ static int handle_file(Request *r, sd_bus_error *error) {
         assert(fd >= 0);
         if (write(fd, "0123456789", 10) != 10)
                 return -EIO;
-        return request_reply_file(r, 200, "text/plain", fd, 2, 5);
+        /* as if it had been longer when it was opened */
+        return request_reply_file(r, 200, "text/plain", fd, 2, request_query(r, "shrunk") ? 500 : 5);
 }
 
 const Route fixture_routes[] = {

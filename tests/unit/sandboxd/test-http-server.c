@@ -411,6 +411,21 @@ TEST(file_reply) {
         fixture_stop(&f);
 }
 
+/* What is there is sent, and then the end of the connection says that it was not all. */
+TEST(file_that_shrinks) {
+        static const char request[] = "GET /sandbox/file?shrunk=1 HTTP/1.1\r\n" HOST "\r\n";
+        Fixture f;
+        Reply r;
+
+        routes_start(&f, NULL, NULL);
+        fixture_exchange(&f, request, strlen(request), &r);
+        ASSERT_EQ(r.status, 200);
+        ASSERT_TRUE(r.closed);
+        ASSERT_STREQ(reply_body(&r), "23456789");
+        reply_done(&r);
+        fixture_stop(&f);
+}
+
 TEST(large_json_bodies) {
         _cleanup_free_ char *body = malloc(4 * MiB);
         static const char prefix[] = "{\"content\":\"";
