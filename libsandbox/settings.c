@@ -48,6 +48,7 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_COMMANDS_MAX", SETTING_U32, commands_max, "128", "live commands a sandbox"),
         ROW("SANDBOX_CONNECTIONS_MAX", SETTING_U32, connections_max, "12000", "HTTP connections"),
         ROW("SANDBOX_CORS_ORIGINS", SETTING_STRING, cors_origins, "", "comma list or *; empty: none"),
+        ROW("SANDBOX_EVENTS_MAX", SETTING_U32, events_max, "100000", "events that are remembered"),
         ROW("SANDBOX_HOST_NAMES", SETTING_STRING, host_names, "", "further names for the Host header"),
         ROW("SANDBOX_IDLE_EXIT_SEC", SETTING_U32, idle_exit_sec, "3", "daemons leave after this; 0: never"),
         ROW("SANDBOX_LOG_LEVEL", SETTING_STRING, log_level, "info", "info or debug"),

@@ -42,6 +42,7 @@ typedef struct Settings {
         uint32_t commands_max;  /* live ones a sandbox */
         uint32_t connections_max;
         uint64_t body_max, upload_max;
+        uint32_t events_max;
         bool strict_command;
         char *log_level;
 } Settings;

@@ -227,6 +227,20 @@ static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_e
         return sd_bus_reply_method_return(message, NULL);
 }
 
+static int method_set_wake(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        uint64_t usec;
+        int r;
+
+        r = method_check_peer(message, userdata, false, error);
+        if (r >= 0)
+                r = sd_bus_message_read_basic(message, 't', &usec);
+        if (r < 0)
+                return r;
+        r = manager_set_wake(userdata, usec);
+        return r < 0 ? method_error(error, r, "write when to start sandboxd")
+                     : sd_bus_reply_method_return(message, NULL);
+}
+
 typedef struct LimitsCall {
         sd_bus_message *message;
         Manager *manager;
@@ -404,6 +418,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetDeadline", SD_BUS_ARGS("s", id, "t", deadline_usec), SD_BUS_NO_RESULT,
                                 method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetWake", SD_BUS_ARGS("t", wake_usec), SD_BUS_NO_RESULT, method_set_wake,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("s", id, "a{sv}", limits), SD_BUS_NO_RESULT,
                                 method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sstst)", sandboxes), method_list,

@@ -22,6 +22,7 @@ struct Manager {
         SeccompPolicy seccomp;
         CgroupMounts cgroups;
         Deadlines *deadlines;
+        uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */
         int state_fd, due_fd, dev_fd;
         const char *state_path;
         uid_t sandboxd_uid, fsd_uid;
@@ -54,6 +55,8 @@ void manager_forget(Manager *m, Sandbox *s);
 void manager_check_deadlines(Manager *m);
 /* Tells the timer the earliest deadline of all. */
 void manager_arm_deadline(Manager *m);
+/* When to start sandboxd, should it not run. */
+int manager_set_wake(Manager *m, uint64_t usec);
 /* on_idle of the service: > 0 while blanks are being given back. */
 int manager_drain(void *userdata);
 void manager_fill_pool(Manager *m);

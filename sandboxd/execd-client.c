@@ -170,6 +170,16 @@ int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback 
         return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
+int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, EXEC_INTERFACE, "SetWake", &m);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 't', &usec);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback,
                        void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;

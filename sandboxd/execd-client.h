@@ -39,6 +39,8 @@ int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const
 /* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
+/* When to start us, should we not run; CLOCK_BOOTTIME, USEC_INFINITY: not at all. */
+int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata);
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
 int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
                      void *userdata);

@@ -175,6 +175,14 @@ static int method_resume(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return set_state(m, userdata, "paused", "live", error);
 }
 
+static int method_set_wake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeExecd *f = userdata;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read_basic(m, 't', &f->wake_usec));
+        return answer(f, m, reply);
+}
+
 static int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
         FakeSandbox *s;
@@ -444,6 +452,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Pause", "s", "", method_pause, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Resume", "s", "", method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetDeadline", "st", "", method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("SetWake", "t", "", method_set_wake, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetLimits", "sa{sv}", "", method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("List", "", "a(sstst)", method_list, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stats", "s", "a{sv}", method_stats, SD_BUS_VTABLE_UNPRIVILEGED),
