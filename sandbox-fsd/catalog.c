@@ -20,6 +20,7 @@
 #define IMAGES_MAX 4096U
 #define NAME_MAX_BYTES 255U
 #define LISTED_NAMES_BYTES 512U
+#define DIGEST_DIGITS 64U
 
 const char *const catalog_directories[] = {
         "/usr/lib/sandboxd/images.d",
@@ -80,6 +81,7 @@ int image_source_parse(const char *source, ImageKind *ret_kind, const char **ret
 static void image_done(Image *i) {
         free(i->name);
         free(i->source);
+        free(i->digest);
 }
 
 void catalog_done(Catalog *c) {
@@ -96,13 +98,15 @@ typedef struct Parser {
         char *file;
         unsigned section_number;
         char **names;
-        char *source;
+        char *source, *digest;
+        bool refused; /* who asks for a digest must not get an image without one */
 } Parser;
 
 static void parser_done(Parser *p) {
         free(p->file);
         strv_free(p->names);
         free(p->source);
+        free(p->digest);
 }
 
 /* Directories are listed from the vendor's to the operator's: the later, the stronger. */
@@ -133,11 +137,13 @@ static bool remove_beaten(Catalog *c, const char *name, unsigned rank) {
         return true;
 }
 
-static int catalog_add(Catalog *c, const char *file, const char *name, const char *source) {
-        _cleanup_free_ char *name_copy = strdup(name), *source_copy = strdup(source);
-        Image image = { .rank = file_rank(c, file) }, *images;
+static int catalog_add(Catalog *c, const Parser *p, const char *name) {
+        _cleanup_free_ char *name_copy = strdup(name), *source_copy = strdup(p->source), *digest_copy = NULL;
+        Image image = { .rank = file_rank(c, p->file) }, *images;
 
-        if (!name_copy || !source_copy)
+        if (p->digest)
+                digest_copy = strdup(p->digest);
+        if (!name_copy || !source_copy || (p->digest && !digest_copy))
                 return -ENOMEM;
         if (!remove_beaten(c, name, image.rank))
                 return 0;
@@ -150,9 +156,24 @@ static int catalog_add(Catalog *c, const char *file, const char *name, const cha
 
         image.name = TAKE_PTR(name_copy);
         image.source = TAKE_PTR(source_copy);
+        image.digest = TAKE_PTR(digest_copy);
         (void) image_source_parse(image.source, &image.kind, &image.path);
         c->images[c->n_images++] = image;
         return 0;
+}
+
+static bool section_is_good(const Parser *p) {
+        const char *path;
+        ImageKind kind;
+
+        if (p->digest && p->source && image_source_parse(p->source, &kind, &path) >= 0 && kind != IMAGE_TAR)
+                log_warning("%s: only a tar can have a Digest=, ignoring '%s'.", p->file, p->source);
+        else if (!p->refused)
+                return true;
+        else
+                log_warning("%s: the Digest= of '%s' is not understood, ignoring the image.", p->file,
+                            p->source ? p->source : "?");
+        return false;
 }
 
 /* A section ends where the next one begins, or its file: only then is it known whether it has both halves. */
@@ -163,15 +184,24 @@ static int parser_finish_section(Parser *p) {
                 log_warning("%s: image '%s' has no Source=, ignoring.", p->file, p->names[0]);
         if (!p->names && p->source)
                 log_warning("%s: source '%s' has no Name=, ignoring.", p->file, p->source);
-        if (p->source)
+        if (p->source && section_is_good(p))
                 STRV_FOREACH(name, p->names) {
-                        r = catalog_add(p->catalog, p->file, *name, p->source);
+                        r = catalog_add(p->catalog, p, *name);
                         if (r < 0)
                                 break;
                 }
         p->names = strv_free(p->names);
         p->source = mfree(p->source);
+        p->digest = mfree(p->digest);
+        p->refused = false;
         return r;
+}
+
+static int parse_digest(Parser *p, const char *value) {
+        const char *digits = startswith(value, "sha256:");
+
+        p->refused = !digits || strlen(digits) != DIGEST_DIGITS || strspn(digits, "0123456789abcdef") != DIGEST_DIGITS;
+        return p->refused ? -EINVAL : free_and_strdup(&p->digest, digits);
 }
 
 static int parse_line(const ConfLine *line, void *userdata) {
@@ -201,6 +231,8 @@ static int parse_line(const ConfLine *line, void *userdata) {
                         return -EINVAL;
                 return free_and_strdup(&p->source, line->value);
         }
+        if (streq(line->key, "Digest"))
+                return parse_digest(p, line->value);
         return -ENOENT;
 }
 

@@ -18,6 +18,7 @@ typedef enum ImageKind {
 typedef struct Image {
         char *name;   /* or a pattern of names */
         char *source; /* as it was written */
+        char *digest; /* of a tar: 64 hex digits of the sha256 that it must have; NULL: any */
         ImageKind kind;
         const char *path; /* in source; NULL for the host itself */
         unsigned rank;    /* of the directory that it comes from */

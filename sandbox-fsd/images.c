@@ -23,13 +23,17 @@
 #define HOST_KEY_USEC (2 * USEC_PER_SEC)
 #define LAYER_TIMEOUT_USEC (30 * 60 * USEC_PER_SEC)
 #define TAR_BYTES_MAX (16 * GiB)
+#define LINK_NAME_MAX 128U
+#define DIGEST_DIFFERS "it does not have the digest that is asked for"
 
 typedef struct Waiter Waiter;
 
 struct Waiter {
         Waiter *next;
         char *usr; /* path of the /usr to show, NULL: none */
-        char *id;  /* whose writable directory, NULL: none */
+        char *id;
+        bool on_disk; /* with a writable directory */
+        char *digest; /* that the layer must have, NULL: any */
         PrepareHandler handler;
         void *userdata;
 };
@@ -39,6 +43,7 @@ typedef struct LayerJob {
         Images *images;
         char *key;       /* of the host's layer its name; of a tar the name of its link */
         bool is_tar;
+        char *digest;    /* that the first one who asked expects */
         char *temporary;
         Helper *helper;
         Waiter *waiters;
@@ -60,6 +65,7 @@ static Waiter *waiter_free(Waiter *w) {
         if (w) {
                 free(w->usr);
                 free(w->id);
+                free(w->digest);
                 free(w);
         }
         return NULL;
@@ -83,7 +89,7 @@ static int complete_mounts(Images *i, const Waiter *w, int layer_fd, uint32_t id
                         return fd;
                 mounts_add(m, fd, "usr", 0);
         }
-        if (w->id) {
+        if (w->on_disk) {
                 r = store_open_root(&i->store, w->id, &fd);
                 if (r < 0)
                         return r;
@@ -124,21 +130,32 @@ static LayerJob *layer_job_free(LayerJob *j) {
         }
         helper_free(j->helper);
         free(j->key);
+        free(j->digest);
         free(j->temporary);
         free(j);
         return NULL;
 }
 DEFINE_CLEANUP(LayerJob *, layer_job_free)
 
-static void waiter_answer(Images *i, Waiter *w, int layer_fd, uint32_t id_origin) {
+/* layer is its name in the store, NULL for an operator's directory. That it is used is written down before anybody gets
+ * to use it. */
+static void waiter_answer(Images *i, Waiter *w, const char *layer, int layer_fd, uint32_t id_origin) {
         _cleanup_(image_mounts_done) ImageMounts mounts = {};
         int r;
 
         r = complete_mounts(i, w, layer_fd, id_origin, &mounts);
+        if (r >= 0)
+                r = store_set_use(&i->store, w->id, layer);
         if (r < 0)
                 waiter_fail(w, r, "its directories cannot be opened");
         else
                 w->handler(0, &mounts, NULL, w->userdata);
+}
+
+static bool has_digest(const char *layer, const char *digest) {
+        const char *digits = startswith(layer, "sha256-");
+
+        return !digest || (digits && streq(digits, digest));
 }
 
 /* Each waiter gets a descriptor of his own, since each hands it on to execd and closes it. */
@@ -150,8 +167,11 @@ static void job_finish(LayerJob *j, int r, const char *text, const char *layer) 
                 j->waiters = w->next;
                 if (fd < 0)
                         waiter_fail(w, fd, text);
-                else
-                        waiter_answer(j->images, w, fd, FOREIGN_BASE);
+                else if (!has_digest(layer, w->digest)) {
+                        safe_close(fd);
+                        waiter_fail(w, -EBADMSG, DIGEST_DIFFERS);
+                } else
+                        waiter_answer(j->images, w, layer, fd, FOREIGN_BASE);
         }
 }
 
@@ -175,6 +195,10 @@ static void on_layer_done(int error, const char *text, void *userdata) {
         int r = error;
 
         j->helper = NULL;
+        if (r >= 0 && j->digest && !streq(text, j->digest)) {
+                r = -EBADMSG;
+                text = DIGEST_DIFFERS;
+        }
         if (r >= 0) {
                 r = job_publish(j, text, layer);
                 text = "the layer cannot be named";
@@ -206,7 +230,7 @@ static int job_start(LayerJob *j, const char *work, int source_fd) {
         }, &j->helper);
 }
 
-static int job_get(Images *i, const char *key, bool is_tar, int source_fd, LayerJob **ret) {
+static int job_get(Images *i, const char *key, const char *digest, bool is_tar, int source_fd, LayerJob **ret) {
         _cleanup_(layer_job_freep) LayerJob *j = NULL;
         int r;
 
@@ -220,7 +244,8 @@ static int job_get(Images *i, const char *key, bool is_tar, int source_fd, Layer
         j->images = i;
         j->is_tar = is_tar;
         j->key = strdup(key);
-        if (!j->key)
+        j->digest = digest ? strdup(digest) : NULL;
+        if (!j->key || (digest && !j->digest))
                 return -ENOMEM;
         r = hashmap_put(i->jobs, j->key, j);
         if (r >= 0)
@@ -237,14 +262,18 @@ static int wait_for_layer(Images *i, const char *key, const char *layer, int sou
         int fd, r;
 
         fd = layer ? store_open_layer(&i->store, layer) : -ENOENT;
+        if (fd >= 0 && !has_digest(layer, w->digest)) {
+                safe_close(fd);
+                return -EBADMSG;
+        }
         if (fd >= 0) {
-                waiter_answer(i, w, fd, FOREIGN_BASE);
+                waiter_answer(i, w, layer, fd, FOREIGN_BASE);
                 waiter_free(w);
                 return 0;
         }
         if (fd != -ENOENT)
                 return fd;
-        r = job_get(i, key, !streq_ptr(key, layer), source_fd, &j);
+        r = job_get(i, key, w->digest, !streq_ptr(key, layer), source_fd, &j);
         if (r < 0)
                 return r;
         w->next = j->waiters;
@@ -294,9 +323,16 @@ static int prepare_directory(Images *i, const Image *image, Waiter *w) {
 
         if (fd < 0)
                 return fd;
-        waiter_answer(i, w, fd, 0);
+        waiter_answer(i, w, /* layer= */ NULL, fd, 0);
         waiter_free(w);
         return 0;
+}
+
+static void format_link(const struct stat *st, char ret[static LINK_NAME_MAX]) {
+        (void) snprintf(ret, LINK_NAME_MAX, STORE_LINK_PREFIX "%llx-%llx-%llx-%llx.%09lx",
+                        (unsigned long long) st->st_dev, (unsigned long long) st->st_ino,
+                        (unsigned long long) st->st_size, (unsigned long long) st->st_mtim.tv_sec,
+                        (unsigned long) st->st_mtim.tv_nsec);
 }
 
 /* The link says what a file of this inode, size and time was unpacked to; the layer is named by its content. */
@@ -304,7 +340,7 @@ static int prepare_tar(Images *i, const Image *image, Waiter *w) {
         _cleanup_free_ char *layer = NULL;
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
-        char key[128];
+        char key[LINK_NAME_MAX];
         int r;
 
         fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -314,24 +350,61 @@ static int prepare_tar(Images *i, const Image *image, Waiter *w) {
                 return -EBADMSG;
         if ((uint64_t) st.st_size > TAR_BYTES_MAX)
                 return -EFBIG;
-        (void) snprintf(key, sizeof key, "by-file-%llx-%llx-%llx-%llx.%09lx", (unsigned long long) st.st_dev,
-                        (unsigned long long) st.st_ino, (unsigned long long) st.st_size,
-                        (unsigned long long) st.st_mtim.tv_sec, (unsigned long) st.st_mtim.tv_nsec);
+        format_link(&st, key);
         r = store_get_link(&i->store, key, &layer);
         if (r < 0 && r != -ENOENT)
                 return r;
         return wait_for_layer(i, key, layer, fd, w);
 }
 
-static int waiter_new(const PrepareRequest *request, Waiter **ret) {
+static int add_needed_host(Images *i, const Image *image, char ***names) {
+        _cleanup_close_ int usr_fd = -EBADF, root_fd = -EBADF;
+        char key[HOST_LAYER_KEY_MAX];
+        int r;
+
+        usr_fd = open_directory_path(image->path ? image->path : "/usr");
+        if (usr_fd < 0)
+                return 0;
+        root_fd = openat(usr_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return 0;
+        r = host_key(i, root_fd, !image->path, key);
+        return r < 0 ? 0 : strv_extend(names, key);
+}
+
+static int add_needed_tar(Images *i, const Image *image, char ***names) {
+        _cleanup_free_ char *layer = NULL;
+        char key[LINK_NAME_MAX];
+        struct stat st;
+        int r;
+
+        if (stat(image->path, &st) < 0)
+                return 0;
+        format_link(&st, key);
+        if (store_get_link(&i->store, key, &layer) < 0)
+                return 0;
+        r = strv_extend(names, key);
+        return r < 0 ? r : strv_extend(names, layer);
+}
+
+/* A source that cannot be read now needs nothing: were it to come back, its layer would be made anew. */
+int images_add_needed(Images *i, const Image *image, char ***names) {
+        return image->kind == IMAGE_HOST ? add_needed_host(i, image, names)
+             : image->kind == IMAGE_TAR  ? add_needed_tar(i, image, names)
+                                         : 0;
+}
+
+static int waiter_new(const PrepareRequest *request, const Image *image, Waiter **ret) {
         _cleanup_(waiter_freep) Waiter *w = new0(Waiter, 1);
 
         if (!w)
                 return -ENOMEM;
         w->handler = request->handler;
         w->userdata = request->userdata;
-        w->id = request->on_disk ? strdup(request->id) : NULL;
-        if (request->on_disk && !w->id)
+        w->on_disk = request->on_disk;
+        w->id = strdup(request->id);
+        w->digest = image->digest ? strdup(image->digest) : NULL;
+        if (!w->id || (image->digest && !w->digest))
                 return -ENOMEM;
         *ret = TAKE_PTR(w);
         return 0;
@@ -356,13 +429,13 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
         if (!prepare[image->kind])
                 return bus_error_set(error, BUS_ERROR_UNAVAILABLE, "The source of image '%s' is not supported yet: %s",
                                      request->image, image->source);
-        r = waiter_new(request, &w);
+        r = waiter_new(request, image, &w);
         if (r < 0)
                 return r;
 
         r = prepare[image->kind](i, image, w);
         if (r < 0) {
-                set_error(error, r, "its source cannot be read");
+                set_error(error, r, r == -EBADMSG && image->digest ? DIGEST_DIFFERS : "its source cannot be read");
                 return log_warning_errno(r, "Failed to prepare image '%s' (%s): %m", request->image, image->source);
         }
         w = NULL; /* answered, or in the queue of a job */
@@ -375,6 +448,8 @@ int images_remove_root(Images *i, const char *id) {
         int r;
 
         r = store_retire_root(&i->store, id, &name);
+        store_forget_use(&i->store, id);
+        i->collect_due = true;
         if (r == -ENOENT)
                 return 0;
         return r < 0 ? r : removal_start(i, i->store.roots_fd, name);
@@ -402,6 +477,7 @@ int images_init(Images *i, const ImagesOptions *options) {
                 .catalog.directories = options->catalog_directories,
                 .jobs = hashmap_new(),
                 .removals = hashmap_new(),
+                .collect_due = true,
         };
         if (!i->jobs || !i->removals)
                 return log_oom();

@@ -19,6 +19,7 @@ typedef struct Images {
         Hashmap *removals; /* Removal by name */
         char host_key[64]; /* of the host itself, looked at again after a moment */
         uint64_t host_key_usec;
+        bool collect_due; /* since the last look for layers that are not needed something has changed */
 } Images;
 
 typedef struct ImagesOptions {
@@ -65,3 +66,5 @@ typedef struct PrepareRequest {
 /* < 0 with error: refused at once, the handler is not called. */
 int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error);
 int images_remove_root(Images *i, const char *id);
+/* Names of the link and the layer that the next create of this image would take, as far as they are there. */
+int images_add_needed(Images *i, const Image *image, char ***names);

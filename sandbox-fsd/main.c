@@ -8,6 +8,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/settings.h"
 #include "libsandbox/string-util.h"
+#include "sandbox-fsd/collect.h"
 #include "sandbox-fsd/helper.h"
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/manager.h"
@@ -60,6 +61,7 @@ static void done(Manager *m, Service **service) {
 /* What a reload needs. The catalog needs none: its files are looked at with each create. */
 typedef struct Context {
         Service *service;
+        Manager *manager; /* once it is there */
         Settings settings;
 } Context;
 
@@ -76,7 +78,15 @@ static int on_reload(void *userdata) {
         r = settings_reload(&c->settings);
         if (r > 0)
                 set_idle(c);
+        if (c->manager) /* whoever has changed the catalog says so this way */
+                c->manager->images.collect_due = true;
         return r;
+}
+
+static int on_idle(void *userdata) {
+        Context *c = userdata;
+
+        return c->manager ? collect_start(c->manager) : 0;
 }
 
 static int run(Context *c) {
@@ -85,7 +95,8 @@ static int run(Context *c) {
 
         (void) umask(0);
         r = service_new(&(ServiceOptions) { .program = "sandbox-fsd", .idle_usec = USEC_INFINITY,
-                                            .on_reload = on_reload, .userdata = c }, &c->service);
+                                            .on_reload = on_reload, .on_idle = on_idle, .userdata = c },
+                        &c->service);
         if (r < 0)
                 return r;
         set_idle(c);
@@ -101,8 +112,11 @@ static int run(Context *c) {
         });
         if (r >= 0)
                 r = start_server(&m);
-        if (r >= 0)
+        if (r >= 0) {
+                c->manager = &m;
                 r = service_run(c->service);
+                c->manager = NULL;
+        }
         done(&m, &c->service);
         return r;
 }

@@ -88,7 +88,8 @@ static void on_empty(Router *router, void *userdata) {
         Manager *m = userdata;
 
         (void) router;
-        bus_client_close(m->execd);
+        if (!m->collecting)
+                bus_client_close(m->execd);
 }
 
 int manager_attach(Manager *m, sd_bus *bus) {

@@ -12,6 +12,7 @@ typedef struct Manager {
         Router *router;
         BusClient *execd;
         BusServer *server;
+        bool collecting; /* execd was asked: its connection is needed */
 } Manager;
 
 typedef struct ManagerOptions {

@@ -118,17 +118,21 @@ int store_publish(const Store *s, const char *temporary, const char *key) {
         return 0;
 }
 
-int store_get_link(const Store *s, const char *name, char **ret_key) {
+static int read_link(int directory_fd, const char *name, char **ret) {
         char target[256];
         ssize_t n;
 
-        n = readlinkat(s->images_fd, name, target, sizeof target);
+        n = readlinkat(directory_fd, name, target, sizeof target);
         if (n < 0)
                 return -errno;
         if ((size_t) n >= sizeof target)
                 return -EBADMSG;
-        *ret_key = strndup(target, (size_t) n);
-        return *ret_key ? 0 : -ENOMEM;
+        *ret = strndup(target, (size_t) n);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int store_get_link(const Store *s, const char *name, char **ret_key) {
+        return read_link(s->images_fd, name, ret_key);
 }
 
 /* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
@@ -233,6 +237,50 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
         return 0;
 }
 
+typedef struct UseName {
+        char text[sizeof(STORE_USE_PREFIX) + SANDBOX_ID_LENGTH];
+} UseName;
+
+static UseName use_name(const char *id) {
+        UseName name;
+
+        (void) snprintf(name.text, sizeof name.text, STORE_USE_PREFIX "%s", id);
+        return name;
+}
+
+int store_set_use(const Store *s, const char *id, const char *layer) {
+        UseName name = use_name(id);
+
+        layer = layer ? layer : STORE_NO_LAYER;
+        if (symlinkat(layer, s->roots_fd, name.text) >= 0)
+                return 0;
+        /* Asked for a second time: then, too, nobody has the first answer any more. */
+        if (errno != EEXIST || unlinkat(s->roots_fd, name.text, 0) < 0)
+                return -errno;
+        return symlinkat(layer, s->roots_fd, name.text) < 0 ? -errno : 0;
+}
+
+void store_forget_use(const Store *s, const char *id) {
+        (void) unlinkat(s->roots_fd, use_name(id).text, 0);
+}
+
+int store_get_use(const Store *s, const char *id, char **ret_layer) {
+        return read_link(s->roots_fd, use_name(id).text, ret_layer);
+}
+
+int store_retire_layer(const Store *s, const char *layer, char **ret_name) {
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        if (r < 0)
+                return r;
+        if (renameat(s->images_fd, layer, s->images_fd, name) < 0)
+                return -errno;
+        *ret_name = TAKE_PTR(name);
+        return 0;
+}
+
 static int list_names(int directory_fd, bool (*wanted)(const char *name, const char *prefix), const char *prefix,
                       char ***ret) {
         _cleanup_strv_free_ char **names = NULL;
@@ -262,8 +310,31 @@ static bool has_prefix(const char *name, const char *prefix) {
         return startswith(name, prefix);
 }
 
+static int add_used(const Store *s, char ***ids) {
+        _cleanup_strv_free_ char **uses = NULL;
+        int r;
+
+        r = list_names(s->roots_fd, has_prefix, STORE_USE_PREFIX, &uses);
+        STRV_FOREACH(use, uses) {
+                const char *id = *use + strlen(STORE_USE_PREFIX);
+
+                if (r >= 0 && sandbox_id_is_valid(id) && faccessat(s->roots_fd, id, F_OK, 0) < 0)
+                        r = strv_extend(ids, id);
+        }
+        return r;
+}
+
 int store_list_roots(const Store *s, char ***ret_ids) {
-        return list_names(s->roots_fd, is_id, NULL, ret_ids);
+        _cleanup_strv_free_ char **ids = NULL;
+        int r;
+
+        r = list_names(s->roots_fd, is_id, NULL, &ids);
+        if (r >= 0)
+                r = add_used(s, &ids);
+        if (r < 0)
+                return r;
+        *ret_ids = TAKE_PTR(ids);
+        return 0;
 }
 
 int store_list_leftovers(int directory_fd, const char *prefix, char ***ret_names) {

@@ -9,6 +9,7 @@
  *   images/by-file-*   a link from a tar file (by its inode and times) to the layer of its content
  *   roots/<id>/        u w u2 w2: what one sandbox has written
  *   roots/.gone-*      one that is being deleted
+ *   roots/.layer-<id>  a link: the layer that the sandbox has mapped, "-" if none of ours
  * The first id of the foreign range is FOREIGN_BASE; a file of uid 1 of an image belongs to FOREIGN_BASE + 1. */
 #define STORE_DIRECTORY "/var/lib/sandbox"
 #define FOREIGN_BASE 2147352576U
@@ -39,9 +40,20 @@ bool store_has_quotas(const Store *s);
 int store_open_root(const Store *s, const char *id, int *ret_fd);
 /* Moves it aside; the name it has now, below roots_fd, is for deletion. -ENOENT: none. */
 int store_retire_root(const Store *s, const char *id, char **ret_name);
+/* Also those of which there is but the note of their layer. */
 int store_list_roots(const Store *s, char ***ret_ids);
+/* layer may be NULL: none of the store's. */
+int store_set_use(const Store *s, const char *id, const char *layer);
+void store_forget_use(const Store *s, const char *id);
+/* -ENOENT: no sandbox of this id was given anything. */
+int store_get_use(const Store *s, const char *id, char **ret_layer);
+/* Moves a layer aside; the name that it has now, below images_fd, is for deletion. */
+int store_retire_layer(const Store *s, const char *layer, char **ret_name);
 /* Names in a directory of ours that are to be deleted since whoever began it is gone. */
 int store_list_leftovers(int directory_fd, const char *prefix, char ***ret_names);
 
 #define STORE_TEMPORARY_PREFIX "tmp-"
 #define STORE_GONE_PREFIX ".gone-"
+#define STORE_USE_PREFIX ".layer-"
+#define STORE_LINK_PREFIX "by-file-"
+#define STORE_NO_LAYER "-"

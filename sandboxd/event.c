@@ -51,6 +51,10 @@ static int on_flush(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+void event_hub_set_keep(EventHub *h, uint64_t keep) {
+        h->keep = keep;
+}
+
 int event_hub_new(sd_event *loop, Store *store, uint64_t keep, EventHub **ret) {
         _cleanup_(event_hub_freep) EventHub *h = new0(EventHub, 1);
         int r;

@@ -29,6 +29,7 @@ typedef struct Event {
 typedef void (*EventCallback)(const Event *event, void *userdata);
 
 int event_hub_new(sd_event *loop, Store *store, uint64_t keep, EventHub **ret);
+void event_hub_set_keep(EventHub *h, uint64_t keep);
 /* What is not written yet is written. */
 EventHub *event_hub_free(EventHub *h);
 DEFINE_CLEANUP(EventHub *, event_hub_free)

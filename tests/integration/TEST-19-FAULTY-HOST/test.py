@@ -183,13 +183,15 @@ def a_damaged_database():
 def a_database_of_the_future():
     """Refused and left as it is; the version that wrote it goes on with it."""
     with Sandbox() as s:
+        versions = []
+        change_database(lambda d: versions.extend(d.execute("PRAGMA user_version").fetchone()))
         change_database(lambda d: d.execute("PRAGMA user_version = 999"))
         with contextlib.suppress(OSError, http.client.HTTPException):
             request("GET", "/sandbox/health", timeout=2)
         said = wait_for("it says so", lambda: shell("journalctl --no-pager -o cat -t sandboxd -n 50 | "
                                                     "grep 'newer version' || true"), 20 * SLOW)
         ok(DATABASE in said, "which file", said)
-        change_database(lambda d: d.execute("PRAGMA user_version = 1"))
+        change_database(lambda d: d.execute(f"PRAGMA user_version = {versions[0]}"))
         shell("systemctl reset-failed sandboxd; systemctl restart sandboxd.socket")
         eq(patiently(lambda: s.run("echo on")["stdout"]), "on\n")
 

@@ -103,6 +103,29 @@ TEST(bad_lines_cost_their_image_only) {
         ASSERT_EQ(f.catalog.images[1].kind, IMAGE_UNSUPPORTED);
 }
 
+#define DIGITS "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Who asks for a digest gets the image with it or not at all. */
+TEST(digests) {
+        _cleanup_(fixture_done) Fixture f;
+
+        fixture_init(&f);
+        put(f.shipped, "a.conf", "[Image]\nName=good\nSource=tar:/a\nDigest=sha256:" DIGITS "\n"
+                                 "[Image]\nName=next\nSource=tar:/b\n"
+                                 "[Image]\nName=short\nSource=tar:/c\nDigest=sha256:0123\n"
+                                 "[Image]\nName=md5\nDigest=md5:" DIGITS "\nSource=tar:/d\n"
+                                 "[Image]\nName=upper\nSource=tar:/e\nDigest=sha256:A" DIGITS "\n"
+                                 "[Image]\nName=tree\nSource=dir:/f\nDigest=sha256:" DIGITS "\n");
+        assert_source(&f, "good", "tar:/a");
+        assert_source(&f, "next", "tar:/b");
+        assert_source(&f, "short", NULL);
+        assert_source(&f, "md5", NULL);
+        assert_source(&f, "upper", NULL);
+        assert_source(&f, "tree", NULL);
+        ASSERT_STREQ(f.catalog.images[0].digest, DIGITS);
+        ASSERT_NULL(f.catalog.images[1].digest);
+}
+
 TEST(unknown_names_are_answered_with_the_known) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(fixture_done) Fixture f;
