@@ -34,7 +34,8 @@ struct Store {
         sqlite3_stmt *statements[_STATEMENT_MAX];
         sqlite3_stmt *queries[STORE_QUERIES_MAX]; /* of objects, by the conditions that they have; made when needed */
         unsigned n_open;                          /* store_begin() without store_end() */
-        bool log_is_long;
+        int log_pages;
+        sd_event_source *rest;                    /* NULL: nobody gave us a loop */
 };
 
 int store_error(int code);

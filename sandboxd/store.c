@@ -144,7 +144,7 @@ static int on_log_written(void *userdata, sqlite3 *db, const char *name, int pag
 
         (void) db;
         (void) name;
-        s->log_is_long = pages > LOG_PAGES_MAX;
+        s->log_pages = pages;
         return SQLITE_OK;
 }
 
@@ -239,6 +239,7 @@ Store *store_close(Store *s) {
                 for (size_t i = 0; i < ELEMENTSOF(s->queries); i++)
                         sqlite3_finalize(s->queries[i]);
                 sqlite3_close(s->db);
+                sd_event_source_disable_unref(s->rest);
                 free(s);
         }
         return NULL;
@@ -256,14 +257,36 @@ void store_bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
 }
 
+/* A checkpoint waits for fsync: it is put off until the loop has nothing else to do, so that no reply waits for it, but
+ * not for ever. */
+static void fold_log(Store *s) {
+        if (!s->rest || s->log_pages > 8 * LOG_PAGES_MAX || sd_event_source_set_enabled(s->rest, SD_EVENT_ONESHOT) < 0)
+                store_rest(s);
+}
+
+static int on_rest(sd_event_source *source, void *userdata) {
+        (void) source;
+        store_rest(userdata);
+        return 0;
+}
+
+int store_attach(Store *s, sd_event *event) {
+        int r;
+
+        r = sd_event_add_defer(event, &s->rest, on_rest, s);
+        if (r >= 0)
+                r = sd_event_source_set_priority(s->rest, SD_EVENT_PRIORITY_IDLE);
+        return r < 0 ? r : sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
+}
+
 int store_run(Store *s, sqlite3_stmt *statement) {
         int r = store_error(sqlite3_step(statement));
 
         (void) sqlite3_reset(statement);
         if (r < 0)
                 return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
-        if (s->log_is_long && s->n_open == 0)
-                store_rest(s);
+        if (s->log_pages > LOG_PAGES_MAX && s->n_open == 0)
+                fold_log(s);
         return 0;
 }
 
@@ -445,6 +468,6 @@ int store_end(Store *s) {
 void store_rest(Store *s) {
         if (s) {
                 (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-                s->log_is_long = false;
+                s->log_pages = 0;
         }
 }
