@@ -21,6 +21,8 @@
 #define LOG_PAGES_MAX 4096
 
 static const char *const statement_texts[_STATEMENT_MAX] = {
+        [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
+        [STATEMENT_COMMIT] = "COMMIT",
         [STATEMENT_PUT_SANDBOX] = "INSERT INTO sandboxes(id, state, created, record) VALUES(?1, ?2, ?3, ?4) "
                                   "ON CONFLICT(id) DO UPDATE SET state = ?2, created = ?3, record = ?4",
         [STATEMENT_REMOVE_SANDBOX] = "DELETE FROM sandboxes WHERE id = ?1",
@@ -308,9 +310,15 @@ static int run_on_id(Store *s, Statement which, const char *id) {
 }
 
 int store_remove_sandbox(Store *s, const char *id) {
-        int r = run_on_id(s, STATEMENT_REMOVE_COMMANDS, id);
+        int r;
 
-        return r < 0 ? r : run_on_id(s, STATEMENT_REMOVE_SANDBOX, id);
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = run_on_id(s, STATEMENT_REMOVE_COMMANDS, id);
+        if (r >= 0)
+                r = run_on_id(s, STATEMENT_REMOVE_SANDBOX, id);
+        return MIN(r, store_end(s));
 }
 
 int store_put_command(Store *s, const StoredCommand *row) {
@@ -453,7 +461,7 @@ int store_add_number(Store *s, const char *name, uint64_t value) {
 }
 
 int store_begin(Store *s) {
-        int r = s->n_open > 0 ? 0 : execute(s, "BEGIN IMMEDIATE");
+        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN));
 
         if (r >= 0)
                 s->n_open++;
@@ -461,8 +469,15 @@ int store_begin(Store *s) {
 }
 
 int store_end(Store *s) {
+        int r;
+
         assert(s->n_open > 0);
-        return --s->n_open > 0 ? 0 : execute(s, "COMMIT");
+        if (--s->n_open > 0)
+                return 0;
+        r = store_run(s, store_statement(s, STATEMENT_COMMIT));
+        if (r < 0 && !sqlite3_get_autocommit(s->db))
+                (void) execute(s, "ROLLBACK"); /* or no transaction would ever begin again */
+        return r;
 }
 
 void store_rest(Store *s) {
