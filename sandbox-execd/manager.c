@@ -245,6 +245,32 @@ int manager_drain(void *userdata) {
         return busy || deadlines_pending(m->deadlines);
 }
 
+void manager_set_idle(Manager *m) {
+        uint32_t sec = m->settings.idle_exit_sec;
+
+        service_set_idle_usec(m->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+}
+
+/* Spare blanks were made with the old limits: others take their places. */
+int manager_reload(void *userdata) {
+        Manager *m = userdata;
+        Sandbox *s;
+        int r;
+
+        if (!m)
+                return 0;
+        r = settings_reload(&m->settings);
+        if (r <= 0)
+                return r;
+        m->defaults++;
+        manager_set_idle(m);
+        HASHMAP_FOREACH(s, m->sandboxes)
+                if (s->pooled)
+                        sandbox_end(s, END_FAILED);
+        schedule_pool(m);
+        return 0;
+}
+
 void manager_forget(Manager *m, Sandbox *s) {
         (void) hashmap_remove(m->sandboxes, s->record.id.digits);
         manager_reply_ended(s);

@@ -11,6 +11,9 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 
+/* Calls are passed on without being read: what a sandbox's files are called, and what is in them, never reaches a
+ * parser of the daemon. Messages are copied from one connection to another with their descriptors. */
+
 /* Workers have shorter deadlines of their own; this one is for a worker that hangs in the kernel. */
 #define CALL_TIMEOUT_USEC (30 * 60 * USEC_PER_SEC)
 

@@ -213,7 +213,8 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
                 return r;
         return store_put_sandbox(m->store, &(StoredSandbox) { .id = s->id, .created_msec = s->created_msec,
                                                               .state = sandbox_state_to_string(s->state),
-                                                              .record = record });
+                                                              .record = record,
+                                                              .ends = s->state >= SANDBOX_STOPPED });
 }
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {

@@ -33,6 +33,8 @@ typedef enum Statement {
 
 struct Store {
         sqlite3 *db;
+        int directory_fd;
+        bool has_reserve;
         sqlite3_stmt *statements[_STATEMENT_MAX];
         sqlite3_stmt *queries[STORE_QUERIES_MAX]; /* of objects, by the conditions that they have; made when needed */
         unsigned n_open;                          /* store_begin() without store_end() */
@@ -46,7 +48,7 @@ sqlite3_stmt *store_statement(Store *s, Statement which);
 void store_bind_text(sqlite3_stmt *statement, int i, const char *text);
 /* "" for NULL. */
 const char *store_column_text(sqlite3_stmt *statement, int i);
-/* One writing statement. The texts are borrowed until it is reset here. */
-int store_run(Store *s, sqlite3_stmt *statement);
+/* One writing statement. The texts are borrowed until it is reset here. to_delete: it may use the reserve. */
+int store_run(Store *s, sqlite3_stmt *statement, bool to_delete);
 
 extern const char store_objects_schema[];

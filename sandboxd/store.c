@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
@@ -57,6 +59,29 @@ static const char schema[] =
         "CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE rejected(origin TEXT NOT NULL, id TEXT, record TEXT);";
 static const char set_version[] = "PRAGMA user_version = " STRINGIFY(STORE_SCHEMA_VERSION) ";";
+
+/* Deleting writes, too. Where the disk is full this file is given up for it, and made anew when there is room. */
+#define RESERVE_NAME "reserve"
+#define RESERVE_BYTES (4 * MiB)
+
+static void make_reserve(Store *s) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (s->has_reserve || s->directory_fd < 0)
+                return;
+        fd = openat(s->directory_fd, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        s->has_reserve = fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+        if (fd >= 0 && !s->has_reserve) /* not half of it: others need that */
+                (void) unlinkat(s->directory_fd, RESERVE_NAME, 0);
+}
+
+static bool release_reserve(Store *s) {
+        if (!s->has_reserve || unlinkat(s->directory_fd, RESERVE_NAME, 0) < 0)
+                return false;
+        s->has_reserve = false;
+        log_warning("No space is left for the records; the reserve is used to delete.");
+        return true;
+}
 
 int store_error(int code) {
         switch (code & 0xff) {
@@ -168,6 +193,7 @@ static int open_database(const char *path, bool *ret_fresh, Store **ret) {
         s = new0(Store, 1);
         if (!s)
                 return -ENOMEM;
+        s->directory_fd = -EBADF;
 
         r = store_error(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                               SQLITE_OPEN_NOMUTEX, NULL));
@@ -231,6 +257,8 @@ int store_open(const char *directory, bool *ret_fresh, Store **ret) {
                 return log_error_errno(r, "%s was written by a newer version; refusing to touch it.", path);
         if (r < 0)
                 return log_error_errno(r, "Failed to open %s: %m", path);
+        (*ret)->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        make_reserve(*ret);
         return 0;
 }
 
@@ -242,6 +270,7 @@ Store *store_close(Store *s) {
                         sqlite3_finalize(s->queries[i]);
                 sqlite3_close(s->db);
                 sd_event_source_disable_unref(s->rest);
+                safe_close(s->directory_fd);
                 free(s);
         }
         return NULL;
@@ -281,10 +310,14 @@ int store_attach(Store *s, sd_event *event) {
         return r < 0 ? r : sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
 }
 
-int store_run(Store *s, sqlite3_stmt *statement) {
+int store_run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         int r = store_error(sqlite3_step(statement));
 
         (void) sqlite3_reset(statement);
+        if (r == -ENOSPC && to_delete && release_reserve(s)) {
+                r = store_error(sqlite3_step(statement));
+                (void) sqlite3_reset(statement);
+        }
         if (r < 0)
                 return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
         if (s->log_pages > LOG_PAGES_MAX && s->n_open == 0)
@@ -299,26 +332,20 @@ int store_put_sandbox(Store *s, const StoredSandbox *row) {
         store_bind_text(statement, 2, row->state);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->created_msec);
         store_bind_text(statement, 4, row->record);
-        return store_run(s, statement);
+        return store_run(s, statement, row->ends);
 }
 
 static int run_on_id(Store *s, Statement which, const char *id) {
         sqlite3_stmt *statement = store_statement(s, which);
 
         store_bind_text(statement, 1, id);
-        return store_run(s, statement);
+        return store_run(s, statement, /* to_delete= */ true);
 }
 
 int store_remove_sandbox(Store *s, const char *id) {
-        int r;
+        int r = run_on_id(s, STATEMENT_REMOVE_COMMANDS, id);
 
-        r = store_begin(s);
-        if (r < 0)
-                return r;
-        r = run_on_id(s, STATEMENT_REMOVE_COMMANDS, id);
-        if (r >= 0)
-                r = run_on_id(s, STATEMENT_REMOVE_SANDBOX, id);
-        return MIN(r, store_end(s));
+        return r < 0 ? r : run_on_id(s, STATEMENT_REMOVE_SANDBOX, id);
 }
 
 int store_put_command(Store *s, const StoredCommand *row) {
@@ -328,7 +355,7 @@ int store_put_command(Store *s, const StoredCommand *row) {
         store_bind_text(statement, 2, row->sandbox);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->started_msec);
         store_bind_text(statement, 4, row->record);
-        return store_run(s, statement);
+        return store_run(s, statement, /* to_delete= */ false);
 }
 
 int store_remove_command(Store *s, const char *id) {
@@ -351,7 +378,7 @@ static int set_rows_aside(Store *s, const char *origin, Statement remove, Reject
                 store_bind_text(statement, 2, rejects[i].id);
                 store_bind_text(statement, 3, rejects[i].record);
                 if (r >= 0)
-                        r = store_run(s, statement);
+                        r = store_run(s, statement, /* to_delete= */ true);
                 if (r >= 0)
                         r = run_on_id(s, remove, rejects[i].id);
                 free(rejects[i].id);
@@ -449,7 +476,8 @@ static int write_number(Store *s, Statement which, const char *name, uint64_t va
 
         store_bind_text(statement, 1, name);
         (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) value);
-        return store_run(s, statement);
+        /* What is set says how a removal went; what is added are statistics. */
+        return store_run(s, statement, which == STATEMENT_SET_NUMBER);
 }
 
 int store_set_number(Store *s, const char *name, uint64_t value) {
@@ -461,7 +489,7 @@ int store_add_number(Store *s, const char *name, uint64_t value) {
 }
 
 int store_begin(Store *s) {
-        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN));
+        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN), /* to_delete= */ false);
 
         if (r >= 0)
                 s->n_open++;
@@ -474,7 +502,7 @@ int store_end(Store *s) {
         assert(s->n_open > 0);
         if (--s->n_open > 0)
                 return 0;
-        r = store_run(s, store_statement(s, STATEMENT_COMMIT));
+        r = store_run(s, store_statement(s, STATEMENT_COMMIT), /* to_delete= */ false);
         if (r < 0 && !sqlite3_get_autocommit(s->db))
                 (void) execute(s, "ROLLBACK"); /* or no transaction would ever begin again */
         return r;
@@ -484,5 +512,6 @@ void store_rest(Store *s) {
         if (s) {
                 (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
                 s->log_pages = 0;
+                make_reserve(s);
         }
 }

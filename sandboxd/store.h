@@ -18,6 +18,7 @@ typedef struct StoredSandbox {
         const char *state;
         uint64_t created_msec;
         const char *record;     /* JSON */
+        bool ends;              /* is on its way out: gets space from the reserve */
 } StoredSandbox;
 
 typedef struct StoredCommand {
@@ -87,7 +88,7 @@ int store_count_objects(Store *s, const char *kind, const char *sandbox, const c
 int store_begin(Store *s);
 int store_end(Store *s);
 
-/* When nothing is asked for: fold the log into the file. */
+/* When nothing is asked for: fold the log into the file, and have the reserve ready again. */
 void store_rest(Store *s);
 /* From now on a long log is folded in when the loop has nothing else to do, not while somebody waits for a reply. */
 int store_attach(Store *s, sd_event *event);

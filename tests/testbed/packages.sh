@@ -12,6 +12,10 @@ packages_run=(
 packages_bench=(
     bubblewrap crun runc systemd-container
 )
+# What only tests of our texts use.
+packages_test=(
+    busybox-static groff-base man-db mandoc zsh
+)
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
 )
