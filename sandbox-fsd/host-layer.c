@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,7 +157,20 @@ typedef struct HostWalk {
         Visitor visitor;
         void *userdata;
         unsigned n_entries;
+        int *watch_fd; /* NULL or -EBADF: nothing is watched */
 } HostWalk;
+
+/* By descriptor: what is watched is what is read. Before it is read, so that nothing falls in between. */
+static void watch(HostWalk *w, int directory_fd) {
+        char path[64];
+
+        if (!w->watch_fd || *w->watch_fd < 0)
+                return;
+        (void) snprintf(path, sizeof path, "/proc/self/fd/%d", directory_fd);
+        if (inotify_add_watch(*w->watch_fd, path, IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_DELETE_SELF |
+                              IN_MOVE | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+                *w->watch_fd = safe_close(*w->watch_fd);
+}
 
 static int visit_directory(HostWalk *w, int directory_fd, const char *path, const char *pattern, unsigned depth);
 
@@ -210,6 +224,7 @@ static int visit_directory(HostWalk *w, int directory_fd, const char *path, cons
         _cleanup_closedir_ DIR *dir = NULL;
         int r;
 
+        watch(w, directory_fd);
         r = directory_from_fd(directory_fd, &dir);
         if (r < 0)
                 return r;
@@ -223,9 +238,27 @@ static int visit_directory(HostWalk *w, int directory_fd, const char *path, cons
         return r;
 }
 
-static int walk_host(int root_fd, Visitor visitor, void *userdata) {
-        HostWalk w = { .visitor = visitor, .userdata = userdata };
+/* Of a directory that is not there yet, or a link to another one tomorrow, those above it tell. */
+static void watch_parents(HostWalk *w, int root_fd, const char *path) {
+        if (!w->watch_fd || *w->watch_fd < 0)
+                return;
+        for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+                _cleanup_free_ char *directory = strndup(path, (size_t) (slash - path));
+                _cleanup_close_ int fd = directory ? openat(root_fd, directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+                if (!directory)
+                        *w->watch_fd = safe_close(*w->watch_fd);
+                if (fd < 0)
+                        return;
+                watch(w, fd);
+        }
+}
+
+static int walk_host(int root_fd, int *watch_fd, Visitor visitor, void *userdata) {
+        HostWalk w = { .visitor = visitor, .userdata = userdata, .watch_fd = watch_fd };
         int r;
+
+        watch(&w, root_fd);
 
         for (size_t i = 0; i < ELEMENTSOF(etc_entries); i++) {
                 const char *slash = strrchr(etc_entries[i], '/');
@@ -234,6 +267,7 @@ static int walk_host(int root_fd, Visitor visitor, void *userdata) {
 
                 if (!directory)
                         return -ENOMEM;
+                watch_parents(&w, root_fd, directory);
                 fd = openat(root_fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (fd < 0)
                         continue;
@@ -277,7 +311,7 @@ static int visit_hash(const Visit *v, void *userdata) {
         return 0;
 }
 
-int host_layer_key(int root_fd, char ret[HOST_LAYER_KEY_MAX]) {
+int host_layer_key(int root_fd, int *watch_fd, char ret[HOST_LAYER_KEY_MAX]) {
         uint64_t hash[2] = { UINT64_C(14695981039346656037), 0 };
         char target[LINK_MAX_BYTES];
         int r;
@@ -286,7 +320,7 @@ int host_layer_key(int root_fd, char ret[HOST_LAYER_KEY_MAX]) {
         for (size_t i = 0; i < ELEMENTSOF(usr_links); i++)
                 if (read_usr_link(root_fd, usr_links[i], target) >= 0)
                         mix(hash, target, strlen(target) + 1);
-        r = walk_host(root_fd, visit_hash, hash);
+        r = walk_host(root_fd, watch_fd, visit_hash, hash);
         if (r < 0)
                 return r;
         (void) snprintf(ret, HOST_LAYER_KEY_MAX, "host-%016llx%016llx", (unsigned long long) hash[0],
@@ -412,6 +446,6 @@ int host_layer_build(int root_fd, int target_fd) {
         if (r >= 0)
                 r = make_files(target_fd);
         if (r >= 0)
-                r = walk_host(root_fd, visit_copy, INT_TO_PTR(target_fd));
+                r = walk_host(root_fd, /* watch_fd= */ NULL, visit_copy, INT_TO_PTR(target_fd));
         return r;
 }

@@ -20,7 +20,6 @@
 /* A layer is made once, by a helper, under a temporary name, and is never changed after it got its own: sandboxes that
  * run on it share it without a lock. Everybody who wants it meanwhile waits for the same helper. */
 
-#define HOST_KEY_USEC (2 * USEC_PER_SEC)
 #define LAYER_TIMEOUT_USEC (30 * 60 * USEC_PER_SEC)
 #define TAR_BYTES_MAX (16 * GiB)
 #define LINK_NAME_MAX 128U
@@ -281,23 +280,6 @@ static int wait_for_layer(Images *i, const char *key, const char *layer, int sou
         return 0;
 }
 
-/* The key is made from some hundred files; many sandboxes in a row share one look. */
-static int host_key(Images *i, int root_fd, bool is_host, char ret[HOST_LAYER_KEY_MAX]) {
-        uint64_t now = now_usec(CLOCK_BOOTTIME);
-        int r;
-
-        if (!is_host)
-                return host_layer_key(root_fd, ret);
-        if (i->host_key[0] == 0 || now > usec_add(i->host_key_usec, HOST_KEY_USEC)) {
-                r = host_layer_key(root_fd, i->host_key);
-                if (r < 0)
-                        return r;
-                i->host_key_usec = now;
-        }
-        memcpy(ret, i->host_key, HOST_LAYER_KEY_MAX);
-        return 0;
-}
-
 static int prepare_host(Images *i, const Image *image, Waiter *w) {
         const char *usr = image->path ? image->path : "/usr";
         _cleanup_close_ int usr_fd = -EBADF, root_fd = -EBADF;
@@ -313,7 +295,7 @@ static int prepare_host(Images *i, const Image *image, Waiter *w) {
         w->usr = strdup(usr);
         if (!w->usr)
                 return -ENOMEM;
-        r = host_key(i, root_fd, !image->path, key);
+        r = host_keys_get(&i->host_keys, root_fd, key);
         return r < 0 ? r : wait_for_layer(i, key, key, root_fd, w);
 }
 
@@ -497,6 +479,7 @@ void images_done(Images *i) {
                 HASHMAP_FOREACH(j, i->jobs)
                         layer_job_free(j);
         i->jobs = hashmap_free(i->jobs);
+        host_keys_done(&i->host_keys);
         removals_done(i);
         i->removals = hashmap_free(i->removals);
         catalog_done(&i->catalog);

@@ -6,6 +6,7 @@
 #include "libsandbox/hashmap.h"
 #include "libsandbox/service.h"
 #include "sandbox-fsd/catalog.h"
+#include "sandbox-fsd/host-key.h"
 #include "sandbox-fsd/store.h"
 
 /* Layers and writable directories. What takes time is done by helpers; whoever asks for a layer that is being made
@@ -17,8 +18,7 @@ typedef struct Images {
         Catalog catalog;
         Hashmap *jobs;   /* LayerJob by key */
         Hashmap *removals; /* Removal by name */
-        char host_key[64]; /* of the host itself, looked at again after a moment */
-        uint64_t host_key_usec;
+        HostKeys host_keys;
         bool collect_due; /* since the last look for layers that are not needed something has changed */
 } Images;
 

@@ -84,12 +84,17 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                         give_up(c, error);
                 return;
         }
-        r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
+        r = store_begin(m->store); /* one commit for both: the client waits */
+        if (r >= 0) {
+                r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
+                if (r >= 0)
+                        counters_add(&m->counters, COUNTER_CREATED);
+                r = MIN(r, store_end(m->store));
+        }
         if (r < 0) {
                 give_up_errno(c, r);
                 return;
         }
-        counters_add(&m->counters, COUNTER_CREATED);
         removal_arm_timer(m);
         c->callback(c->sandbox, NULL, c->userdata);
         manager_unattend(m);

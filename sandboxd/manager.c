@@ -76,6 +76,8 @@ static int load_state(Manager *m, const char *state_directory) {
         r = open_spools(m, state_directory);
         if (r >= 0)
                 r = store_open(state_directory, &m->fresh, &m->store);
+        if (r >= 0)
+                r = store_attach(m->store, m->event);
         if (r < 0)
                 return r;
         r = event_hub_new(m->event, m->store, m->settings.events_max, &m->events);

@@ -78,9 +78,13 @@ void removal_drop_root(Manager *m, const char *id) {
 static void forget(Manager *m, Sandbox *s, Counter reason) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
 
+        bool together = store_begin(m->store) >= 0;
+
         counters_add(&m->counters, reason);
         end_commands(m, s);
         (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
+        if (together)
+                (void) store_end(m->store);
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
         removal_arm_timer(m);

@@ -10,6 +10,8 @@
 #define STORE_QUERIES_MAX 512U
 
 typedef enum Statement {
+        STATEMENT_BEGIN,
+        STATEMENT_COMMIT,
         STATEMENT_PUT_SANDBOX,
         STATEMENT_REMOVE_SANDBOX,
         STATEMENT_REMOVE_COMMANDS,
@@ -36,7 +38,8 @@ struct Store {
         sqlite3_stmt *statements[_STATEMENT_MAX];
         sqlite3_stmt *queries[STORE_QUERIES_MAX]; /* of objects, by the conditions that they have; made when needed */
         unsigned n_open;                          /* store_begin() without store_end() */
-        bool log_is_long;
+        int log_pages;
+        sd_event_source *rest;                    /* NULL: nobody gave us a loop */
 };
 
 int store_error(int code);

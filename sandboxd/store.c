@@ -23,6 +23,8 @@
 #define LOG_PAGES_MAX 4096
 
 static const char *const statement_texts[_STATEMENT_MAX] = {
+        [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
+        [STATEMENT_COMMIT] = "COMMIT",
         [STATEMENT_PUT_SANDBOX] = "INSERT INTO sandboxes(id, state, created, record) VALUES(?1, ?2, ?3, ?4) "
                                   "ON CONFLICT(id) DO UPDATE SET state = ?2, created = ?3, record = ?4",
         [STATEMENT_REMOVE_SANDBOX] = "DELETE FROM sandboxes WHERE id = ?1",
@@ -169,7 +171,7 @@ static int on_log_written(void *userdata, sqlite3 *db, const char *name, int pag
 
         (void) db;
         (void) name;
-        s->log_is_long = pages > LOG_PAGES_MAX;
+        s->log_pages = pages;
         return SQLITE_OK;
 }
 
@@ -267,6 +269,7 @@ Store *store_close(Store *s) {
                 for (size_t i = 0; i < ELEMENTSOF(s->queries); i++)
                         sqlite3_finalize(s->queries[i]);
                 sqlite3_close(s->db);
+                sd_event_source_disable_unref(s->rest);
                 safe_close(s->directory_fd);
                 free(s);
         }
@@ -285,6 +288,28 @@ void store_bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
 }
 
+/* A checkpoint waits for fsync: it is put off until the loop has nothing else to do, so that no reply waits for it, but
+ * not for ever. */
+static void fold_log(Store *s) {
+        if (!s->rest || s->log_pages > 8 * LOG_PAGES_MAX || sd_event_source_set_enabled(s->rest, SD_EVENT_ONESHOT) < 0)
+                store_rest(s);
+}
+
+static int on_rest(sd_event_source *source, void *userdata) {
+        (void) source;
+        store_rest(userdata);
+        return 0;
+}
+
+int store_attach(Store *s, sd_event *event) {
+        int r;
+
+        r = sd_event_add_defer(event, &s->rest, on_rest, s);
+        if (r >= 0)
+                r = sd_event_source_set_priority(s->rest, SD_EVENT_PRIORITY_IDLE);
+        return r < 0 ? r : sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
+}
+
 static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         int r = store_error(sqlite3_step(statement));
 
@@ -295,8 +320,8 @@ static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         }
         if (r < 0)
                 return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
-        if (s->log_is_long && s->n_open == 0)
-                store_rest(s);
+        if (s->log_pages > LOG_PAGES_MAX && s->n_open == 0)
+                fold_log(s);
         return 0;
 }
 
@@ -472,7 +497,7 @@ int store_add_number(Store *s, const char *name, uint64_t value) {
 }
 
 int store_begin(Store *s) {
-        int r = s->n_open > 0 ? 0 : execute(s, "BEGIN IMMEDIATE");
+        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN), /* to_delete= */ false);
 
         if (r >= 0)
                 s->n_open++;
@@ -480,14 +505,21 @@ int store_begin(Store *s) {
 }
 
 int store_end(Store *s) {
+        int r;
+
         assert(s->n_open > 0);
-        return --s->n_open > 0 ? 0 : execute(s, "COMMIT");
+        if (--s->n_open > 0)
+                return 0;
+        r = store_run(s, store_statement(s, STATEMENT_COMMIT), /* to_delete= */ false);
+        if (r < 0 && !sqlite3_get_autocommit(s->db))
+                (void) execute(s, "ROLLBACK"); /* or no transaction would ever begin again */
+        return r;
 }
 
 void store_rest(Store *s) {
         if (s) {
                 (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-                s->log_is_long = false;
+                s->log_pages = 0;
                 make_reserve(s);
         }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <systemd/sd-event.h>
+
 #include "libsandbox/macro.h"
 
 /* What outlives sandboxd: one SQLite file that only sandboxd opens. Rows carry what is looked up as columns and the
@@ -88,3 +90,5 @@ int store_end(Store *s);
 
 /* When nothing is asked for: fold the log into the file, and have the reserve ready again. */
 void store_rest(Store *s);
+/* From now on a long log is folded in when the loop has nothing else to do, not while somebody waits for a reply. */
+int store_attach(Store *s, sd_event *event);

@@ -208,3 +208,37 @@ TEST(bad_row_is_set_aside) {
         s = store_close(s);
         (void) fixture_done_count(&f, "");
 }
+
+static off_t log_size(const char *directory) {
+        char path[256];
+        struct stat st;
+
+        ASSERT_TRUE(snprintf(path, sizeof path, "%s/sandboxd.db-wal", directory) < (int) sizeof path);
+        ASSERT_OK(stat(path, &st));
+        return st.st_size;
+}
+
+/* A checkpoint waits for the disk: never in the call that made the log too long, always soon after. */
+TEST(log_is_folded_by_the_loop) {
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(store_closep) Store *s = NULL;
+        static char record[64 * 1024];
+        Fixture f;
+        bool fresh;
+
+        fixture_start(&f);
+        ASSERT_OK(sd_event_new(&event));
+        ASSERT_OK(store_open(f.directory, &fresh, &s));
+        ASSERT_OK(store_attach(s, event));
+        for (unsigned i = 0; i < 300; i++) {
+                memset(record, 'a' + (int) (i % 26), sizeof record - 1); /* pages that stay the same are not written */
+                ASSERT_OK(store_put_sandbox(s, &(StoredSandbox) { .id = "a", .state = "running", .created_msec = i,
+                                                                  .record = record }));
+        }
+        ASSERT_TRUE(log_size(f.directory) > 16 * (off_t) MiB);
+        ASSERT_TRUE(sd_event_run(event, 0) > 0);
+        ASSERT_EQ(log_size(f.directory), 0);
+        ASSERT_EQ(n_sandboxes(s), 1);
+        s = store_close(s);
+        (void) fixture_done_count(&f, "");
+}
