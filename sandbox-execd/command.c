@@ -105,21 +105,44 @@ static bool remove_cgroup(Command *c) {
         return cgroup_remove_tree(c->sandbox->cgroup_fd, path) >= 0;
 }
 
+/* An empty cgroup is kept for the sandbox's next command: to make one and remove it again costs more than all else that
+ * is done here for a command, takes the kernel's one lock of all cgroups, and leaves a dying memory controller behind.
+ * But not one in
+ * which the kernel ran out of memory, for its counter of that is what tells the next command's end. */
+static bool recycle_cgroup(Command *c) {
+        Sandbox *s = c->sandbox;
+        uint64_t populated;
+        char path[64];
+
+        if (s->state != SANDBOX_LIVE || !isempty(s->spare_cgroup) || isempty(c->cgroup) || c->oom)
+                return false;
+        snprintf(path, sizeof path, CGROUP_NAME_RUN "/%s/cgroup.events", c->cgroup);
+        if (cgroup_read_key(s->cgroup_fd, path, "populated", &populated) < 0 || populated != 0)
+                return false;
+        strcpy(s->spare_cgroup, c->cgroup);
+        return true;
+}
+
+static bool retire_cgroup(Command *c) {
+        return recycle_cgroup(c) || remove_cgroup(c);
+}
+
 static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
-/* Removes the cgroup of an ended command; while a background child keeps it busy, waits for its end. */
+/* The cgroup of an ended command is of no use to it any more; while a background child keeps it busy, waits for its
+ * end. */
 static void command_settle(Command *c) {
         _cleanup_close_ int dir = -EBADF;
         char path[32];
 
-        if (!remove_cgroup(c)) {
+        if (!retire_cgroup(c)) {
                 cgroup_path_of(c, path);
                 dir = cgroup_open(c->sandbox->cgroup_fd, path);
                 if (dir >= 0 && !c->watch)
                         (void) cgroup_watch(service_event(c->sandbox->manager->service), dir, on_cgroup_event, c,
                                             &c->watch);
                 /* It may have become empty before the watch was there. */
-                if (c->watch && (cgroup_watch_populated(c->watch) != 0 || !remove_cgroup(c)))
+                if (c->watch && (cgroup_watch_populated(c->watch) != 0 || !retire_cgroup(c)))
                         return;
         }
         c->watch = sd_event_source_disable_unref(c->watch);
@@ -149,12 +172,28 @@ void command_adopt_cgroup(Sandbox *s, const char *cgroup) {
         command_settle(c);
 }
 
+static int reuse_cgroup(Command *c) {
+        char path[32];
+
+        if (isempty(c->sandbox->spare_cgroup))
+                return -ENOENT;
+        strcpy(c->cgroup, c->sandbox->spare_cgroup);
+        c->sandbox->spare_cgroup[0] = 0;
+        cgroup_path_of(c, path);
+        return cgroup_open(c->sandbox->cgroup_fd, path);
+}
+
 static int make_cgroup(Command *c, int *ret) {
         Sandbox *s = c->sandbox;
         _cleanup_close_ int dir = -EBADF;
         char path[32];
         int r;
 
+        dir = reuse_cgroup(c);
+        if (dir >= 0) {
+                *ret = TAKE_FD(dir);
+                return 0;
+        }
         snprintf(c->cgroup, sizeof c->cgroup, "exec-%u", ++s->next_exec);
         cgroup_path_of(c, path);
         r = cgroup_make(s->cgroup_fd, path);
@@ -263,7 +302,7 @@ void command_on_message(Sandbox *s, const InitCommand *message) {
         c->oom = was_oom(c);
         command_release(c);
         command_emit_exited(c);
-        command_settle(c);
+        /* Its cgroup stays its own until the acknowledgement: init would tell a restarted daemon of two in one. */
 }
 
 int command_signal_all(Command *c, int signal) {
@@ -310,8 +349,7 @@ int command_acknowledge(Command *c) {
         if (r < 0)
                 return r;
         c->acknowledged = true;
-        if (isempty(c->cgroup))
-                command_free(c);
+        command_settle(c);
         return 0;
 }
 
