@@ -162,6 +162,17 @@ def exec_count_does_not_matter():
         ok("populated 0" in open(events).read(), "nobody is left in it", events)
 
 
+def a_killed_one_takes_none_along():
+    """A cgroup that was killed ends whatever comes into it."""
+    for _ in range(3):
+        eq(S.post("/exec", {"command": "sleep 60", "timeout": 1}, expect=504)["exitCode"], 137)
+        command = S.post("/exec/background", {"command": "sleep 60"})["id"]
+        S.post(f"/exec/{command}/signal", {"signal": "KILL", "all": True})
+        wait_for("it has ended", lambda: not api("GET", f"/exec/background/{command}/status")["running"])
+        for _ in range(3):
+            S.out("true")
+
+
 def a_background_child_keeps_its_cgroup():
     import glob
     S.out("sh -c 'sleep 300 >/dev/null 2>&1 &'")
@@ -181,7 +192,7 @@ def main():
         run_tests([results, argv_form, where_and_with_what, environment_is_small, children_do_not_hold_the_reply,
                    timeout_kills_the_whole_tree, big_output, ten_at_once, stream, stream_is_live, events_cannot_be_forged,
                    background, interrupt, processes, orphans_leave, exec_count_does_not_matter,
-                   a_background_child_keeps_its_cgroup])
+                   a_killed_one_takes_none_along, a_background_child_keeps_its_cgroup])
 
 
 main()
