@@ -40,7 +40,7 @@ _sandboxctl() {
         create | run)
             mapfile -t words < <(_sandboxctl_images)
             ;;
-        status | kill | pause | resume | renew | limits | exec | logs | ps)
+        status | kill | pause | resume | renew | limits | exec | shell | attach | logs | ps)
             mapfile -t words < <(sandboxctl list --quiet 2>/dev/null)
             ;;
         cp)
