@@ -104,11 +104,13 @@ typedef struct TerminalInput {
         Request *request;
         Command *command;
         sd_event_source *writable; /* once the terminal takes no more for now */
+        TerminalWaiter waiter;     /* until there is something to write to */
         uint64_t written;
 } TerminalInput;
 
 static void input_free(TerminalInput *in) {
         sd_event_source_disable_unref(in->writable);
+        terminal_unwait(in->command, &in->waiter);
         command_unref(in->command);
         free(in);
 }
@@ -121,6 +123,12 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *u
         (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
         request_body_wake(in->request);
         return 0;
+}
+
+static void on_settled(void *userdata) {
+        TerminalInput *in = userdata;
+
+        request_body_wake(in->request);
 }
 
 /* By a descriptor of its own: there may be several requests at a time. */
@@ -144,9 +152,14 @@ static int wait_writable(TerminalInput *in) {
 /* What a terminal that has ended does not take is dropped, so that the client hears an answer. */
 static ssize_t on_data(void *userdata, const char *data, size_t n) {
         TerminalInput *in = userdata;
-        ssize_t k = command_write_input(in->command, data, n);
+        ssize_t k;
         int r;
 
+        if (terminal_is_awaited(in->command)) {
+                terminal_wait(in->command, &in->waiter);
+                return 0;
+        }
+        k = command_write_input(in->command, data, n);
         if (k == -EPIPE)
                 return (ssize_t) n;
         if (k < 0)
@@ -185,12 +198,13 @@ int api_terminal_input(Request *request, sd_bus_error *error) {
         r = api_get_terminal(request, &c, error);
         if (r < 0)
                 return r;
-        if (c->stdin_fd < 0)
+        if (c->stdin_fd < 0 && !terminal_is_awaited(c))
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Terminal is not running: %s", c->id);
         in = new0(TerminalInput, 1);
         if (!in)
                 return -ENOMEM;
-        *in = (TerminalInput) { .request = request, .command = command_ref(c) };
+        *in = (TerminalInput) { .request = request, .command = command_ref(c),
+                                .waiter = { .wake = on_settled, .userdata = in } };
         r = request_receive(request, &(BodySink) { .write = on_data, .end = on_end, .userdata = in });
         if (r < 0) {
                 input_free(in);

@@ -532,6 +532,8 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
                             error->message);
         if (reply)
                 take_pipes(c, reply);
+        if (c->terminal)
+                terminal_settled(c->terminal);
         command_on_status(c, &a->status);
 }
 

@@ -27,6 +27,8 @@ struct Terminal {
         uint32_t rows, columns;
         char holder[TERMINAL_HOLDER_MAX + 1];
         TerminalReader *reader;
+        TerminalWaiter *waiters;
+        bool resize_due;        /* to rows and columns, once the master is here */
         bool held_up;           /* the command waits for the reader */
         bool given_up;          /* the reader does not read: it is not waited for until it has caught up */
         sd_event_source *stall, *hangup;
@@ -112,6 +114,7 @@ static void on_finished(Command *c, void *userdata) {
         Terminal *t = userdata;
 
         go_on(t);
+        terminal_settled(t);
         t->hangup = sd_event_source_disable_unref(t->hangup);
         tell(c, &t->on_open, NULL, t->on_open_userdata);
         tell(c, &t->on_closed, NULL, t->on_closed_userdata);
@@ -146,11 +149,20 @@ Terminal *terminal_free(Terminal *t) {
         return NULL;
 }
 
+static int set_size(int master, uint32_t rows, uint32_t columns) {
+        struct winsize size = { .ws_row = (unsigned short) rows, .ws_col = (unsigned short) columns };
+
+        return ioctl(master, TIOCSWINSZ, &size) < 0 ? -errno : 0;
+}
+
 /* Input goes by a descriptor of its own: both are watched, each for its own readiness. */
 int terminal_take(Terminal *t, int master) {
         Command *c = t->command;
         struct winsize size;
 
+        if (t->resize_due)
+                (void) set_size(master, t->rows, t->columns);
+        t->resize_due = false;
         if (ioctl(master, TIOCGWINSZ, &size) >= 0) {
                 t->rows = size.ws_row;
                 t->columns = size.ws_col;
@@ -159,6 +171,33 @@ int terminal_take(Terminal *t, int master) {
         if (c->stdin_fd < 0)
                 return -errno;
         return fd_set_nonblock(master, true);
+}
+
+void terminal_settled(Terminal *t) {
+        while (t->waiters) {
+                TerminalWaiter *w = t->waiters;
+
+                t->waiters = w->next;
+                w->wake(w->userdata);
+        }
+}
+
+bool terminal_is_awaited(const Command *c) {
+        return command_is_live(c) && !c->taken;
+}
+
+void terminal_wait(Command *c, TerminalWaiter *w) {
+        terminal_unwait(c, w);
+        w->next = c->terminal->waiters;
+        c->terminal->waiters = w;
+}
+
+void terminal_unwait(Command *c, TerminalWaiter *w) {
+        for (TerminalWaiter **i = &c->terminal->waiters; *i; i = &(*i)->next)
+                if (*i == w) {
+                        *i = w->next;
+                        return;
+                }
 }
 
 int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, TerminalCallback callback,
@@ -224,14 +263,18 @@ int terminal_close(Command *c, TerminalCallback callback, void *userdata) {
 }
 
 int terminal_resize(Command *c, uint32_t rows, uint32_t columns) {
-        struct winsize size = { .ws_row = (unsigned short) rows, .ws_col = (unsigned short) columns };
+        int r = 0;
 
         assert(rows > 0 && rows <= TERMINAL_SIZE_MAX && columns > 0 && columns <= TERMINAL_SIZE_MAX);
 
-        if (c->outputs[0].fd < 0)
+        if (c->outputs[0].fd >= 0)
+                r = set_size(c->outputs[0].fd, rows, columns);
+        else if (terminal_is_awaited(c))
+                c->terminal->resize_due = true;
+        else
                 return -ENOTCONN;
-        if (ioctl(c->outputs[0].fd, TIOCSWINSZ, &size) < 0)
-                return -errno;
+        if (r < 0)
+                return r;
         c->terminal->rows = rows;
         c->terminal->columns = columns;
         return 0;

@@ -16,10 +16,20 @@ typedef struct TerminalReader TerminalReader;
 /* error NULL: it is as was asked for. */
 typedef void (*TerminalCallback)(Command *c, const sd_bus_error *error, void *userdata);
 
+/* Who cannot go on before the master is here. */
+typedef struct TerminalWaiter TerminalWaiter;
+struct TerminalWaiter {
+        TerminalWaiter *next;
+        void (*wake)(void *userdata);
+        void *userdata;
+};
+
 /* Of command.c: what belongs to a command of kind COMMAND_TERMINAL, and its master, which stays the command's. */
 int terminal_new(Command *c, Terminal **ret);
 Terminal *terminal_free(Terminal *t);
 int terminal_take(Terminal *t, int master);
+/* It was taken, or there is none to take. */
+void terminal_settled(Terminal *t);
 
 /* Starts spec, with its terminal_rows and terminal_columns; takes it over. callback comes exactly once after success:
  * it runs, or has ended already, or could not be started. */
@@ -28,7 +38,12 @@ int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, T
 /* SIGHUP as from a line that is hung up, then SIGKILL to all that it started; then it is forgotten, with its output.
  * callback comes exactly once after success. -EALREADY: it is being closed. */
 int terminal_close(Command *c, TerminalCallback callback, void *userdata);
-/* -ENOTCONN: it has no master (any more). */
+/* It runs, but its master is still on its way to us: after a restart, for a moment. */
+bool terminal_is_awaited(const Command *c);
+/* Is woken once, unless it is taken back before. */
+void terminal_wait(Command *c, TerminalWaiter *w);
+void terminal_unwait(Command *c, TerminalWaiter *w);
+/* Also of one that is awaited. -ENOTCONN: it has no master (any more). */
 int terminal_resize(Command *c, uint32_t rows, uint32_t columns);
 void terminal_get_size(const Command *c, uint32_t *ret_rows, uint32_t *ret_columns);
 /* "" if nobody ever attached since we started. */

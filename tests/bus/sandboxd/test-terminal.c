@@ -229,6 +229,29 @@ TEST(survives_sandboxd) {
         core_wait(&c, nothing_runs, NULL);
 }
 
+/* Keys and a size that come before its master does. */
+TEST(not_taken_yet) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40], terminal[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        open_terminal(&c, id, "stty -echo; read x; echo $x; stty size", terminal);
+        core_stop_sandboxd(&c);
+        core_start_sandboxd(&c);
+        ASSERT_FALSE(manager_find_command(c.manager, terminal)->taken);
+        {
+                REQUEST(&c, "POST", path(id, "/", terminal, "/resize"), "{\"rows\":11,\"cols\":22}", r);
+                ASSERT_EQ(r.status, 200);
+        }
+        type(&c, id, terminal, "typed\r");
+        {
+                REQUEST(&c, "GET", path(id, "/", terminal, "/stream?offset=0"), NULL, shown);
+                ASSERT_NOT_NULL(strstr(shown.body, "typed\r\n11 22\r\n"));
+        }
+        core_wait(&c, nothing_runs, NULL);
+}
+
 /* The connection to execd breaks at each method that a terminal needs. */
 TEST(survives_execd) {
         static const char *const methods[] = { "Exec", "Attach" };
