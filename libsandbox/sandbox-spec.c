@@ -30,12 +30,14 @@ const BusField sandbox_limits_fields[] = {
 const size_t n_sandbox_limits_fields = ELEMENTSOF(sandbox_limits_fields);
 
 const BusField command_spec_fields[] = {
-        { "Argv",        BUS_FIELD_STRV,   offsetof(CommandSpec, argv)         },
-        { "Cwd",         BUS_FIELD_STRING, offsetof(CommandSpec, cwd)          },
-        { "Env",         BUS_FIELD_STRV,   offsetof(CommandSpec, env)          },
-        { "Gid",         BUS_FIELD_U32,    offsetof(CommandSpec, gid)          },
-        { "TimeoutUSec", BUS_FIELD_U64,    offsetof(CommandSpec, timeout_usec) },
-        { "Uid",         BUS_FIELD_U32,    offsetof(CommandSpec, uid)          },
+        { "Argv",            BUS_FIELD_STRV,   offsetof(CommandSpec, argv)             },
+        { "Cwd",             BUS_FIELD_STRING, offsetof(CommandSpec, cwd)              },
+        { "Env",             BUS_FIELD_STRV,   offsetof(CommandSpec, env)              },
+        { "Gid",             BUS_FIELD_U32,    offsetof(CommandSpec, gid)              },
+        { "TerminalColumns", BUS_FIELD_U32,    offsetof(CommandSpec, terminal_columns) },
+        { "TerminalRows",    BUS_FIELD_U32,    offsetof(CommandSpec, terminal_rows)    },
+        { "TimeoutUSec",     BUS_FIELD_U64,    offsetof(CommandSpec, timeout_usec)     },
+        { "Uid",             BUS_FIELD_U32,    offsetof(CommandSpec, uid)              },
 };
 const size_t n_command_spec_fields = ELEMENTSOF(command_spec_fields);
 

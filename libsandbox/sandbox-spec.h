@@ -33,6 +33,7 @@ typedef struct CommandSpec {
         char *cwd;
         uint32_t uid, gid;
         uint64_t timeout_usec;    /* USEC_INFINITY: none */
+        uint32_t terminal_rows, terminal_columns; /* 0: no terminal; else its size, and init keeps its master */
 } CommandSpec;
 
 #define COMMAND_SPEC_DEFAULT ((CommandSpec) { .timeout_usec = USEC_INFINITY })

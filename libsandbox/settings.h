@@ -40,6 +40,7 @@ typedef struct Settings {
         char *cors_origins;     /* comma-separated; empty: no CORS */
         char *host_names;       /* further names that the Host header may have on loopback */
         uint32_t commands_max;  /* live ones a sandbox */
+        uint32_t terminals_max; /* live ones a sandbox */
         uint32_t connections_max;
         uint64_t body_max, upload_max;
         uint32_t events_max;

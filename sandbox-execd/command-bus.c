@@ -59,6 +59,17 @@ void command_emit_exited(Command *c) {
                                        append_exited, c);
 }
 
+static int check_terminal(const CommandSpec *spec, size_t n_keep, sd_bus_error *error) {
+        if (spec->terminal_rows == 0 && spec->terminal_columns == 0)
+                return 0;
+        if (spec->terminal_rows == 0 || spec->terminal_rows > UINT16_MAX || spec->terminal_columns == 0 ||
+            spec->terminal_columns > UINT16_MAX)
+                return bus_error_set(error, BUS_ERROR_INVALID, "A terminal has 1 to %u rows and columns.", UINT16_MAX);
+        if (n_keep > 0)
+                return bus_error_set(error, BUS_ERROR_INVALID, "Of a terminal only its own descriptor is kept.");
+        return 0;
+}
+
 static int check_spec(const CommandSpec *spec, sd_bus_error *error) {
         if (strv_length(spec->argv) == 0 || isempty(spec->argv[0]))
                 return bus_error_set(error, BUS_ERROR_INVALID, "There is no command to run.");
@@ -114,7 +125,8 @@ static int read_exec(sd_bus_message *message, const char **ret_id, CommandSpec *
         if (r < 0)
                 return r;
         *n_fds = n;
-        return check_spec(spec, error);
+        r = check_terminal(spec, n - 3, error);
+        return r < 0 ? r : check_spec(spec, error);
 }
 
 int method_exec(sd_bus_message *message, void *userdata, sd_bus_error *error) {

@@ -74,6 +74,9 @@ static void fill_exec(const Command *c, const CommandSpec *spec, size_t size, In
                 .uid = spec->uid,
                 .gid = spec->gid,
                 .n_keep = c->n_keep,
+                .flags = spec->terminal_rows > 0 ? INIT_EXEC_PTY : 0,
+                .rows = spec->terminal_rows,
+                .columns = spec->terminal_columns,
                 .deadline_usec = USEC_INFINITY,
                 .length = (uint32_t) size,
         };

@@ -11,6 +11,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/manager.h"
@@ -19,6 +20,9 @@
 /* A command lives in init's table as long as its end is not acknowledged; what is here is a picture of it that a restart
  * paints again. Its cgroup is ours: made before the command starts, so that clone3() puts it there at once and nothing
  * ever moves, and removed when the last process in it is gone. */
+
+/* For an acknowledgement to get to init, which until then ends also what a command has left behind. */
+#define DEADLINE_MARGIN_USEC (10 * USEC_PER_SEC)
 
 static void command_release(Command *c) {
         if (c->held)
@@ -105,21 +109,50 @@ static bool remove_cgroup(Command *c) {
         return cgroup_remove_tree(c->sandbox->cgroup_fd, path) >= 0;
 }
 
+/* By us, or by init at the deadline. Kernels compare how often a cgroup was killed with that count of the cgroup that the
+ * clone comes from, and so end at once what is cloned into one that ever was. */
+static bool may_have_been_killed(const Command *c) {
+        return c->killed || c->timed_out || c->deadline_usec < usec_add(now_usec(CLOCK_BOOTTIME), DEADLINE_MARGIN_USEC);
+}
+
+/* An empty cgroup is kept for the sandbox's next command: to make one and remove it again costs more than all else that
+ * is done here for a command, takes the kernel's one lock of all cgroups, and leaves a dying memory controller behind.
+ * But not one in which the kernel ran out of memory: its counter of that is what tells the next command's end. */
+static bool recycle_cgroup(Command *c) {
+        Sandbox *s = c->sandbox;
+        uint64_t populated;
+        char path[64];
+
+        if (s->state != SANDBOX_LIVE || !isempty(s->spare_cgroup) || isempty(c->cgroup) || c->oom ||
+            may_have_been_killed(c))
+                return false;
+        snprintf(path, sizeof path, CGROUP_NAME_RUN "/%s/cgroup.events", c->cgroup);
+        if (cgroup_read_key(s->cgroup_fd, path, "populated", &populated) < 0 || populated != 0)
+                return false;
+        strcpy(s->spare_cgroup, c->cgroup);
+        return true;
+}
+
+static bool retire_cgroup(Command *c) {
+        return recycle_cgroup(c) || remove_cgroup(c);
+}
+
 static int on_cgroup_event(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
-/* Removes the cgroup of an ended command; while a background child keeps it busy, waits for its end. */
+/* The cgroup of an ended command is of no use to it any more; while a background child keeps it busy, waits for its
+ * end. */
 static void command_settle(Command *c) {
         _cleanup_close_ int dir = -EBADF;
         char path[32];
 
-        if (!remove_cgroup(c)) {
+        if (!retire_cgroup(c)) {
                 cgroup_path_of(c, path);
                 dir = cgroup_open(c->sandbox->cgroup_fd, path);
                 if (dir >= 0 && !c->watch)
                         (void) cgroup_watch(service_event(c->sandbox->manager->service), dir, on_cgroup_event, c,
                                             &c->watch);
                 /* It may have become empty before the watch was there. */
-                if (c->watch && (cgroup_watch_populated(c->watch) != 0 || !remove_cgroup(c)))
+                if (c->watch && (cgroup_watch_populated(c->watch) != 0 || !retire_cgroup(c)))
                         return;
         }
         c->watch = sd_event_source_disable_unref(c->watch);
@@ -145,8 +178,19 @@ void command_adopt_cgroup(Sandbox *s, const char *cgroup) {
             command_new(s, id, &c) < 0)
                 return;
         strcpy(c->cgroup, cgroup);
-        c->acknowledged = true;
+        c->acknowledged = c->killed = true;
         command_settle(c);
+}
+
+static int reuse_cgroup(Command *c) {
+        char path[32];
+
+        if (isempty(c->sandbox->spare_cgroup))
+                return -ENOENT;
+        strcpy(c->cgroup, c->sandbox->spare_cgroup);
+        c->sandbox->spare_cgroup[0] = 0;
+        cgroup_path_of(c, path);
+        return cgroup_open(c->sandbox->cgroup_fd, path);
 }
 
 static int make_cgroup(Command *c, int *ret) {
@@ -155,6 +199,11 @@ static int make_cgroup(Command *c, int *ret) {
         char path[32];
         int r;
 
+        dir = reuse_cgroup(c);
+        if (dir >= 0) {
+                *ret = TAKE_FD(dir);
+                return 0;
+        }
         snprintf(c->cgroup, sizeof c->cgroup, "exec-%u", ++s->next_exec);
         cgroup_path_of(c, path);
         r = cgroup_make(s->cgroup_fd, path);
@@ -241,8 +290,11 @@ static bool was_oom(Command *c) {
 void command_on_message(Sandbox *s, const InitCommand *message) {
         Command *c = hashmap_get(s->commands, message->command);
 
-        if (!c && command_new(s, message->command, &c) < 0)
-                return;
+        if (!c) {
+                if (command_new(s, message->command, &c) < 0)
+                        return;
+                c->killed = true; /* for all that is known of an earlier daemon's */
+        }
         c->pid = message->pid;
         c->n_keep = message->n_keep;
         c->started_usec = message->started_usec;
@@ -260,10 +312,11 @@ void command_on_message(Sandbox *s, const InitCommand *message) {
         c->status = message->status;
         c->timed_out = message->timed_out;
         c->ended_usec = message->ended_usec;
+        c->deadline_usec = message->deadline_usec;
         c->oom = was_oom(c);
         command_release(c);
         command_emit_exited(c);
-        command_settle(c);
+        /* Its cgroup stays its own until the acknowledgement: init would tell a restarted daemon of two in one. */
 }
 
 int command_signal_all(Command *c, int signal) {
@@ -275,6 +328,7 @@ int command_signal_all(Command *c, int signal) {
         if (isempty(c->cgroup))
                 return -ESRCH;
         if (signal == SIGKILL) {
+                c->killed = true;
                 snprintf(path, sizeof path, CGROUP_NAME_RUN "/%s/cgroup.kill", c->cgroup);
                 r = write_text_at(c->sandbox->cgroup_fd, path, "1");
                 return r == -ENOENT || r == -ENODEV ? -ESRCH : r;
@@ -310,8 +364,7 @@ int command_acknowledge(Command *c) {
         if (r < 0)
                 return r;
         c->acknowledged = true;
-        if (isempty(c->cgroup))
-                command_free(c);
+        command_settle(c);
         return 0;
 }
 

@@ -19,8 +19,9 @@ typedef struct Command {
         bool acknowledged;      /* forgotten by everybody, but its cgroup is not empty yet */
         bool held;
         bool timed_out, oom;
+        bool killed;            /* cgroup.kill was written, as far as we know */
         int32_t pid, code, status;
-        uint64_t started_usec, ended_usec;
+        uint64_t started_usec, ended_usec, deadline_usec;
         uint32_t n_keep;
         sd_bus_message *call;   /* Exec(), until it is answered */
         sd_event_source *watch; /* of the cgroup, while it is not empty */

@@ -84,6 +84,7 @@ struct Sandbox {
 
         Hashmap *commands;
         unsigned next_exec;
+        char spare_cgroup[16];   /* below run/: of an ended command, empty, for the next one; "": none */
         uint64_t oom_kills_seen; /* on hybrid systems, where it is told for the whole sandbox only */
 };
 

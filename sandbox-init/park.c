@@ -174,7 +174,10 @@ static int make_sized_tmpfs(const char *mode, unsigned attributes, SizedMount *r
 }
 
 static int prepare_mounts(Parked *p) {
-        static const FsOption options[] = { { "ptmxmode", "0666" }, { "mode", "0620" }, { "gid", "5" } };
+        /* The kernel has one count of all PTYs of the host: a sandbox must not take those of its neighbours. */
+        static const FsOption options[] = {
+                { "ptmxmode", "0666" }, { "mode", "0620" }, { "gid", "5" }, { "max", "128" },
+        };
         unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
         p->pts = (int) TRY(fs_make("devpts", options, ELEMENTSOF(options), attributes, NULL));

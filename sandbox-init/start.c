@@ -18,7 +18,12 @@
 
 /* A command starts as a copy of init, not as a vfork: what others inside do to the child before its exec (SIGSTOP, a
  * lease on the program, an OOM kill of its group) must neither stop nor end PID 1, and init is so small that a copy
- * costs little. A pipe that closes on exec tells how it went; meanwhile init serves everybody else. */
+ * costs little. A pipe that closes on exec tells how it went; meanwhile init serves everybody else.
+ *
+ * Nor does it share init's memory with a stack of its own (CLONE_VM without CLONE_VFORK), which would not block and
+ * saves some 50 of 440 microseconds: who shares the memory of a victim of the OOM killer is killed with it, init too
+ * (SIGKILL from the kernel ends also the PID 1 of a pid namespace). A sandbox at its memory limit runs out of memory just
+ * there, where the child's exec allocates: it would die of a command that does not fit. */
 
 #define ERROR_FD 3
 #define EXIT_NOT_STARTED 127

@@ -215,7 +215,7 @@ static int set_headers(Transfer *t) {
 
         (void) snprintf(accept, sizeof accept, "Accept: %s", t->spec.accept ? t->spec.accept : "application/json");
         r = add_header(t, accept);
-        if (r >= 0 && (t->spec.body || t->spec.source))
+        if (r >= 0 && (t->spec.body || t->spec.source || t->spec.raw))
                 r = add_header(t, t->spec.body ? "Content-Type: application/json"
                                                : "Content-Type: application/octet-stream");
         /* Waiting a second for a permission to send that no server of ours gives would only slow uploads down. */
@@ -239,6 +239,9 @@ static int set_body(Transfer *t) {
                 curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
                 if (s->source_size != UINT64_MAX)
                         curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t) s->source_size);
+        } else if (s->raw) {
+                curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) s->raw_size);
+                curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, s->raw);
         } else if (s->body || streq(s->method, "POST")) {
                 t->body = s->body ? json_dumps(s->body, JSON_COMPACT) : strdup("");
                 if (!t->body)

@@ -41,6 +41,8 @@ typedef struct TransferSpec {
          * until transfer_resume(). */
         ssize_t (*source)(char *buffer, size_t n, void *userdata);
         uint64_t source_size;         /* UINT64_MAX: unknown, sent in chunks */
+        const char *raw;              /* the request's body as application/octet-stream, all of it; must stay */
+        size_t raw_size;
         void *userdata;
 } TransferSpec;
 

@@ -21,6 +21,11 @@ extern const Option exec_options[], run_options[];
 int verb_exec(Ctl *c, char **words);
 int verb_run(Ctl *c, char **words);
 
+/* verb-terminal.c */
+extern const Option shell_options[];
+int verb_shell(Ctl *c, char **words);
+int verb_attach(Ctl *c, char **words);
+
 /* verb-logs.c */
 extern const Option logs_options[], ps_options[];
 int verb_logs(Ctl *c, char **words);

@@ -22,6 +22,9 @@ int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_er
 /* The background command that ":id" names. */
 int api_get_background(Request *request, Command **ret, sd_bus_error *error);
 
+/* The terminal that ":terminal" names, of the sandbox that ":id" names, whether it lives or not. */
+int api_get_terminal(Request *request, Command **ret, sd_bus_error *error);
+
 /* The live command that ":command" names, of the sandbox that ":id" names. */
 int api_get_command(Request *request, Sandbox **ret_sandbox, Command **ret, sd_bus_error *error);
 
@@ -96,6 +99,14 @@ int api_exec_signal(Request *request, sd_bus_error *error);
 int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
+
+int api_terminal_open(Request *request, sd_bus_error *error);
+int api_terminal_list(Request *request, sd_bus_error *error);
+int api_terminal_get(Request *request, sd_bus_error *error);
+int api_terminal_resize(Request *request, sd_bus_error *error);
+int api_terminal_close(Request *request, sd_bus_error *error);
+int api_terminal_stream(Request *request, sd_bus_error *error);
+int api_terminal_input(Request *request, sd_bus_error *error);
 
 int api_file_read(Request *request, sd_bus_error *error);
 int api_file_write(Request *request, sd_bus_error *error);

@@ -6,8 +6,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/command.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/terminal.h"
 
-/* What is remembered of a background command: enough to answer for it when the sandbox's init has forgotten it. Its
+/* What is remembered of a background command or a terminal: enough to answer for it when the sandbox's init has forgotten it. Its
  * output is not here but in the spool of the same name. */
 
 int command_save(const Command *c) {
@@ -48,26 +49,36 @@ static int read_fields(Command *c, json_t *record) {
         return 0;
 }
 
+int command_find_output(Command *c) {
+        int r;
+
+        if (c->kind != COMMAND_TERMINAL)
+                return spool_new(c->manager->spool_fd, c->id, &c->outputs[0].spool);
+        r = spool_new_live(c->manager->spool_fd, c->id, &c->outputs[0].spool);
+        return r < 0 ? r : terminal_new(c, &c->terminal);
+}
+
 int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
         _cleanup_(json_decrefp) json_t *record = NULL;
         _cleanup_(command_unrefp) Command *c = NULL;
         Sandbox *sandbox = manager_get_sandbox(m, row->sandbox);
+        CommandKind kind = object_id_is_valid(row->id, "term") ? COMMAND_TERMINAL : COMMAND_BACKGROUND;
         const char *text;
         int r;
 
         record = json_loads(row->record, JSON_REJECT_DUPLICATES, NULL);
         text = json_string_value(json_object_get(record, "text"));
-        if (!sandbox || !text || !object_id_is_valid(row->id, "bg"))
+        if (!sandbox || !text || (kind == COMMAND_BACKGROUND && !object_id_is_valid(row->id, "bg")))
                 return -EBADMSG;
 
-        r = command_new(m, sandbox, COMMAND_BACKGROUND, text, &c);
+        r = command_new(m, sandbox, kind, text, &c);
         if (r < 0)
                 return r;
         memcpy(c->id, row->id, strlen(row->id) + 1);
         c->started_msec = row->started_msec;
         r = read_fields(c, record);
         if (r >= 0)
-                r = spool_new(m->spool_fd, c->id, &c->outputs[0].spool);
+                r = command_find_output(c);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);

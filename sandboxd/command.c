@@ -15,6 +15,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/terminal.h"
 
 /* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
  * connection may break between any two of them, and its sandbox may go away first. So every event ends in one of three
@@ -24,6 +25,9 @@
  * will, and what background children add later is nobody's answer. */
 
 #define READ_SIZE (64U * 1024)
+
+/* More than the kernel holds for a terminal: its buffers, and what its line discipline makes of them. */
+#define TERMINAL_REST_MAX (256U * 1024)
 
 /* Until the pipes are there, the end is only noted: what was written last would be lost. */
 struct Adoption {
@@ -54,7 +58,7 @@ int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Comm
         c->text = strdup(text);
         if (!c->text)
                 return -ENOMEM;
-        r = object_id_random("bg", c->id);
+        r = object_id_random(kind == COMMAND_TERMINAL ? "term" : "bg", c->id);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
@@ -97,6 +101,7 @@ Command *command_unref(Command *c) {
                 }
                 command_close_input(c);
                 forget_start(c);
+                terminal_free(c->terminal);
                 sandbox_unref(c->sandbox);
                 free(c->text);
                 free(c);
@@ -111,6 +116,10 @@ void command_set_handlers(Command *c, const CommandHandlers *handlers, void *use
 
 bool command_is_live(const Command *c) {
         return c->state == COMMAND_STARTING || c->state == COMMAND_RUNNING;
+}
+
+bool command_is_kept(const Command *c) {
+        return c->kind == COMMAND_BACKGROUND || c->kind == COMMAND_TERMINAL;
 }
 
 int command_exit_code(const Command *c) {
@@ -139,11 +148,26 @@ static void take_output(CommandOutput *o, const char *data, size_t n) {
                 c->handlers->on_output(c, o->is_stderr, data, n, c->userdata);
 }
 
+static ssize_t fill_spool(CommandOutput *o) {
+        Command *c = o->command;
+        ssize_t n = spool_fill(o->spool, o->fd);
+
+        if (n > 0 && c->handlers && c->handlers->on_output)
+                c->handlers->on_output(c, o->is_stderr, NULL, (size_t) n, c->userdata);
+        return n == 0 ? -EPIPE : n == -EAGAIN || n == -EINTR ? 0 : n;
+}
+
 /* At most limit bytes, so that a child that writes for ever does not keep us. */
 static ssize_t read_output(CommandOutput *o, size_t limit) {
         static char buffer[READ_SIZE];
         ssize_t n;
 
+        if (o->command->kind == COMMAND_TERMINAL) {
+                n = fill_spool(o);
+                if (n != -EFAULT)
+                        return n;
+                /* The disk is full: it is lost, but nobody has to wait for us. */
+        }
         n = read(o->fd, buffer, MIN(limit, sizeof buffer));
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -160,17 +184,22 @@ static int on_output_ready(sd_event_source *source, int fd, uint32_t events, voi
         (void) source;
         (void) fd;
         (void) events;
-        if (read_output(o, READ_SIZE) < 0)
-                close_output(o);
+        if (read_output(o, READ_SIZE) >= 0)
+                return 0;
+        /* A terminal that nobody has open may be opened again, by its name or as /dev/tty. */
+        if (c->kind == COMMAND_TERMINAL)
+                return sd_event_source_set_enabled(o->source, SD_EVENT_OFF);
+        close_output(o);
         return 0;
 }
 
 /* What stands in the pipe when the main process has ended is all of what it wrote, and perhaps something of children
  * that live on: those are not waited for. */
 static void drain_output(CommandOutput *o) {
-        int left;
+        int left = TERMINAL_REST_MAX;
 
-        if (o->fd < 0 || ioctl(o->fd, FIONREAD, &left) < 0)
+        /* A terminal does not tell: its output is on its way through a queue of the kernel, which only reading empties. */
+        if (o->fd < 0 || (o->command->kind != COMMAND_TERMINAL && ioctl(o->fd, FIONREAD, &left) < 0))
                 return;
         while (left > 0) {
                 ssize_t n = read_output(o, (size_t) left);
@@ -194,6 +223,12 @@ static void end(Command *c) {
         manager_unattend(c->manager);
 }
 
+static void send_kill(Command *c) {
+        if (!c->manager->stopping)
+                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
+                                    NULL);
+}
+
 static void finish(Command *c, CommandState state) {
         const CommandHandlers *handlers;
 
@@ -205,11 +240,13 @@ static void finish(Command *c, CommandState state) {
         handlers = TAKE_PTR(c->handlers);
         if (handlers && handlers->on_finished)
                 handlers->on_finished(c, c->userdata);
-        if (c->kind == COMMAND_BACKGROUND)
+        if (command_is_kept(c) && !c->forgotten)
                 (void) command_save(c);
+        if (state == COMMAND_EXITED && c->forgotten)
+                send_kill(c); /* what the shell left behind */
         if (state == COMMAND_EXITED)
                 (void) execd_acknowledge(c->manager->execd, c->sandbox->id, c->id);
-        if (c->kind != COMMAND_BACKGROUND)
+        if (!command_is_kept(c) || c->forgotten)
                 manager_drop_command(c->manager, c);
 }
 
@@ -223,12 +260,6 @@ static void fail(Command *c, const sd_bus_error *error) {
         manager_drop_command(c->manager, c);
 }
 
-static void send_kill(Command *c) {
-        if (!c->manager->stopping)
-                (void) execd_signal(c->manager->execd, c->sandbox->id, c->id, SIGKILL, /* all= */ true, peer_ignore,
-                                    NULL);
-}
-
 static void mark_running(Command *c, uint32_t pid) {
         if (c->state != COMMAND_STARTING)
                 return;
@@ -237,11 +268,13 @@ static void mark_running(Command *c, uint32_t pid) {
         forget_start(c);
         if (c->killed)
                 send_kill(c); /* the first one found an empty cgroup */
-        if (c->kind == COMMAND_BACKGROUND)
+        if (command_is_kept(c))
                 (void) command_save(c);
         if (c->handlers && c->handlers->on_started)
                 c->handlers->on_started(c, c->userdata);
 }
+
+static int attach(Command *c, const CommandStatus *status);
 
 void command_on_status(Command *c, const CommandStatus *status) {
         _cleanup_(command_unrefp) Command *held = command_ref(c);
@@ -252,6 +285,9 @@ void command_on_status(Command *c, const CommandStatus *status) {
                 c->adoption->status = *status;
                 return;
         }
+        /* Only init has its master, which is to be here before anybody hears that it runs, or that it has ended. */
+        if (c->kind == COMMAND_TERMINAL && !c->taken && attach(c, status) >= 0)
+                return;
         if (status->pid > 0)
                 c->pid = status->pid;
         mark_running(c, c->pid);
@@ -299,6 +335,13 @@ void command_on_unknown(Command *c) {
         fail(c, &error);
 }
 
+static void on_running(Command *c, uint32_t pid) {
+        if (c->kind == COMMAND_TERMINAL)
+                command_on_status(c, &(CommandStatus) { .pid = pid, .running = true });
+        else
+                mark_running(c, pid);
+}
+
 static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         _cleanup_(command_unrefp) Command *c = userdata;
         uint32_t pid = 0;
@@ -306,7 +349,7 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
         if (c->state != COMMAND_STARTING)
                 return;
         if (reply && sd_bus_message_read(reply, "u", &pid) >= 0)
-                mark_running(c, pid);
+                on_running(c, pid);
         else if (error && !c->repeated && execd_client_is_lost(c->manager->execd)) {
                 log_sandbox(LOG_INFO, c->sandbox->id, "The start of command %s was interrupted.", c->id);
                 c->interrupted = true; /* whether it runs is told when execd is back */
@@ -347,10 +390,22 @@ static int make_pipe(int *ret_ours, int *ret_theirs, bool input) {
         return fd_set_nonblock(*ret_ours, true);
 }
 
+/* Init makes the terminal. */
+static int open_terminal(Command *c) {
+        for (size_t i = 1; i < ELEMENTSOF(c->child_fds); i++) {
+                c->child_fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+                if (c->child_fds[i] < 0)
+                        return -errno;
+        }
+        return spool_new_live(c->manager->spool_fd, c->id, &c->outputs[0].spool);
+}
+
 static int open_outputs(Command *c) {
         bool merged = c->kind == COMMAND_BACKGROUND;
         int r;
 
+        if (c->kind == COMMAND_TERMINAL)
+                return open_terminal(c);
         for (size_t i = 0; i < (merged ? 1 : 2); i++) {
                 r = make_pipe(&c->outputs[i].fd, &c->child_fds[1 + i], /* input= */ false);
                 if (r < 0)
@@ -457,7 +512,9 @@ static void take_pipes(Command *c, sd_bus_message *reply) {
                 return;
         for (size_t i = 0; i < ELEMENTSOF(c->outputs) && sd_bus_message_read_basic(reply, 'h', &fd) > 0; i++) {
                 c->outputs[i].fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-                if (c->outputs[i].fd >= 0)
+                if (c->outputs[i].fd >= 0 && c->terminal)
+                        r = terminal_take(c->terminal, c->outputs[i].fd);
+                if (c->outputs[i].fd >= 0 && r >= 0)
                         r = watch_output(c->outputs + i);
                 if (r < 0)
                         log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to watch command %s: %m", c->id);
@@ -469,15 +526,18 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
         _cleanup_(command_unrefp) Command *c = a->command;
 
         c->adoption = NULL;
+        c->taken = true;
         if (error)
                 log_sandbox(LOG_WARNING, c->sandbox->id, "Failed to read on at command %s: %s", c->id,
                             error->message);
         if (reply)
                 take_pipes(c, reply);
+        if (c->terminal)
+                terminal_settled(c->terminal);
         command_on_status(c, &a->status);
 }
 
-int command_adopt(Command *c, const CommandStatus *status) {
+static int attach(Command *c, const CommandStatus *status) {
         Adoption *a;
         int r;
 
@@ -493,6 +553,15 @@ int command_adopt(Command *c, const CommandStatus *status) {
         }
         command_ref(c);
         c->adoption = a;
+        return 0;
+}
+
+int command_adopt(Command *c, const CommandStatus *status) {
+        int r;
+
+        r = attach(c, status);
+        if (r < 0)
+                return r;
         c->state = COMMAND_RUNNING;
         c->pid = status->pid;
         c->started_usec = status->started_usec;

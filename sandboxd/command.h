@@ -15,11 +15,13 @@
 typedef struct Manager Manager;
 typedef struct Command Command;
 typedef struct Adoption Adoption;
+typedef struct Terminal Terminal;
 
 typedef enum CommandKind {
         COMMAND_EXEC,           /* somebody waits for its end */
         COMMAND_STREAM,         /* somebody reads along */
         COMMAND_BACKGROUND,     /* remembered, both streams in one spool */
+        COMMAND_TERMINAL,       /* remembered, too; its stdio is a PTY, see terminal.h */
         COMMAND_STRANGER,       /* found at execd after a restart: let it finish */
         _COMMAND_KIND_MAX,
 } CommandKind;
@@ -38,6 +40,7 @@ typedef enum CommandState {
 typedef struct CommandHandlers {
         void (*on_started)(Command *c, void *userdata);
         void (*on_failed)(Command *c, const sd_bus_error *error, void *userdata);
+        /* data is NULL for a terminal: it is in the spool already. */
         void (*on_output)(Command *c, bool is_stderr, const char *data, size_t n, void *userdata);
         void (*on_finished)(Command *c, void *userdata);
 } CommandHandlers;
@@ -65,11 +68,14 @@ struct Command {
         bool killed;            /* by command_kill(): asked again until it is so */
         bool attended;          /* by this process; false: of an earlier one, not taken over yet */
         bool seen;              /* mark of a reconciliation */
+        bool taken;             /* (terminal) its master is here, or init did not have it */
+        bool forgotten;         /* (terminal) closed: what it left is ended, and nothing is remembered */
         uint64_t started_msec, finished_msec;   /* wall clock */
         uint64_t started_usec, ended_usec;      /* CLOCK_BOOTTIME */
         uint64_t timeout_usec;
 
         Adoption *adoption;     /* its pipes are on their way to us */
+        Terminal *terminal;
         CommandOutput outputs[2];
         int stdin_fd;
         char *stdin_data;
@@ -106,6 +112,8 @@ void command_set_handlers(Command *c, const CommandHandlers *handlers, void *use
 int command_adopt(Command *c, const CommandStatus *status);
 
 bool command_is_live(const Command *c);
+/* In the database, with a named spool. */
+bool command_is_kept(const Command *c);
 /* Status or 128 + signal; -1 while there is none. */
 int command_exit_code(const Command *c);
 uint64_t command_duration_msec(const Command *c);
@@ -120,10 +128,12 @@ void command_on_sandbox_gone(Command *c);
 
 /* Back pressure: stop and go on reading. */
 void command_set_reading(Command *c, bool reading);
-/* Bytes taken, 0: full, -EPIPE: nobody reads it. */
+/* Bytes taken, 0: full, -EPIPE: nobody reads it. A terminal's is there while it lives. */
 ssize_t command_write_input(Command *c, const char *data, size_t n);
 void command_close_input(Command *c);
 
-/* (background) What the database keeps. */
+/* (kept) What the database keeps. */
 int command_save(const Command *c);
+/* Of one that an earlier process began. */
+int command_find_output(Command *c);
 int command_from_record(Manager *m, const StoredCommand *row, Command **ret);

@@ -280,7 +280,7 @@ static void drop_old_commands(Manager *m, const Sandbox *s) {
 int manager_add_command(Manager *m, Command *c) {
         int r;
 
-        if (c->kind == COMMAND_BACKGROUND && command_is_live(c))
+        if (command_is_kept(c) && command_is_live(c))
                 drop_old_commands(m, c->sandbox);
         r = hashmap_put(m->commands, c->id, c);
         if (r >= 0)
@@ -289,7 +289,7 @@ int manager_add_command(Manager *m, Command *c) {
 }
 
 void manager_drop_command(Manager *m, Command *c) {
-        if (c->kind == COMMAND_BACKGROUND) {
+        if (command_is_kept(c)) {
                 (void) store_remove_command(m->store, c->id);
                 (void) unlinkat(m->spool_fd, c->id, 0);
         }

@@ -144,15 +144,20 @@ static void lose_commands(Manager *m) {
 static int adopt_stranger(Manager *m, const CommandStatus *status) {
         _cleanup_(command_unrefp) Command *c = NULL;
         Sandbox *s = manager_get_sandbox(m, status->sandbox);
+        CommandKind kind = object_id_is_valid(status->command, "term") ? COMMAND_TERMINAL : COMMAND_STRANGER;
         uint64_t age;
         int r;
 
         if (!s || strlen(status->command) >= sizeof c->id)
                 return -ENOENT;
-        r = command_new(m, s, COMMAND_STRANGER, "", &c);
+        r = command_new(m, s, kind, "", &c);
         if (r < 0)
                 return r;
         memcpy(c->id, status->command, strlen(status->command) + 1);
+        if (kind == COMMAND_TERMINAL) /* it began, and we ended before it was written down */
+                r = command_find_output(c);
+        if (r < 0)
+                return r;
         c->seen = true;
         age = now_usec(CLOCK_BOOTTIME) - status->started_usec;
         c->started_msec -= MIN(age / USEC_PER_MSEC, c->started_msec);

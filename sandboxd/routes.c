@@ -6,6 +6,8 @@
 #include "sandboxd/http/dialect.h"
 
 #define SANDBOX "/sandboxes/:id"
+#define TERMINAL SANDBOX "/terminals/:terminal"
+#define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
 static const Route sandbox_routes[] = {
@@ -50,6 +52,13 @@ static const Route sandbox_routes[] = {
         { "GET",    SANDBOX "/processes/top",        api_process_top,       0,                 "List by use" },
         { "POST",   SANDBOX "/renew",                api_sandbox_renew,     0,                 "Set the end" },
         { "POST",   SANDBOX "/resume",               api_sandbox_resume,    0,                 "Go on" },
+        { "GET",    SANDBOX "/terminals",            api_terminal_list,     0,                 "List terminals" },
+        { "POST",   SANDBOX "/terminals",            api_terminal_open,     0,                 "Open a terminal" },
+        { "DELETE", TERMINAL,                        api_terminal_close,    0,                 "Hang up and forget" },
+        { "GET",    TERMINAL,                        api_terminal_get,      0,                 "Show a terminal" },
+        { "POST",   TERMINAL "/input",               api_terminal_input,    INPUT,             "Type" },
+        { "POST",   TERMINAL "/resize",              api_terminal_resize,   ROUTE_QUIET,       "Set its size" },
+        { "GET",    TERMINAL "/stream",              api_terminal_stream,   0,                 "What it shows" },
 };
 
 const RouteTable route_tables[] = {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
  * be computed and nothing is ever copied. */
 
 #define SPOOL_MAGIC UINT64_C(0x31304c4f4f505342)
+#define SPOOL_MAGIC_LIVE UINT64_C(0x31304c4556494c42)
 
 /* The header of a file. total is written after the data: a crash between the two loses the last bytes, but never
  * shows bytes that were not written. */
@@ -25,7 +27,8 @@ struct Spool {
         unsigned n_ref;
         int dir_fd;
         int fd;
-        bool named;
+        bool named, live;
+        uint64_t cleared;       /* (live) all bytes from total up to here are 0 */
         char *memory;
         size_t memory_size;
         uint64_t total, lost;
@@ -52,12 +55,46 @@ static int write_total(Spool *s) {
         return write_at(s->fd, &s->total, sizeof s->total, offsetof(SpoolHeader, total));
 }
 
+static uint64_t magic_of(const Spool *s) {
+        return s->live ? SPOOL_MAGIC_LIVE : SPOOL_MAGIC;
+}
+
 static int start_file(Spool *s) {
-        SpoolHeader header = { .magic = SPOOL_MAGIC };
+        SpoolHeader header = { .magic = magic_of(s) };
 
         if (ftruncate(s->fd, 0) < 0)
                 return -errno;
         return write_at(s->fd, &header, sizeof header, 0);
+}
+
+/* Where position stands in the file, and how many bytes follow it without a break. */
+static uint64_t locate(uint64_t position, uint64_t *ret_contiguous) {
+        uint64_t offset;
+
+        if (position < SPOOL_HEAD_MAX) {
+                *ret_contiguous = SPOOL_HEAD_MAX - position;
+                return sizeof(SpoolHeader) + position;
+        }
+        offset = (position - SPOOL_HEAD_MAX) % SPOOL_TAIL_MAX;
+        *ret_contiguous = SPOOL_TAIL_MAX - offset;
+        return sizeof(SpoolHeader) + SPOOL_HEAD_MAX + offset;
+}
+
+/* What was read behind the header's back, when we were killed before we could count it: all that is not 0, for a live
+ * spool clears the place of its next bytes before it reads them. */
+static int count_rest(Spool *s) {
+        uint64_t contiguous, offset = locate(s->total, &contiguous);
+        char rest[SPOOL_LIVE_MAX];
+        ssize_t n;
+
+        n = pread(s->fd, rest, (size_t) MIN((uint64_t) sizeof rest, contiguous), (off_t) offset);
+        if (n < 0)
+                return -errno;
+        while (n > 0 && rest[n - 1] == 0)
+                n--;
+        s->total += (uint64_t) n;
+        s->cleared = s->total;
+        return n > 0 ? write_total(s) : 0;
 }
 
 static int open_named(Spool *s, const char *name) {
@@ -72,13 +109,13 @@ static int open_named(Spool *s, const char *name) {
         n = pread(s->fd, &header, sizeof header, 0);
         if (n < 0)
                 return -errno;
-        if (n != sizeof header || header.magic != SPOOL_MAGIC)
+        if (n != sizeof header || header.magic != magic_of(s))
                 return start_file(s);
-        s->total = header.total;
-        return 0;
+        s->total = s->cleared = header.total;
+        return s->live ? count_rest(s) : 0;
 }
 
-int spool_new(int dir_fd, const char *name, Spool **ret) {
+static int new_spool(int dir_fd, const char *name, bool live, Spool **ret) {
         _cleanup_(spool_unrefp) Spool *s = NULL;
         int r;
 
@@ -87,7 +124,7 @@ int spool_new(int dir_fd, const char *name, Spool **ret) {
         s = new0(Spool, 1);
         if (!s)
                 return -ENOMEM;
-        *s = (Spool) { .n_ref = 1, .dir_fd = dir_fd, .fd = -EBADF };
+        *s = (Spool) { .n_ref = 1, .dir_fd = dir_fd, .fd = -EBADF, .live = live };
 
         if (name) {
                 r = open_named(s, name);
@@ -96,6 +133,15 @@ int spool_new(int dir_fd, const char *name, Spool **ret) {
         }
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+int spool_new(int dir_fd, const char *name, Spool **ret) {
+        return new_spool(dir_fd, name, /* live= */ false, ret);
+}
+
+int spool_new_live(int dir_fd, const char *name, Spool **ret) {
+        assert(name);
+        return new_spool(dir_fd, name, /* live= */ true, ret);
 }
 
 Spool *spool_ref(Spool *s) {
@@ -111,19 +157,6 @@ Spool *spool_unref(Spool *s) {
                 free(s);
         }
         return NULL;
-}
-
-/* Where position stands in the file, and how many bytes follow it without a break. */
-static uint64_t locate(uint64_t position, uint64_t *ret_contiguous) {
-        uint64_t offset;
-
-        if (position < SPOOL_HEAD_MAX) {
-                *ret_contiguous = SPOOL_HEAD_MAX - position;
-                return sizeof(SpoolHeader) + position;
-        }
-        offset = (position - SPOOL_HEAD_MAX) % SPOOL_TAIL_MAX;
-        *ret_contiguous = SPOOL_TAIL_MAX - offset;
-        return sizeof(SpoolHeader) + SPOOL_HEAD_MAX + offset;
 }
 
 static int append_file(Spool *s, const char *data, size_t n) {
@@ -203,12 +236,57 @@ int spool_append(Spool *s, const void *data, size_t n) {
         return append_file(s, data, n);
 }
 
+static int clear_ahead(Spool *s) {
+        static const char zeros[SPOOL_LIVE_MAX];
+        uint64_t end = s->total + SPOOL_LIVE_MAX;
+
+        s->cleared = MAX(s->cleared, s->total);
+        while (s->cleared < end) {
+                uint64_t contiguous, offset = locate(s->cleared, &contiguous);
+                size_t n = (size_t) MIN(end - s->cleared, contiguous);
+                int r = write_at(s->fd, zeros, n, offset);
+
+                if (r < 0)
+                        return r;
+                s->cleared += n;
+        }
+        return 0;
+}
+
+/* The kernel puts the bytes into the file by our mapping of it, in the same call that takes them from the descriptor, so
+ * there is no moment at which they are nowhere but in our memory. */
+ssize_t spool_fill(Spool *s, int fd) {
+        uint64_t contiguous, offset = locate(s->total, &contiguous), page = offset & ~UINT64_C(4095);
+        size_t ahead = (size_t) (offset - page), size = ahead + SPOOL_LIVE_MAX;
+        ssize_t n;
+        char *map;
+
+        assert(s->live);
+
+        if (clear_ahead(s) < 0)
+                return -EFAULT;
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, (off_t) page);
+        if (map == MAP_FAILED)
+                return -EFAULT;
+        n = read(fd, map + ahead, (size_t) MIN((uint64_t) SPOOL_LIVE_MAX, contiguous));
+        if (n < 0)
+                n = -errno;
+        (void) munmap(map, size);
+        if (n > 0) {
+                s->total += (uint64_t) n;
+                (void) write_total(s); /* else the next start counts them */
+        }
+        return n;
+}
+
 uint64_t spool_total(const Spool *s) {
         return s->total;
 }
 
 uint64_t spool_tail_start(const Spool *s) {
-        return s->total > SPOOL_HEAD_MAX + SPOOL_TAIL_MAX ? s->total - SPOOL_TAIL_MAX : MIN(s->total, SPOOL_HEAD_MAX);
+        uint64_t tail = SPOOL_TAIL_MAX - (s->live ? SPOOL_LIVE_MAX : 0);
+
+        return s->total > SPOOL_HEAD_MAX + tail ? s->total - tail : MIN(s->total, SPOOL_HEAD_MAX);
 }
 
 uint64_t spool_dropped(const Spool *s) {

@@ -13,14 +13,24 @@
 
 typedef struct Spool Spool;
 
+/* What a live spool reads in one go, and its tail is shorter by. */
+#define SPOOL_LIVE_MAX (4 * KiB)
+
 /* name NULL: unnamed. A file that is there already is continued; one that is no spool is replaced. */
 int spool_new(int dir_fd, const char *name, Spool **ret);
+/* One that loses nothing when we are killed: what spool_fill() takes from a descriptor is in the file when it is no
+ * longer in the descriptor, and is found there by the next spool_new_live(). */
+int spool_new_live(int dir_fd, const char *name, Spool **ret);
 Spool *spool_ref(Spool *s);
 Spool *spool_unref(Spool *s);
 DEFINE_CLEANUP(Spool *, spool_unref)
 
 /* On failure (disk full) the bytes are lost and counted as such, what was stored before stays readable. */
 int spool_append(Spool *s, const void *data, size_t n);
+
+/* (live) One read() of at most SPOOL_LIVE_MAX bytes, and its result: 0 at the end of the file, negative errno. On -EFAULT
+ * (disk full) nothing was read. */
+ssize_t spool_fill(Spool *s, int fd);
 
 /* The position after the last byte. */
 uint64_t spool_total(const Spool *s);

@@ -9,7 +9,7 @@
 #define AUDIT_MESSAGE_ID "b23ec6610eb94c3f8cee90819971267b"
 
 static bool may_change_state(const Route *route) {
-        return route && !streq(route->method, "GET") && !(route->flags & ROUTE_READS);
+        return route && !streq(route->method, "GET") && !(route->flags & (ROUTE_READS | ROUTE_QUIET));
 }
 
 void http_audit(Request *r, unsigned status) {

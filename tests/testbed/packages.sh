@@ -7,7 +7,7 @@ packages_build=(
     libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev
 )
 packages_run=(
-    systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap
+    systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap tmux
 )
 packages_bench=(
     bubblewrap crun runc systemd-container

@@ -213,6 +213,14 @@ TEST(exec_arguments) {
                           0), BUS_ERROR_INVALID);
         ASSERT_STREQ(CALL(&f, "Exec", EXEC, ID, "c", 2, "Argv", "as", 1, "true", "Env", "as", 1, "1A=b", 3, null, null,
                           null, 0), BUS_ERROR_INVALID);
+#define TERMINAL(rows, columns, n_keep, ...)                                                       \
+        CALL(&f, "Exec", EXEC, ID, "c", 3, "Argv", "as", 1, "true", "TerminalRows", "u", rows, "TerminalColumns", "u", \
+             columns, 3, null, null, null, n_keep, ##__VA_ARGS__)
+        ASSERT_STREQ(TERMINAL(0, 80, 0), BUS_ERROR_INVALID);
+        ASSERT_STREQ(TERMINAL(24, 0, 0), BUS_ERROR_INVALID);
+        ASSERT_STREQ(TERMINAL(65536, 80, 0), BUS_ERROR_INVALID);
+        ASSERT_STREQ(TERMINAL(24, UINT32_MAX, 0), BUS_ERROR_INVALID);
+        ASSERT_STREQ(TERMINAL(24, 80, 1, null), BUS_ERROR_INVALID);
         f.live->paused = true;
         ASSERT_STREQ(CALL(&f, "Exec", EXEC, ID, "c", 1, "Argv", "as", 1, "true", 3, null, null, null, 0),
                      BUS_ERROR_WRONG_STATE);

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -259,6 +261,8 @@ static void forget_command(FakeCommand *c) {
 static void run_child(const CommandSpec *spec, const int stdio[3]) {
         sigset_t none;
 
+        if (spec->terminal_rows > 0 && (setsid() < 0 || ioctl(stdio[0], TIOCSCTTY, 0) < 0))
+                _exit(126);
         for (int i = 0; i < 3; i++)
                 (void) dup2(stdio[i], i);
         (void) close_range(3, ~0U, 0);
@@ -281,7 +285,8 @@ static void start_command(FakeCommand *c, const CommandSpec *spec, const int std
         assert_true(c->pid >= 0);
         if (c->pid == 0)
                 run_child(spec, stdio);
-        (void) setpgid(c->pid, c->pid); /* both: whoever comes first */
+        if (spec->terminal_rows == 0) /* whose session makes a group */
+                (void) setpgid(c->pid, c->pid); /* both: whoever comes first */
         ASSERT_OK(sd_event_add_child(event, &c->child, c->pid, WEXITED, on_child, c));
         if (spec->timeout_usec != USEC_INFINITY)
                 ASSERT_OK(sd_event_add_time_relative(event, &c->timer, CLOCK_BOOTTIME, spec->timeout_usec, 0,
@@ -298,6 +303,24 @@ static void read_descriptors(sd_bus_message *m, int *fds, size_t *n, size_t max)
                 fds[(*n)++] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         }
         ASSERT_OK(sd_bus_message_exit_container(m));
+}
+
+/* As init does it: the master is what is kept. */
+static void open_terminal(FakeCommand *c, const CommandSpec *spec, int stdio[3]) {
+        struct winsize size = { .ws_row = (unsigned short) spec->terminal_rows,
+                                .ws_col = (unsigned short) spec->terminal_columns };
+        int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+
+        ASSERT_OK(master);
+        ASSERT_OK(grantpt(master));
+        ASSERT_OK(unlockpt(master));
+        slave = ASSERT_OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+        ASSERT_OK(ioctl(slave, TIOCSWINSZ, &size));
+        for (int i = 0; i < 3; i++)
+                ASSERT_OK(dup3(slave, stdio[i], O_CLOEXEC));
+        close(slave);
+        ASSERT_EQ(c->n_kept, 0);
+        c->kept[c->n_kept++] = master;
 }
 
 static int method_exec(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -325,6 +348,8 @@ static int method_exec(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         read_descriptors(m, stdio, &n, 3);
         ASSERT_EQ(n, 3);
         read_descriptors(m, c->kept, &c->n_kept, 3);
+        if (spec.terminal_rows > 0)
+                open_terminal(c, &spec, stdio);
         start_command(c, &spec, stdio);
         close_many(stdio, 3);
         f->n_execs++;

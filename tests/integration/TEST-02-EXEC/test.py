@@ -156,7 +156,34 @@ def exec_count_does_not_matter():
     for _ in range(100):
         S.out("true")
     import glob
-    wait_for("sub-cgroups are removed", lambda: len(glob.glob(group + "/run/exec-*")) == 0)
+    # One stays, empty, for the next command.
+    wait_for("sub-cgroups are removed", lambda: len(glob.glob(group + "/run/exec-*")) <= 1)
+    for events in glob.glob(group + "/run/exec-*/cgroup.events"):
+        ok("populated 0" in open(events).read(), "nobody is left in it", events)
+
+
+def a_killed_one_takes_none_along():
+    """A cgroup that was killed ends whatever comes into it."""
+    for _ in range(3):
+        eq(S.post("/exec", {"command": "sleep 60", "timeout": 1}, expect=504)["exitCode"], 137)
+        command = S.post("/exec/background", {"command": "sleep 60"})["id"]
+        S.post(f"/exec/{command}/signal", {"signal": "KILL", "all": True})
+        wait_for("it has ended", lambda: not api("GET", f"/exec/background/{command}/status")["running"])
+        for _ in range(3):
+            S.out("true")
+
+
+def a_background_child_keeps_its_cgroup():
+    import glob
+    S.out("sh -c 'sleep 300 >/dev/null 2>&1 &'")
+    groups = {g: open(g + "/cgroup.procs").read().split() for g in glob.glob(S.cgroup() + "/run/exec-*")}
+    busy = [g for g, pids in groups.items() if pids]
+    eq(len(busy), 1, f"one cgroup is busy: {groups}")
+    for _ in range(3):
+        S.out("true")
+        eq(open(busy[0] + "/cgroup.procs").read().split(), groups[busy[0]], "no command is put to it")
+    S.out("pkill -x sleep")
+    wait_for("one spare is left", lambda: len(glob.glob(S.cgroup() + "/run/exec-*")) <= 1)
 
 
 def main():
@@ -164,7 +191,8 @@ def main():
     with Sandbox(timeout=900) as S:
         run_tests([results, argv_form, where_and_with_what, environment_is_small, children_do_not_hold_the_reply,
                    timeout_kills_the_whole_tree, big_output, ten_at_once, stream, stream_is_live, events_cannot_be_forged,
-                   background, interrupt, processes, orphans_leave, exec_count_does_not_matter])
+                   background, interrupt, processes, orphans_leave, exec_count_does_not_matter,
+                   a_killed_one_takes_none_along, a_background_child_keeps_its_cgroup])
 
 
 main()

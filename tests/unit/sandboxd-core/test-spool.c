@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sandboxd/spool.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,4 +137,90 @@ TEST(no_room) {
         ASSERT_EQ(spool_total(s), 5);
         ASSERT_EQ(spool_dropped(s), sizeof big);
         ASSERT_EQ(spool_read(s, &cursor, big, sizeof big), 5);
+}
+
+/* Reads what is written to a pipe, byte by known byte. */
+static void fill(Spool *s, uint64_t n) {
+        int ends[2];
+
+        ASSERT_OK(pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+        ASSERT_EQ(spool_fill(s, ends[0]), -EAGAIN);
+        while (n > 0) {
+                char buffer[1021];
+                size_t k = (size_t) MIN(n, (uint64_t) sizeof buffer);
+
+                for (size_t i = 0; i < k; i++)
+                        buffer[i] = at(spool_total(s) + i) ?: 1;
+                ASSERT_EQ(write(ends[1], buffer, k), (ssize_t) k);
+                for (size_t left = k; left > 0;) {
+                        ssize_t r = spool_fill(s, ends[0]);
+
+                        ASSERT_TRUE(r > 0);
+                        left -= (size_t) r;
+                }
+                n -= k;
+        }
+        close(ends[0]);
+        close(ends[1]);
+}
+
+static void check_live(Spool *s, uint64_t cursor) {
+        char buffer[4099];
+        ssize_t n;
+
+        while ((n = ASSERT_OK((int) spool_read(s, &cursor, buffer, sizeof buffer))) > 0)
+                for (ssize_t i = 0; i < n; i++)
+                        ASSERT_EQ(buffer[i], at(cursor - (uint64_t) n + (uint64_t) i) ?: 1);
+        ASSERT_EQ(cursor, spool_total(s));
+}
+
+/* Killed between the read and the count: the header is as it was before. */
+TEST(live_is_counted_again) {
+        static const uint64_t starts[] = {
+                0, 1, 4095, 4096, 5000, SPOOL_HEAD_MAX - 10, SPOOL_HEAD_MAX, SPOOL_HEAD_MAX + SPOOL_TAIL_MAX - 5,
+                SPOOL_HEAD_MAX + SPOOL_TAIL_MAX, SPOOL_HEAD_MAX + 2 * SPOOL_TAIL_MAX + 77,
+        };
+        _cleanup_close_ int dir = open_directory();
+
+        for (size_t i = 0; i < ELEMENTSOF(starts); i++) {
+                _cleanup_(spool_unrefp) Spool *s = NULL, *again = NULL;
+                _cleanup_close_ int file = -EBADF;
+                uint64_t before, total;
+                int ends[2];
+
+                ASSERT_OK(spool_new_live(dir, "live", &s));
+                fill(s, starts[i]);
+                ASSERT_EQ(spool_total(s), starts[i]);
+                check_live(s, starts[i] > SPOOL_HEAD_MAX ? spool_tail_start(s) : 0);
+
+                file = openat(dir, "live", O_RDWR | O_CLOEXEC);
+                ASSERT_EQ(pread(file, &before, sizeof before, 8), (ssize_t) sizeof before);
+                ASSERT_EQ(before, starts[i]);
+                ASSERT_OK(pipe2(ends, O_CLOEXEC));
+                ASSERT_EQ(write(ends[1], "lost?", 5), 5);
+                ASSERT_TRUE(spool_fill(s, ends[0]) > 0);
+                total = spool_total(s);
+                ASSERT_EQ(pwrite(file, &before, sizeof before, 8), (ssize_t) sizeof before);
+                close(ends[0]);
+                close(ends[1]);
+
+                ASSERT_OK(spool_new_live(dir, "live", &again));
+                ASSERT_EQ(spool_total(again), total);
+                ASSERT_OK(unlinkat(dir, "live", 0));
+        }
+}
+
+TEST(live_of_a_full_disk_goes_on) {
+        _cleanup_close_ int dir = open_directory();
+        _cleanup_(spool_unrefp) Spool *s = NULL;
+
+        ASSERT_OK(spool_new_live(dir, "live", &s));
+        fill(s, 3000);
+        ASSERT_OK(spool_append(s, "by the other way", 16)); /* beyond what is cleared, too */
+        ASSERT_EQ(spool_total(s), 3016);
+        for (unsigned i = 0; i < 300; i++)
+                ASSERT_OK(spool_append(s, "0123456789abcdef0123456789abcdef", 32));
+        fill(s, 9000);
+        ASSERT_EQ(spool_total(s), 3016 + 9600 + 9000);
+        ASSERT_OK(unlinkat(dir, "live", 0));
 }
