@@ -350,7 +350,7 @@ static int add_needed_host(Images *i, const Image *image, char ***names) {
         root_fd = openat(usr_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root_fd < 0)
                 return 0;
-        r = host_key(i, root_fd, !image->path, key);
+        r = host_keys_get(&i->host_keys, root_fd, key);
         return r < 0 ? 0 : strv_extend(names, key);
 }
 
