@@ -497,7 +497,7 @@ int store_add_number(Store *s, const char *name, uint64_t value) {
 }
 
 int store_begin(Store *s) {
-        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN), /* to_delete= */ false);
+        int r = s->n_open > 0 ? 0 : store_run(s, store_statement(s, STATEMENT_BEGIN));
 
         if (r >= 0)
                 s->n_open++;
@@ -510,7 +510,7 @@ int store_end(Store *s) {
         assert(s->n_open > 0);
         if (--s->n_open > 0)
                 return 0;
-        r = store_run(s, store_statement(s, STATEMENT_COMMIT), /* to_delete= */ false);
+        r = store_run(s, store_statement(s, STATEMENT_COMMIT));
         if (r < 0 && !sqlite3_get_autocommit(s->db))
                 (void) execute(s, "ROLLBACK"); /* or no transaction would ever begin again */
         return r;
