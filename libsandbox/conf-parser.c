@@ -10,6 +10,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* Files of settings as systemd has them: sections, KEY=VALUE, drop-ins in several directories where a file hides one of
+ * the same name. A bad line costs itself and is told with its place; a service that does not start for a typo would be
+ * worse. */
+
 #define CONF_FILE_MAX (1 * MiB)
 #define CONF_FILES_MAX 256U
 

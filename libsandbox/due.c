@@ -13,6 +13,10 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 
+/* Deadlines as files, one a sandbox, because they must outlive each of our daemons and be readable by a program that
+ * links nothing of them (sandbox-due). Files are replaced whole, so a reader sees the old deadline or the new one. What
+ * is read is checked as if a stranger had written it: the path in it is written to by root. */
+
 #define WAKE_FILE "wake"
 
 int due_write(int dir_fd, const DueEntry *entry) {

@@ -11,6 +11,10 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 
+/* The loop of a daemon that exists only while somebody needs it. The one race that this brings, a client that connects
+ * in the moment of the exit, is closed by a look at the listening sockets: a connection in their queue postpones the
+ * exit, and one that comes later starts the daemon again. */
+
 #define SOCKETS_MAX 32U
 
 struct Service {

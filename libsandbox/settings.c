@@ -11,6 +11,10 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* One table of settings for all daemons and for sandboxctl: parsing, defaults, the manual's check and `configure
+ * --show` read the same rows. Values keep where they came from, since "which file says so" is the first question about
+ * a setting. */
+
 #define WORKER_APP_ID SD_ID128_MAKE(1e,6a,33,90,5d,f2,49,0b,b0,44,7e,19,c2,ad,60,e5)
 
 #define ROW(name, type, member, fallback, help) { name, type, offsetof(Settings, member), fallback, help, false }

@@ -13,6 +13,9 @@
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/manager.h"
 
+/* The same program is daemon and helper, so that a helper is always of the version that started it, also while a
+ * package is being upgraded. */
+
 #define WORKER_IDLE_USEC (3 * USEC_PER_SEC)
 #define CLIENT_USER "sandboxd"
 

@@ -45,9 +45,7 @@ sqlite3_stmt *store_statement(Store *s, Statement which);
 void store_bind_text(sqlite3_stmt *statement, int i, const char *text);
 /* "" for NULL. */
 const char *store_column_text(sqlite3_stmt *statement, int i);
-/* One writing statement. The texts are borrowed until it is reset here. */
-int store_run(Store *s, sqlite3_stmt *statement);
-/* The same for what makes room: it gets the reserve if it takes that. */
-int store_run_to_delete(Store *s, sqlite3_stmt *statement);
+/* One writing statement. The texts are borrowed until it is reset here. to_delete: it may use the reserve. */
+int store_run(Store *s, sqlite3_stmt *statement, bool to_delete);
 
 extern const char store_objects_schema[];

@@ -42,7 +42,7 @@ int store_put_object(Store *s, const StoredObject *row) {
         store_bind_text(statement, 4, row->tag ?: "");
         (void) sqlite3_bind_int64(statement, 5, (sqlite3_int64) row->time_msec);
         store_bind_text(statement, 6, row->record);
-        return store_run(s, statement);
+        return store_run(s, statement, /* to_delete= */ false);
 }
 
 uint64_t store_last_number(const Store *s) {
@@ -54,7 +54,7 @@ static int remove_by(Store *s, Statement which, const char *kind, const char *va
 
         store_bind_text(statement, 1, kind);
         store_bind_text(statement, 2, value);
-        return store_run_to_delete(s, statement);
+        return store_run(s, statement, /* to_delete= */ true);
 }
 
 int store_remove_object(Store *s, const char *kind, const char *id) {
@@ -71,7 +71,7 @@ int store_trim_objects(Store *s, const char *kind, uint64_t keep) {
 
         store_bind_text(statement, 1, kind);
         (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) keep);
-        r = store_run_to_delete(s, statement);
+        r = store_run(s, statement, /* to_delete= */ true);
         return r < 0 ? r : sqlite3_changes(s->db);
 }
 

@@ -191,8 +191,8 @@ static int open_database(const char *path, bool *ret_fresh, Store **ret) {
         s = new0(Store, 1);
         if (!s)
                 return -ENOMEM;
-
         s->directory_fd = -EBADF;
+
         r = store_error(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                               SQLITE_OPEN_NOMUTEX, NULL));
         if (r < 0)
@@ -285,7 +285,7 @@ void store_bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
 }
 
-static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
+int store_run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         int r = store_error(sqlite3_step(statement));
 
         (void) sqlite3_reset(statement);
@@ -300,14 +300,6 @@ static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         return 0;
 }
 
-int store_run(Store *s, sqlite3_stmt *statement) {
-        return run(s, statement, /* to_delete= */ false);
-}
-
-int store_run_to_delete(Store *s, sqlite3_stmt *statement) {
-        return run(s, statement, /* to_delete= */ true);
-}
-
 int store_put_sandbox(Store *s, const StoredSandbox *row) {
         sqlite3_stmt *statement = store_statement(s, STATEMENT_PUT_SANDBOX);
 
@@ -315,14 +307,14 @@ int store_put_sandbox(Store *s, const StoredSandbox *row) {
         store_bind_text(statement, 2, row->state);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->created_msec);
         store_bind_text(statement, 4, row->record);
-        return run(s, statement, row->ends);
+        return store_run(s, statement, row->ends);
 }
 
 static int run_on_id(Store *s, Statement which, const char *id) {
         sqlite3_stmt *statement = store_statement(s, which);
 
         store_bind_text(statement, 1, id);
-        return store_run_to_delete(s, statement);
+        return store_run(s, statement, /* to_delete= */ true);
 }
 
 int store_remove_sandbox(Store *s, const char *id) {
@@ -338,7 +330,7 @@ int store_put_command(Store *s, const StoredCommand *row) {
         store_bind_text(statement, 2, row->sandbox);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->started_msec);
         store_bind_text(statement, 4, row->record);
-        return store_run(s, statement);
+        return store_run(s, statement, /* to_delete= */ false);
 }
 
 int store_remove_command(Store *s, const char *id) {
@@ -361,7 +353,7 @@ static int set_rows_aside(Store *s, const char *origin, Statement remove, Reject
                 store_bind_text(statement, 2, rejects[i].id);
                 store_bind_text(statement, 3, rejects[i].record);
                 if (r >= 0)
-                        r = store_run_to_delete(s, statement);
+                        r = store_run(s, statement, /* to_delete= */ true);
                 if (r >= 0)
                         r = run_on_id(s, remove, rejects[i].id);
                 free(rejects[i].id);
@@ -460,7 +452,7 @@ static int write_number(Store *s, Statement which, const char *name, uint64_t va
         store_bind_text(statement, 1, name);
         (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) value);
         /* What is set says how a removal went; what is added are statistics. */
-        return run(s, statement, which == STATEMENT_SET_NUMBER);
+        return store_run(s, statement, which == STATEMENT_SET_NUMBER);
 }
 
 int store_set_number(Store *s, const char *name, uint64_t value) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -41,6 +42,27 @@ static bool peer_has_ended(int fd) {
         return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
+/* Before libmicrohttpd has seen anything, the reply to a broken head can still be ours, and a peer that has ended
+ * already is seen. It costs a new connection one call, and a kept one nothing. */
+static bool first_bytes_are_good(HttpConnection *c) {
+        char bytes[HTTP_HEAD_MAX], text[128];
+        HttpRefusal refusal;
+        ssize_t n;
+
+        n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n > 0) {
+                if (http_check_bytes(bytes, (size_t) n, &refusal))
+                        return true;
+                snprintf(text, sizeof text, "{\"error\":\"%s\"}", refusal.message);
+                http_send_raw(c->fd, refusal.status, "application/json", text);
+                http_linger(c->server, TAKE_FD(c->fd));
+        }
+        http_connection_free(c);
+        return false;
+}
+
 /* The first byte is there. Until now the connection took no buffer of libmicrohttpd, so that thousands of idle ones
  * fit. */
 static void hand_over(HttpConnection *c) {
@@ -66,11 +88,10 @@ static void hand_over(HttpConnection *c) {
 
 static void on_watched(HttpConnection *c, uint32_t events) {
         c->watching = false;
-        if (!c->mhd && peer_has_ended(c->fd))
-                http_connection_free(c);
-        else if (!c->mhd)
-                hand_over(c);
-        else if (!c->request)
+        if (!c->mhd) {
+                if (first_bytes_are_good(c))
+                        hand_over(c);
+        } else if (!c->request)
                 c->head_since_usec = now_usec(CLOCK_MONOTONIC);
         else if (events & (EPOLLHUP | EPOLLERR))
                 http_request_abort(c->request);

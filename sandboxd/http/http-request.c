@@ -73,7 +73,8 @@ static void tell_gone(Request *r) {
 void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
-        http_audit(r, 0);
+        /* When the reply is with the kernel: the journal takes its time, and the client need not wait for it. */
+        http_audit(r, r->phase == REQUEST_REPLYING ? r->status : 0);
         if (!r->handed_over)
                 tell_gone(r);
         http_stream_detach(r);

@@ -77,6 +77,10 @@ int http_server_run(HttpServer *h) {
         (void) MHD_run(h->mhd);
         if (MHD_get_timeout(h->mhd, &msec) != MHD_YES) /* nothing pending: do not wake us */
                 return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+        if (msec == 0) { /* at once is no matter of time: arming and reading a timer would cost two system calls */
+                (void) sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+                return sd_event_source_set_enabled(h->mhd_defer, SD_EVENT_ONESHOT);
+        }
 
         (void) sd_event_source_set_time_relative(h->mhd_timer, msec * USEC_PER_MSEC);
         return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_ONESHOT);
@@ -117,7 +121,7 @@ static int start_mhd(HttpServer *h) {
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
                 0, NULL, NULL, on_access, h,
                 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                MHD_OPTION_STRICT_FOR_CLIENT, http_must_compare_bytes() ? 0 : 1,
                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                 /* Ours comes first, and may change. */
                 MHD_OPTION_CONNECTION_LIMIT, DESCRIPTORS_MOST,

@@ -27,15 +27,16 @@ static void fixture_start(Fixture *f, uint64_t keep) {
 }
 
 static void fixture_done(Fixture *f) {
+        static const char *const names[] = { "sandboxd.db", "reserve" };
         char path[64];
 
         f->hub = event_hub_free(f->hub);
         f->store = store_close(f->store);
         sd_event_unref(f->loop);
-        snprintf(path, sizeof path, "%s/sandboxd.db", f->directory);
-        (void) unlink(path);
-        snprintf(path, sizeof path, "%s/reserve", f->directory);
-        (void) unlink(path);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                snprintf(path, sizeof path, "%s/%s", f->directory, names[i]);
+                (void) unlink(path);
+        }
         ASSERT_EQ(rmdir(f->directory), 0);
 }
 

@@ -27,7 +27,7 @@ static Store *open_store(void) {
 }
 
 static void remove_store(void) {
-        static const char *const names[] = { "reserve", "sandboxd.db", "sandboxd.db-wal", "sandboxd.db-shm" };
+        static const char *const names[] = { "sandboxd.db", "sandboxd.db-wal", "sandboxd.db-shm", "reserve" };
         char path[128];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
