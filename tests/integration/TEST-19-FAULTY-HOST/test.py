@@ -112,8 +112,6 @@ def no_room_in_run():
 
 
 def no_room_in_the_store():
-    if "prjquota" not in shell(f"findmnt -no OPTIONS {STORE}"):
-        return  # nothing of a sandbox is written there
     with Sandbox() as s:
         other = Sandbox()
         with filled(STORE):
@@ -204,26 +202,25 @@ def jump(seconds):
 
 def the_clock_jumps():
     """A sandbox lives as long as it was promised, whatever the time of day is said to be."""
-    if not VM:
-        return  # its clock is the machine's
-    for seconds in (86400, -86400, 10 * 365 * 86400):
-        begin = time.monotonic()
-        s = Sandbox(timeout=60)
-        jump(seconds)
-        try:
+    begin, moved = time.monotonic(), 0
+    s = Sandbox(timeout=60)
+    try:
+        for seconds in (86400, -2 * 86400, 10 * 365 * 86400):
+            jump(seconds)
+            moved += seconds
             eq(s.out("echo on"), "on\n", f"after {seconds} s")
-            r = s.run("sleep 100", timeout=3)
-            ok(r.get("timedOut"), "a time limit", r)
-            shell("systemctl restart sandboxd")
-            eq(patiently(s.get)["status"], "running", "for a sandboxd that begins after it")
-            ok(time.monotonic() - begin < 60, "in time for that")
-            wait_for("it ends", lambda: not shell(f"systemctl list-units --no-legend {s.scope}").strip(), 90)
-            took = time.monotonic() - begin
-            print(f"    jump of {seconds} s: lived for {took:.1f} s", flush=True)
-            ok(55 < took < 80, "lived for a minute", took)
-        finally:
-            jump(-seconds)
-            s.__exit__()
+        r = s.run("sleep 100", timeout=3)
+        ok(r.get("timedOut"), "a time limit", r)
+        shell("systemctl restart sandboxd")
+        eq(patiently(s.get)["status"], "running", "for a sandboxd that begins after it")
+        ok(time.monotonic() - begin < 60, "in time for that")
+        wait_for("it ends", lambda: not shell(f"systemctl list-units --no-legend {s.scope}").strip(), 90)
+        took = time.monotonic() - begin
+        print(f"    lived for {took:.1f} s", flush=True)
+        ok(55 < took < 80, "lived for a minute", took)
+    finally:
+        jump(-moved)
+        s.__exit__()
 
 
 # --- the bus, the manager, memory
@@ -268,8 +265,6 @@ def reexec_under_way():
 
 def execd_has_no_memory():
     """The kernel ends execd for want of memory: it comes back and finds everything as it was."""
-    if not VM:
-        return  # no limit of memory is enforced
     with Sandbox() as s:
         bg = s.post("/exec/background", {"command": "sleep 1000"})["id"]
         pid = main_pid("sandbox-execd")
@@ -291,6 +286,10 @@ def nothing_failed():
     eq(shell("systemctl --failed --no-legend --plain | grep -c sandbox || true").strip(), "0", "failed units")
 
 
-run_tests([no_room_for_records, no_room_in_run, no_room_in_the_store, damaged_rows, a_damaged_database,
-           a_database_of_the_future, the_bus_restarts, reexec_under_way, the_clock_jumps, execd_has_no_memory,
-           nothing_failed])
+# A container has the machine's clock, no limit of memory, and nothing of a sandbox in the store. The rest is the same in a
+# virtual machine, but takes minutes there.
+if VM:
+    run_tests([no_room_in_the_store, the_clock_jumps, execd_has_no_memory, nothing_failed])
+else:
+    run_tests([no_room_for_records, no_room_in_run, damaged_rows, a_damaged_database, a_database_of_the_future,
+               the_bus_restarts, reexec_under_way, nothing_failed])
