@@ -22,6 +22,7 @@ struct Manager {
         SeccompPolicy seccomp;
         CgroupMounts cgroups;
         Deadlines *deadlines;
+        uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */
         int state_fd, due_fd, dev_fd;
         const char *state_path;
         uid_t sandboxd_uid, fsd_uid;
@@ -31,6 +32,7 @@ struct Manager {
         unsigned n_restoring;
         sd_event_source *restore_timer;
         sd_event_source *pool_timer;
+        unsigned defaults; /* counts reloads: a blank has the limits of the settings that it was made under */
         bool draining; /* idle: blanks are given back, none are made */
 };
 
@@ -53,9 +55,15 @@ void manager_forget(Manager *m, Sandbox *s);
 void manager_check_deadlines(Manager *m);
 /* Tells the timer the earliest deadline of all. */
 void manager_arm_deadline(Manager *m);
+/* When to start sandboxd, should it not run. */
+int manager_set_wake(Manager *m, uint64_t usec);
 /* on_idle of the service: > 0 while blanks are being given back. */
 int manager_drain(void *userdata);
 void manager_fill_pool(Manager *m);
+/* How long the service stays without work, as the settings say. */
+void manager_set_idle(Manager *m);
+/* on_reload of the service. */
+int manager_reload(void *userdata);
 
 /* Of manager-bus.c. */
 extern const sd_bus_vtable manager_vtable[];

@@ -6,6 +6,7 @@
 #include "libsandbox/settings.h"
 #include "sandboxd/command.h"
 #include "sandboxd/counters.h"
+#include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
 #include "sandboxd/sandbox.h"
@@ -18,6 +19,8 @@ typedef struct Manager {
         sd_event *event;
         Store *store;
         Counters counters;
+        EventHub *events;
+        struct Waker *waker;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
