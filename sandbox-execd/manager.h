@@ -4,6 +4,7 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/hashmap.h"
 #include "libsandbox/settings.h"
+#include "sandbox-execd/blank.h"
 #include "sandbox-execd/cgroup-mounts.h"
 #include "sandbox-execd/deadline.h"
 #include "sandbox-execd/id-range.h"
@@ -30,8 +31,7 @@ struct Manager {
         uint32_t next_project;
         unsigned n_restoring;
         sd_event_source *restore_timer;
-        sd_event_source *pool_timer;
-        bool draining; /* idle: blanks are given back, none are made */
+        Blanks blanks;
 };
 
 /* Directories, users, filters, mounts: all that needs no sandbox yet. */
@@ -45,17 +45,16 @@ int manager_restore(Manager *m);
 void manager_restored(Manager *m);
 
 Sandbox *manager_get(Manager *m, const char *id);
-/* A blank one, out of the pool if there is one. */
-int manager_reserve(Manager *m, sd_bus *owner, Sandbox **ret);
 /* The sandbox is gone: off the table. */
 void manager_forget(Manager *m, Sandbox *s);
+/* It is freed, too. */
+void manager_ended(Manager *m);
 /* Ends those whose deadline has passed, should the timer's program not have done so. */
 void manager_check_deadlines(Manager *m);
 /* Tells the timer the earliest deadline of all. */
 void manager_arm_deadline(Manager *m);
 /* on_idle of the service: > 0 while blanks are being given back. */
 int manager_drain(void *userdata);
-void manager_fill_pool(Manager *m);
 
 /* Of manager-bus.c. */
 extern const sd_bus_vtable manager_vtable[];

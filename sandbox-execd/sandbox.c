@@ -104,9 +104,7 @@ static void walk_forward(Sandbox *s) {
                 s->state = SANDBOX_PARKED;
                 (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
                 hold(s, false);
-                if (s->create)
-                        leave_parked(s);
-                manager_fill_pool(s->manager);
+                blank_parked(s);
                 return;
         }
         (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
@@ -117,6 +115,8 @@ static void walk_forward(Sandbox *s) {
 /* An undo that has to wait (for the last process to die) is called again; it looks at the world, not at what it did
  * before. So a daemon that was killed here goes on where it stood by starting from the end. */
 static void walk_back(Sandbox *s) {
+        Manager *m = s->manager;
+
         for (; s->step > 0; s->step--) {
                 const SandboxStep *step = sandbox_steps + s->step - 1;
 
@@ -124,13 +124,9 @@ static void walk_back(Sandbox *s) {
                         return;
         }
         log_sandbox(LOG_DEBUG, s->record.id.digits, "Gone (%s).", end_reason_to_string(s->end_reason));
-        if (s->owner && s->error < 0 && !s->create && s->n_kill_calls == 0) {
-                s->state = SANDBOX_FAILED;
-                hold(s, false);
-                return;
-        }
-        manager_forget(s->manager, s);
+        manager_forget(m, s);
         sandbox_free(s);
+        manager_ended(m);
 }
 
 static int on_walk(sd_event_source *source, void *userdata) {
@@ -254,14 +250,10 @@ void sandbox_step_done(Sandbox *s, int error) {
 void sandbox_end(Sandbox *s, EndReason reason) {
         if (s->state == SANDBOX_ENDING)
                 return;
-        if (s->state == SANDBOX_FAILED) {
-                s->owner = NULL; /* nothing is left to undo */
-                s->state = SANDBOX_ENDING;
-                sandbox_wake(s);
-                return;
-        }
         if (s->state == SANDBOX_RESTORING)
                 manager_restored(s->manager);
+        if (s->pooled)
+                blank_lost(s);
         s->state = SANDBOX_ENDING;
         s->end_reason = reason;
         /* The kernel holds notes of cgroup.events back for 10 ms after the one before, and drops them when the cgroup is
@@ -304,11 +296,7 @@ void sandbox_create(Sandbox *s, CreateRequest *request) {
         record->idmapped = true;
         s->created = true;
         s->create = request;
-
-        if (s->state == SANDBOX_FAILED)
-                sandbox_end(s, END_FAILED);
-        if (s->state == SANDBOX_PARKED)
-                leave_parked(s);
+        leave_parked(s);
 }
 
 /* The file first: it counts whatever happens to us before the timer is armed, the timer only says when to look. */

@@ -24,7 +24,6 @@ typedef enum SandboxState {
         SANDBOX_RESTORING, /* of an earlier daemon: init has not told all its commands yet */
         SANDBOX_LIVE,
         SANDBOX_ENDING,
-        SANDBOX_FAILED,    /* all undone; who reserved it shall learn why from Create() */
 } SandboxState;
 
 typedef enum EndReason {
@@ -56,7 +55,8 @@ struct Sandbox {
         EndReason end_reason;
         bool paused;
         bool created;            /* Create() was called: others know of it */
-        bool pooled;             /* kept ready, nobody reserved it yet */
+        bool pooled;             /* nobody reserved it yet (blank.h) */
+        Sandbox *next_spare;
         bool held;               /* holds the service while on its way up or down */
         sd_bus *owner;           /* whose Reserve() it is until it is live; only compared */
 

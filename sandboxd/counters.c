@@ -9,6 +9,9 @@
 
 static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_CREATED] = "created",
+        [COUNTER_WARM] = "created-warm",
+        [COUNTER_BLANK] = "created-blank",
+        [COUNTER_COLD] = "created-cold",
         [COUNTER_KILLED] = "killed",
         [COUNTER_EXPIRED] = "expired",
         [COUNTER_LOST] = "lost",

@@ -6,6 +6,9 @@
 /* Totals since the database was made; they outlive sandboxd, which comes and goes. */
 typedef enum Counter {
         COUNTER_CREATED,
+        COUNTER_WARM,           /* of the created: taken whole out of the pool */
+        COUNTER_BLANK,          /* ... made of a spare of execd's */
+        COUNTER_COLD,           /* ... that had to wait for systemd */
         COUNTER_KILLED,
         COUNTER_EXPIRED,
         COUNTER_LOST,           /* ended by nobody's wish: the init died, the machine was restarted */

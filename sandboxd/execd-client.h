@@ -40,6 +40,9 @@ int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
+int execd_claim(ExecdClient *c, const char *id, uint64_t deadline_usec, const char *label, PeerCallback callback,
+                void *userdata);
+int execd_pool(ExecdClient *c, PeerCallback callback, void *userdata);
 int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
                      void *userdata);
 
@@ -67,6 +70,14 @@ typedef struct SandboxStats {
         uint64_t io_read_bytes, io_write_bytes, oom_kills;
         char *source;
 } SandboxStats;
+
+/* Of the blank pool. */
+typedef struct PoolFigures {
+        uint64_t hits, misses;
+        uint32_t size, ready, making, waiting;
+} PoolFigures;
+
+int execd_read_pool(sd_bus_message *m, PoolFigures *ret, sd_bus_error *error);
 
 int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error);
 void sandbox_stats_done(SandboxStats *s);
