@@ -236,6 +236,10 @@ void sandbox_wake(Sandbox *s) {
         (void) sd_event_source_set_enabled(s->walk_source, SD_EVENT_ONESHOT);
 }
 
+void sandbox_settled(Sandbox *s) {
+        hold(s, false);
+}
+
 void sandbox_step_done(Sandbox *s, int error) {
         if (s->state == SANDBOX_ENDING)
                 return;

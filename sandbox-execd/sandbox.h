@@ -92,6 +92,8 @@ DEFINE_CLEANUP(Sandbox *, sandbox_free)
 
 /* Goes on walking at the next turn of the loop. */
 void sandbox_wake(Sandbox *s);
+/* It lives by itself now: the daemon may leave. */
+void sandbox_settled(Sandbox *s);
 /* The step that waited is done, or failed. Ignored once the sandbox is ending. */
 void sandbox_step_done(Sandbox *s, int error);
 /* Ends it, whatever it is doing; more than one call is fine. */
