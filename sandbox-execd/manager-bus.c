@@ -14,6 +14,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/file-worker.h"
+#include "sandbox-execd/pause.h"
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
@@ -199,13 +200,13 @@ static int pause_or_resume(sd_bus_message *message, Manager *m, bool pause, sd_b
         r = method_sandbox(message, m, NEEDS_LIVE, &s, error);
         if (r < 0)
                 return r;
-        r = sandbox_pause(s, pause);
+        r = sandbox_pause(s, pause, message);
         if (r == -EALREADY)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is %s.", s->record.id.digits,
                                      pause ? "paused already" : "not paused");
         if (r == -EOPNOTSUPP)
                 return bus_error_set(error, BUS_ERROR_UNAVAILABLE, "This system's cgroup tree cannot freeze.");
-        return r < 0 ? method_error(error, r, "pause or resume") : sd_bus_reply_method_return(message, NULL);
+        return r < 0 ? method_error(error, r, "pause or resume") : 1;
 }
 
 static int method_pause(sd_bus_message *message, void *userdata, sd_bus_error *error) {

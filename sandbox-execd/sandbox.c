@@ -15,6 +15,7 @@
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/command.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/pause.h"
 #include "sandbox-execd/sandbox-steps.h"
 
 /* The walk. s->step counts the steps that were begun, so the one to undo first is always s->step - 1, whether it was
@@ -218,6 +219,7 @@ Sandbox *sandbox_free(Sandbox *s) {
         systemd_request_free(s->request);
         commands_free(s);
         create_request_free(s->create);
+        pause_done(s);
         for (size_t i = 0; i < s->n_kill_calls; i++)
                 sd_bus_message_unref(s->kill_calls[i]);
         free(s->kill_calls);
@@ -315,17 +317,5 @@ int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec) {
                 return r;
         s->record.deadline_usec = deadline_usec;
         manager_arm_deadline(s->manager);
-        return 0;
-}
-
-int sandbox_pause(Sandbox *s, bool pause) {
-        int r;
-
-        if (s->paused == pause)
-                return -EALREADY;
-        r = write_text_at(s->cgroup_fd, CGROUP_NAME_RUN "/cgroup.freeze", pause ? "1" : "0");
-        if (r < 0)
-                return r == -ENOENT ? -EOPNOTSUPP : r;
-        s->paused = pause;
         return 0;
 }

@@ -54,6 +54,9 @@ struct Sandbox {
         SandboxState state;
         EndReason end_reason;
         bool paused;
+        sd_bus_message *pause_call; /* until all are frozen (pause.h) */
+        sd_event_source *pause_source;
+        unsigned pause_tries;
         bool created;            /* Create() was called: others know of it */
         bool pooled;             /* nobody reserved it yet (blank.h) */
         Sandbox *next_spare;
@@ -105,8 +108,6 @@ void sandbox_fail(Sandbox *s, int error, const char *what);
 void sandbox_create(Sandbox *s, CreateRequest *request);
 /* The deadline of a live one, also in its file and the timer. */
 int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec);
-/* cgroup.freeze of all commands. -EALREADY: it is so already. */
-int sandbox_pause(Sandbox *s, bool pause);
 
 /* Connects to init; HELLO and the commands come later. */
 int sandbox_connect(Sandbox *s);
