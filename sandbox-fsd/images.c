@@ -246,20 +246,42 @@ static int wait_for_layer(Images *i, const char *key, const char *layer, int sou
         return 0;
 }
 
-/* The key is made from some hundred files; many sandboxes in a row share one look. */
-static int host_key(Images *i, int root_fd, bool is_host, char ret[HOST_LAYER_KEY_MAX]) {
+/* The one of this directory, else the oldest. */
+static HostKey *find_host_key(Images *i, const struct stat *st) {
+        HostKey *found = i->host_keys;
+
+        for (size_t n = 0; n < ELEMENTSOF(i->host_keys); n++) {
+                HostKey *k = i->host_keys + n;
+
+                if (k->inode == st->st_ino && k->device == st->st_dev)
+                        return k;
+                if (k->usec < found->usec)
+                        found = k;
+        }
+        *found = (HostKey) { .device = st->st_dev, .inode = st->st_ino };
+        return found;
+}
+
+/* The key is made from about a thousand files, which takes longer than all the rest of a creation; many sandboxes in a
+ * row share one look. */
+static int host_key(Images *i, int root_fd, char ret[HOST_LAYER_KEY_MAX]) {
         uint64_t now = now_usec(CLOCK_BOOTTIME);
+        struct stat st;
+        HostKey *k;
         int r;
 
-        if (!is_host)
-                return host_layer_key(root_fd, ret);
-        if (i->host_key[0] == 0 || now > usec_add(i->host_key_usec, HOST_KEY_USEC)) {
-                r = host_layer_key(root_fd, i->host_key);
-                if (r < 0)
+        if (fstat(root_fd, &st) < 0)
+                return -errno;
+        k = find_host_key(i, &st);
+        if (k->key[0] == 0 || now > usec_add(k->usec, HOST_KEY_USEC)) {
+                r = host_layer_key(root_fd, k->key);
+                if (r < 0) {
+                        *k = (HostKey) {};
                         return r;
-                i->host_key_usec = now;
+                }
+                k->usec = now;
         }
-        memcpy(ret, i->host_key, HOST_LAYER_KEY_MAX);
+        memcpy(ret, k->key, HOST_LAYER_KEY_MAX);
         return 0;
 }
 
@@ -278,7 +300,7 @@ static int prepare_host(Images *i, const Image *image, Waiter *w) {
         w->usr = strdup(usr);
         if (!w->usr)
                 return -ENOMEM;
-        r = host_key(i, root_fd, !image->path, key);
+        r = host_key(i, root_fd, key);
         return r < 0 ? r : wait_for_layer(i, key, key, root_fd, w);
 }
 

@@ -10,6 +10,16 @@
 
 /* Layers and writable directories. What takes time is done by helpers; whoever asks for a layer that is being made
  * waits for it together with all others who do. */
+/* The name of the layer over a /usr, looked at again after a moment. */
+typedef struct HostKey {
+        dev_t device;
+        ino_t inode;    /* of the directory that /usr stands in; 0: free */
+        uint64_t usec;
+        char key[64];
+} HostKey;
+
+#define HOST_KEYS_MAX 8U
+
 typedef struct Images {
         Service *service;
         const char *program; /* for helpers */
@@ -17,8 +27,7 @@ typedef struct Images {
         Catalog catalog;
         Hashmap *jobs;   /* LayerJob by key */
         Hashmap *removals; /* Removal by name */
-        char host_key[64]; /* of the host itself, looked at again after a moment */
-        uint64_t host_key_usec;
+        HostKey host_keys[HOST_KEYS_MAX];
 } Images;
 
 typedef struct ImagesOptions {
