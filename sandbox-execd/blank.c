@@ -63,7 +63,8 @@ static void fail_first(Manager *m, int error, const char *text) {
         const char *name = error == -ENOSPC ? BUS_ERROR_NO_SPACE : BUS_ERROR_UNAVAILABLE;
         Reservation *r = take_first(&m->blanks);
 
-        (void) sd_bus_reply_method_errorf(r->call, name, "The sandbox could not be made: %s.", text ?: strerror(-error));
+        (void) sd_bus_reply_method_errorf(r->call, name, "The sandbox could not be made: %s.",
+                                          text ?: strerror(-error));
         reservation_free(r);
 }
 

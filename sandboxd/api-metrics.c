@@ -86,7 +86,8 @@ static json_t *warm_to_json(const Warm *w, json_int_t *total, json_int_t *ready)
         for (size_t i = 0; warm_get_figures(w, i, &f); i++) {
                 _cleanup_free_ char *key = NULL;
 
-                if (asprintf(&key, "%s:%" PRIu64 ":%g:%s", f.image, f.memory_mib, f.cpu, f.network ? "true" : "false") < 0)
+                if (asprintf(&key, "%s:%" PRIu64 ":%g:%s", f.image, f.memory_mib, f.cpu,
+                             f.network ? "true" : "false") < 0)
                         break;
                 *total += f.ready + f.making;
                 *ready += f.ready;

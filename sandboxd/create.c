@@ -76,8 +76,8 @@ static void give_up_errno(Creation *c, int r) {
 static void finish(Creation *c) {
         Manager *m = c->manager;
 
-        counters_add(&m->counters, COUNTER_CREATED);
-        counters_add(&m->counters, c->origin);
+        counters_add_later(&m->counters, COUNTER_CREATED);
+        counters_add_later(&m->counters, c->origin);
         removal_arm_timer(m);
         c->callback(c->sandbox, NULL, c->userdata);
         manager_unattend(m);
@@ -271,15 +271,16 @@ static int claim(Creation *c, const char *id) {
 
 static int begin(Creation *c) {
         _cleanup_(sandbox_unrefp) Sandbox *taken = NULL;
-        const char *workdir = json_string_value(json_object_get(c->request.config, "workdir"));
+        const json_t *config = c->request.config;
+        const char *workdir = json_string_value(json_object_get(config, "workdir"));
         Manager *m = c->manager;
         int r;
 
         if (!c->request.warm)
                 taken = warm_take(m->warm, &(WarmWish) {
                                 .image = c->image, .workdir = workdir ?: m->settings.workspace_dir,
-                                .memory_bytes = (uint64_t) json_integer_value(json_object_get(c->request.config, "memory")) * MiB,
-                                .cpu = json_number_value(json_object_get(c->request.config, "cpu")),
+                                .memory_bytes = (uint64_t) json_integer_value(json_object_get(config, "memory")) * MiB,
+                                .cpu = json_number_value(json_object_get(config, "cpu")),
                                 .network = c->request.network });
         if (taken)
                 return claim(c, taken->id);

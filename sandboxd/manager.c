@@ -80,7 +80,7 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_open(state_directory, &m->fresh, &m->store);
         if (r < 0)
                 return r;
-        r = counters_load(&m->counters, m->store);
+        r = counters_load(&m->counters, m->event, m->store);
         if (r >= 0)
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
@@ -156,6 +156,7 @@ Manager *manager_free(Manager *m) {
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
         safe_close(m->spool_fd);
+        counters_done(&m->counters);
         store_rest(m->store);
         store_close(m->store);
         settings_done(&m->settings);

@@ -73,7 +73,8 @@ static int parse_profile(Warm *w, const Settings *s, char *text) {
 
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                 fields[i] = rest ? strstrip(strsep(&rest, ",")) : NULL;
-        if (!fields[3] || isempty(fields[0]) || parse_u64(fields[1], &memory) < 0 || parse_double(fields[2], &cpu) < 0) {
+        if (!fields[3] || isempty(fields[0]) || parse_u64(fields[1], &memory) < 0 ||
+            parse_double(fields[2], &cpu) < 0) {
                 log_warning("III_POOL_PROFILES: '%s' is not image,memory,processors,network, ignoring.", text);
                 return 0;
         }
