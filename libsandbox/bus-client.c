@@ -5,6 +5,10 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/log.h"
 
+/* A connection that is made when it is needed and dropped when the peer should be able to leave: both daemons exit when
+ * idle, and an open connection would keep the other one alive for ever. What to do with calls that a lost connection
+ * took along is for those who made them, who know which ones may be repeated. */
+
 struct BusClient {
         BusClientOptions options;
         sd_bus *bus;

@@ -4,8 +4,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libsandbox/string-util.h"
+
+/* An error crosses processes as a name and inside of one as an errno; this table is the way between the two. The text
+ * goes along for people and is never compared. */
 
 const BusErrorRow bus_error_rows[] = {
         { BUS_ERROR_COMMAND_NOT_FOUND, ENOEXEC      },
@@ -39,11 +43,20 @@ int bus_error_to_errno(const char *name) {
         return EIO;
 }
 
+/* The bus takes UTF-8 only, and a reply that it does not take is never sent: whoever asked would wait for ever. Names of
+ * files may be any bytes, and a precision in the format may cut a character in two. */
 int bus_error_set(sd_bus_error *error, const char *name, const char *format, ...) {
+        _cleanup_free_ char *text = NULL, *clean = NULL;
         va_list ap;
+        int r;
 
         va_start(ap, format);
-        (void) sd_bus_error_setfv(error, name, format, ap);
+        r = vasprintf(&text, format, ap);
         va_end(ap);
+        if (r < 0)
+                text = NULL;
+        if (text && !utf8_is_valid(text, strlen(text)))
+                clean = utf8_sanitize(text, strlen(text));
+        (void) sd_bus_error_set(error, name, clean ?: text);
         return -bus_error_to_errno(name);
 }

@@ -6,6 +6,10 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/string-util.h"
 
+/* Dictionaries grow: a row of a table is all that a new key takes on either side. They are read strictly all the same,
+ * because daemons of one release talk to each other and to nobody else: an unknown key is a mistake, not a newer
+ * client. */
+
 static const char *const field_signatures[] = {
         [BUS_FIELD_U32] = "u",
         [BUS_FIELD_U64] = "t",

@@ -6,6 +6,10 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 
+/* Peer to peer over a socket of systemd's instead of a bus daemon: no third process in the path of a request, and the
+ * kernel says who the peer is. Who may connect at all is decided here by uid; who may call what is decided by the
+ * methods. */
+
 /* Far more than our own programs open; a peer that leaks connections must not take all descriptors. */
 #define CONNECTIONS_MAX 256U
 

@@ -10,13 +10,17 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* Files of settings as systemd has them: sections, KEY=VALUE, drop-ins in several directories where a file hides one of
+ * the same name. A bad line costs itself and is told with its place; a service that does not start for a typo would be
+ * worse. */
+
 #define CONF_FILE_MAX (1 * MiB)
 #define CONF_FILES_MAX 256U
 
 static int bad_line(const ConfLine *line, const char *what) {
         log_warning("%s:%u: %s%s%s%s", line->file, line->line, what, line->key ? " (key '" : "",
                     line->key ? line->key : "", line->key ? "')" : "");
-        return 0;
+        return 1;
 }
 
 static int parse_assignment(ConfLine *line, char *text, ConfHandler handler, void *userdata) {
@@ -41,15 +45,15 @@ static int parse_assignment(ConfLine *line, char *text, ConfHandler handler, voi
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                bad_line(line, r == -ENOENT   ? "Unknown key, ignoring"
-                               : r == -ERANGE ? "Value out of range, ignoring"
-                                              : "Value not understood, ignoring");
+                return bad_line(line, r == -ENOENT   ? "Unknown key, ignoring"
+                                      : r == -ERANGE ? "Value out of range, ignoring"
+                                                     : "Value not understood, ignoring");
         return 0;
 }
 
 int conf_parse_text(const char *file, char *text, ConfHandler handler, void *userdata) {
         ConfLine line = { .file = file };
-        int r;
+        int r, n_bad = 0;
 
         for (char *p = text, *next; p; p = next) {
                 char *s;
@@ -74,8 +78,9 @@ int conf_parse_text(const char *file, char *text, ConfHandler handler, void *use
                 r = parse_assignment(&line, s, handler, userdata);
                 if (r < 0)
                         return r;
+                n_bad += r;
         }
-        return 0;
+        return n_bad;
 }
 
 int conf_parse_file(const char *path, ConfHandler handler, void *userdata) {
@@ -126,8 +131,8 @@ static int compare_names(const void *a, const void *b) {
 
 int conf_parse_directories(const char *const *directories, ConfHandler handler, void *userdata) {
         ConfFile *files = new0(ConfFile, CONF_FILES_MAX);
+        int r = 0, n_bad = 0;
         size_t n = 0;
-        int r = 0;
 
         if (!files)
                 return -ENOMEM;
@@ -139,8 +144,9 @@ int conf_parse_directories(const char *const *directories, ConfHandler handler, 
                 r = files[i].path ? conf_parse_file(files[i].path, handler, userdata) : -ENOMEM;
                 if (r < 0 && r != -ENOMEM) {
                         log_warning_errno(r, "Failed to read %s, ignoring: %m", files[i].path);
-                        r = 0;
+                        r = 1;
                 }
+                n_bad += MAX(r, 0);
         }
 
         for (size_t i = 0; i < n; i++) {
@@ -148,5 +154,5 @@ int conf_parse_directories(const char *const *directories, ConfHandler handler, 
                 free(files[i].path);
         }
         free(files);
-        return r;
+        return r < 0 ? r : n_bad;
 }

@@ -16,6 +16,8 @@ typedef struct ConfLine {
 /* Called for each assignment. A negative return is logged with file, line and key and parsing goes on. */
 typedef int (*ConfHandler)(const ConfLine *line, void *userdata);
 
+/* Each returns how many lines (or whole files) were logged and passed over: a daemon that starts goes on without them,
+ * one that is asked to reload keeps what it has. */
 int conf_parse_text(const char *file, char *text, ConfHandler handler, void *userdata);
 int conf_parse_file(const char *path, ConfHandler handler, void *userdata);
 /* All *.conf of the directories; a name in a later directory hides the same name of an earlier one; read in order of

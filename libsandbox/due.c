@@ -13,6 +13,12 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 
+/* Deadlines as files, one a sandbox, because they must outlive each of our daemons and be readable by a program that
+ * links nothing of them (sandbox-due). Files are replaced whole, so a reader sees the old deadline or the new one. What
+ * is read is checked as if a stranger had written it: the path in it is written to by root. */
+
+#define WAKE_FILE "wake"
+
 int due_write(int dir_fd, const DueEntry *entry) {
         char text[DUE_FILE_MAX];
         int n;
@@ -31,6 +37,27 @@ int due_remove(int dir_fd, const char *id) {
         assert(sandbox_id_is_valid(id));
 
         return unlinkat(dir_fd, id, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int due_wake_write(int dir_fd, uint64_t usec) {
+        char text[32];
+
+        if (usec == USEC_INFINITY)
+                return unlinkat(dir_fd, WAKE_FILE, 0) < 0 && errno != ENOENT ? -errno : 0;
+        (void) snprintf(text, sizeof text, "%" PRIu64 "\n", usec);
+        return write_file_atomic_at(dir_fd, WAKE_FILE, text, 0600);
+}
+
+int due_wake_read(int dir_fd, uint64_t *ret) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = read_text_at(dir_fd, WAKE_FILE, DUE_FILE_MAX, &text);
+        if (r == -ENOENT) {
+                *ret = USEC_INFINITY;
+                return 0;
+        }
+        return r < 0 ? r : parse_u64(text, ret) < 0 ? -EBADMSG : 0;
 }
 
 int due_read(int dir_fd, const char *id, DueEntry *ret) {
@@ -73,7 +100,7 @@ int due_foreach(int dir_fd, int (*handler)(const DueEntry *entry, void *userdata
                 DueEntry entry;
                 int k;
 
-                if (file->d_name[0] == '.')
+                if (file->d_name[0] == '.' || streq(file->d_name, WAKE_FILE))
                         continue;
                 k = due_read(dir_fd, file->d_name, &entry);
                 if (k == -ENOENT)

@@ -21,5 +21,8 @@ int due_write(int dir_fd, const DueEntry *entry);
 int due_remove(int dir_fd, const char *id);
 /* A bad file is -EBADMSG. */
 int due_read(int dir_fd, const char *id, DueEntry *ret);
+/* The one entry that is no sandbox's: when sandboxd wants to be started, CLOCK_BOOTTIME. USEC_INFINITY: not at all. */
+int due_wake_write(int dir_fd, uint64_t usec);
+int due_wake_read(int dir_fd, uint64_t *ret);
 /* Calls handler for each valid entry; bad ones are counted in *ret_bad (may be NULL). */
 int due_foreach(int dir_fd, int (*handler)(const DueEntry *entry, void *userdata), void *userdata, unsigned *ret_bad);

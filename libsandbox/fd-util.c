@@ -7,6 +7,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* Small wrappers that take the loops and the special cases out of everybody's code: short counts, EINTR, descriptors
+ * that come along with a message, files that must be seen whole or not at all. */
+
 int safe_close(int fd) {
         if (fd >= 0) {
                 int saved = errno;

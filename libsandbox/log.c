@@ -9,6 +9,10 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+/* To the journal with its fields if stderr is the journal, else one line on stderr: found out once, by the device and
+ * inode that systemd says. Names from outside may hold anything, so control characters are replaced before either sees
+ * them; an entry is one line, always. */
+
 #define LINE_MAX_BYTES 2048U
 #define FIELD_MAX_BYTES 320U
 #define FIELD_VALUE_MAX 256

@@ -8,6 +8,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* strtoull() takes blanks, signs, overflow and half a word in good part. These do not: a number in a request, a file
+ * name or a setting is a number, or it is refused. */
+
 int parse_u64(const char *s, uint64_t *ret) {
         uint64_t value = 0;
 

@@ -6,6 +6,10 @@
 
 #include "libsandbox/string-util.h"
 
+/* 128 random bits name a sandbox towards the kernel and systemd; people and clients see the first 96 of them, which is
+ * what their tools expect and still nothing to guess. Every text from outside that claims to be an id goes through here
+ * before it becomes a part of a path or a unit's name. */
+
 #define NODE_APP_ID SD_ID128_MAKE(5d,0a,4e,0b,9f,61,4c,55,8a,53,12,c6,0f,8e,71,3d)
 
 static bool is_lower_hex(const char *s, size_t n) {

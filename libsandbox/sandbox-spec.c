@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libsandbox/sandbox-spec.h"
 
+/* What sandboxd and sandbox-execd tell each other about a sandbox, one table for both ends: they cannot disagree about
+ * a name or a type. */
+
 const BusField sandbox_spec_fields[] = {
         { "CpuQuotaUSec",   BUS_FIELD_U64,    offsetof(SandboxSpec, cpu_quota_usec)   },
         { "DeadlineUSec",   BUS_FIELD_U64,    offsetof(SandboxSpec, deadline_usec)    },
@@ -35,6 +38,20 @@ const BusField command_spec_fields[] = {
         { "Uid",         BUS_FIELD_U32,    offsetof(CommandSpec, uid)          },
 };
 const size_t n_command_spec_fields = ELEMENTSOF(command_spec_fields);
+
+const BusField sandbox_stats_fields[] = {
+        { "CpuUSec",       BUS_FIELD_U64,    offsetof(SandboxStats, cpu_usec)       },
+        { "IoReadBytes",   BUS_FIELD_U64,    offsetof(SandboxStats, io_read_bytes)  },
+        { "IoWriteBytes",  BUS_FIELD_U64,    offsetof(SandboxStats, io_write_bytes) },
+        { "MemoryCurrent", BUS_FIELD_U64,    offsetof(SandboxStats, memory_current) },
+        { "MemoryMax",     BUS_FIELD_U64,    offsetof(SandboxStats, memory_max)     },
+        { "MemoryPeak",    BUS_FIELD_U64,    offsetof(SandboxStats, memory_peak)    },
+        { "OomKills",      BUS_FIELD_U64,    offsetof(SandboxStats, oom_kills)      },
+        { "PidsCurrent",   BUS_FIELD_U64,    offsetof(SandboxStats, pids_current)   },
+        { "PidsMax",       BUS_FIELD_U64,    offsetof(SandboxStats, pids_max)       },
+        { "Source",        BUS_FIELD_STRING, offsetof(SandboxStats, source)         },
+};
+const size_t n_sandbox_stats_fields = ELEMENTSOF(sandbox_stats_fields);
 
 void sandbox_spec_done(SandboxSpec *s) {
         bus_fields_done(sandbox_spec_fields, n_sandbox_spec_fields, s);

@@ -37,8 +37,22 @@ typedef struct CommandSpec {
 
 #define COMMAND_SPEC_DEFAULT ((CommandSpec) { .timeout_usec = USEC_INFINITY })
 
-extern const BusField sandbox_spec_fields[], sandbox_limits_fields[], command_spec_fields[];
-extern const size_t n_sandbox_spec_fields, n_sandbox_limits_fields, n_command_spec_fields;
+/* What a sandbox uses: the dictionary of Stats() and of each row of StatsMany(). source is "cgroup", or what stands in
+ * for a missing controller: "cgroup-v1", "proc". */
+typedef struct SandboxStats {
+        uint64_t cpu_usec;
+        uint64_t memory_current, memory_peak, memory_max;
+        uint64_t pids_current, pids_max;
+        uint64_t io_read_bytes, io_write_bytes;
+        uint64_t oom_kills;
+        const char *source;
+} SandboxStats;
+
+/* Bounds how long one StatsMany() keeps other callers waiting: some ten files are read for each. */
+#define STATS_MANY_MAX 256U
+
+extern const BusField sandbox_spec_fields[], sandbox_limits_fields[], command_spec_fields[], sandbox_stats_fields[];
+extern const size_t n_sandbox_spec_fields, n_sandbox_limits_fields, n_command_spec_fields, n_sandbox_stats_fields;
 
 void sandbox_spec_done(SandboxSpec *s);
 void command_spec_done(CommandSpec *s);

@@ -2,12 +2,18 @@
 #include "libsandbox/service.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+
+/* The loop of a daemon that exists only while somebody needs it. The one race that this brings, a client that connects
+ * in the moment of the exit, is closed by a look at the listening sockets: a connection in their queue postpones the
+ * exit, and one that comes later starts the daemon again. */
 
 #define SOCKETS_MAX 32U
 
@@ -57,7 +63,8 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
         (void) source;
         (void) info;
-        (void) sd_notify(false, "RELOADING=1");
+        /* The time tells systemd (253 and newer) which of several reloads the next READY=1 belongs to. */
+        (void) sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec(CLOCK_MONOTONIC));
         if (s->options.on_reload)
                 (void) s->options.on_reload(s->options.userdata);
         (void) sd_notify(false, "READY=1");

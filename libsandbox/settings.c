@@ -11,42 +11,49 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* One table of settings for all daemons and for sandboxctl: parsing, defaults, the manual's check and `configure
+ * --show` read the same rows. Values keep where they came from, since "which file says so" is the first question about
+ * a setting. */
+
 #define WORKER_APP_ID SD_ID128_MAKE(1e,6a,33,90,5d,f2,49,0b,b0,44,7e,19,c2,ad,60,e5)
 
-#define ROW(name, type, member, fallback, help) { name, type, offsetof(Settings, member), fallback, help }
+#define ROW(name, type, member, fallback, help) { name, type, offsetof(Settings, member), fallback, help, false }
+/* What others were told already cannot change under them: sockets, paths, names. */
+#define FIXED(name, type, member, fallback, help) { name, type, offsetof(Settings, member), fallback, help, true }
 
 const SettingRow setting_rows[] = {
         ROW("API_KEY", SETTING_STRING, api_key, NULL, "one more token, for the /v1 clients"),
         ROW("III_ALLOWED_IMAGES", SETTING_STRING, allowed_images, "*", "comma list; a trailing * matches a prefix"),
-        ROW("III_API_PREFIX", SETTING_STRING, api_prefix, "sandbox", "first path segment of the /sandbox dialect"),
+        FIXED("III_API_PREFIX", SETTING_STRING, api_prefix, "sandbox", "first path segment of the /sandbox dialect"),
         ROW("III_AUTH_TOKEN", SETTING_STRING, auth_token, NULL, "token of every dialect; empty counts as set"),
         ROW("III_DEFAULT_CPU", SETTING_DOUBLE, default_cpu, "1", "processors of a sandbox"),
         ROW("III_DEFAULT_IMAGE", SETTING_STRING, default_image, "python:3.12-slim", "image of the pool"),
         ROW("III_DEFAULT_MEMORY", SETTING_U32, default_memory_mib, "512", "MiB"),
         ROW("III_DEFAULT_TIMEOUT", SETTING_U32, default_timeout_sec, "3600", "seconds that a sandbox lives"),
-        ROW("III_ENGINE_URL", SETTING_STRING, engine_url, "ws://localhost:49134", "engine of the functions"),
-        ROW("III_ISOLATION_BACKEND", SETTING_STRING, isolation_backend, "docker", "docker means native"),
+        FIXED("III_ENGINE_URL", SETTING_STRING, engine_url, "ws://localhost:49134", "engine of the functions"),
+        FIXED("III_ISOLATION_BACKEND", SETTING_STRING, isolation_backend, "docker", "docker means native"),
         ROW("III_MAX_CMD_TIMEOUT", SETTING_U32, max_command_timeout_sec, "300", "seconds, cap and default"),
         ROW("III_MAX_SANDBOXES", SETTING_U32, max_sandboxes, "50", "live ones at a time"),
         ROW("III_METRICS_INTERVAL", SETTING_STRING, metrics_interval, "*/60 * * * * *", "accepted, not needed"),
-        ROW("III_POOL_PROFILES", SETTING_STRING, pool_profiles, "", "image,memory,cpu,network;..."),
+        FIXED("III_POOL_PROFILES", SETTING_STRING, pool_profiles, "", "image,memory,cpu,network;..."),
         ROW("III_POOL_REPLENISH", SETTING_STRING, pool_replenish, "*/30 * * * * *", "accepted, not needed"),
-        ROW("III_POOL_SIZE", SETTING_U32, pool_size, "0", "warm sandboxes a profile"),
+        FIXED("III_POOL_SIZE", SETTING_U32, pool_size, "0", "warm sandboxes a profile"),
         ROW("III_RATE_LIMIT_ENABLED", SETTING_BOOL, rate_limit, "false", "rate limits"),
         ROW("III_RATE_SBX_EXEC_PM", SETTING_U32, rate_sandbox_exec_pm, "120", "commands a minute and sandbox"),
         ROW("III_RATE_SBX_FS_PM", SETTING_U32, rate_sandbox_fs_pm, "300", "file calls a minute and sandbox"),
         ROW("III_RATE_TOKEN_BURST", SETTING_U32, rate_token_burst, "100", "requests at once a token"),
         ROW("III_RATE_TOKEN_RPM", SETTING_U32, rate_token_rpm, "600", "requests a minute and token"),
-        ROW("III_REST_PORT", SETTING_U32, rest_port, "3111", "sandboxctl configure writes the socket's drop-in"),
+        FIXED("III_REST_PORT", SETTING_U32, rest_port, "3111", "sandboxctl configure writes the socket's drop-in"),
         ROW("III_TTL_SWEEP", SETTING_STRING, ttl_sweep, "*/30 * * * * *", "accepted, not needed: timers are exact"),
-        ROW("III_WORKER_NAME", SETTING_STRING, worker_name, NULL, "derived from the machine id"),
-        ROW("III_WORKSPACE_DIR", SETTING_STRING, workspace_dir, "/workspace", "root of the file API's paths"),
+        FIXED("III_WORKER_NAME", SETTING_STRING, worker_name, NULL, "derived from the machine id"),
+        FIXED("III_WORKSPACE_DIR", SETTING_STRING, workspace_dir, "/workspace", "root of the file API's paths"),
         ROW("SANDBOX_BLANK_POOL", SETTING_U32, blank_pool, "8", "sandboxes kept ready without an image"),
         ROW("SANDBOX_BLANK_RATE", SETTING_U32, blank_rate, "10", "of them made a second, when nobody waits; 0: any"),
         ROW("SANDBOX_BODY_MAX", SETTING_SIZE, body_max, "1M", "bytes of a JSON body"),
         ROW("SANDBOX_COMMANDS_MAX", SETTING_U32, commands_max, "128", "live commands a sandbox"),
         ROW("SANDBOX_CONNECTIONS_MAX", SETTING_U32, connections_max, "12000", "HTTP connections"),
         ROW("SANDBOX_CORS_ORIGINS", SETTING_STRING, cors_origins, "", "comma list or *; empty: none"),
+        ROW("SANDBOX_EVENTS_MAX", SETTING_U32, events_max, "100000", "events that are remembered"),
         ROW("SANDBOX_HOST_NAMES", SETTING_STRING, host_names, "", "further names for the Host header"),
         ROW("SANDBOX_IDLE_EXIT_SEC", SETTING_U32, idle_exit_sec, "3", "daemons leave after this; 0: never"),
         ROW("SANDBOX_LOG_LEVEL", SETTING_STRING, log_level, "info", "info or debug"),
@@ -122,6 +129,7 @@ int settings_init_defaults(Settings *ret) {
 typedef struct Loading {
         Settings *settings;
         char **origins; /* NULL: nobody wants to know */
+        int n_bad;
 } Loading;
 
 static int set_origin(Loading *l, const char *name, const char *origin) {
@@ -161,38 +169,62 @@ int settings_load(Settings *ret) {
         return settings_load_with_origins(ret, NULL);
 }
 
-int settings_load_with_origins(Settings *ret, char **origins) {
+/* What is not understood is counted, and otherwise as if it were not there. */
+static int load(Loading *l) {
         static const char *const files[] = { "/usr/lib/sandboxd/sandboxd.conf", "/etc/sandboxd/sandboxd.conf" };
         static const char *const directories[] = { "/usr/lib/sandboxd/sandboxd.conf.d", "/etc/sandboxd/sandboxd.conf.d",
                                                    "/run/sandboxd/sandboxd.conf.d", NULL };
-        _cleanup_(settings_done) Settings s = {};
-        Loading loading = { &s, origins };
         int r;
 
-        r = settings_init_defaults(&s);
+        r = settings_init_defaults(l->settings);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(files); i++) {
-                r = conf_parse_file(files[i], on_line, &loading);
+                r = conf_parse_file(files[i], on_line, l);
                 if (r < 0 && r != -ENOMEM) {
                         if (r != -ENOENT)
                                 log_warning_errno(r, "Failed to read %s, ignoring: %m", files[i]);
-                        r = 0;
+                        r = r != -ENOENT;
                 }
+                l->n_bad += MAX(r, 0);
         }
         if (r >= 0)
-                r = conf_parse_directories(directories, on_line, &loading);
+                r = conf_parse_directories(directories, on_line, l);
+        l->n_bad += MAX(r, 0);
         if (r >= 0)
-                r = load_environment(&loading);
+                r = load_environment(l);
+        if (r >= 0 && isempty(l->settings->worker_name))
+                r = assign_worker_name(l->settings);
+        return r < 0 ? r : 0;
+}
+
+void settings_apply_log_level(const Settings *s) {
+        const char *forced = getenv("SANDBOXD_LOG_LEVEL");
+
+        log_set_max_level(streq_ptr(s->log_level, "debug") || streq_ptr(forced, "debug") ? LOG_DEBUG : LOG_INFO);
+}
+
+int settings_load_with_origins(Settings *ret, char **origins) {
+        _cleanup_(settings_done) Settings s = {};
+        int r;
+
+        r = load(&(Loading) { .settings = &s, .origins = origins });
         if (r < 0)
                 return r;
+        settings_apply_log_level(&s);
+        *ret = s;
+        s = (Settings) {};
+        return 0;
+}
 
-        if (isempty(s.worker_name)) {
-                r = assign_worker_name(&s);
-                if (r < 0)
-                        return r;
-        }
-        if (streq_ptr(s.log_level, "debug"))
-                log_set_max_level(LOG_DEBUG);
+int settings_load_strict(Settings *ret) {
+        _cleanup_(settings_done) Settings s = {};
+        Loading l = { .settings = &s };
+        int r;
 
+        r = load(&l);
+        if (r < 0)
+                return r;
+        if (l.n_bad > 0)
+                return -EBADMSG;
         *ret = s;
         s = (Settings) {};
         return 0;

@@ -42,6 +42,7 @@ typedef struct Settings {
         uint32_t commands_max;  /* live ones a sandbox */
         uint32_t connections_max;
         uint64_t body_max, upload_max;
+        uint32_t events_max;
         bool strict_command;
         char *log_level;
 } Settings;
@@ -61,6 +62,7 @@ typedef struct SettingRow {
         size_t offset;
         const char *fallback;   /* as it would be written; NULL: unset */
         const char *help;
+        bool fixed;             /* holds until the daemon's next start, whatever a reload says */
 } SettingRow;
 
 extern const SettingRow setting_rows[];
@@ -70,6 +72,22 @@ int settings_load(Settings *ret);
 /* origins has n_setting_rows elements, NULL at first: each becomes the file, or "environment", that a value came from,
  * and stays NULL for a default. The caller frees them, also after a failure. */
 int settings_load_with_origins(Settings *ret, char **origins);
+/* -EBADMSG, after each bad line was logged, where settings_load() would go on without it. */
+int settings_load_strict(Settings *ret);
+void settings_apply_log_level(const Settings *s);
+
+/* Names of settings, for the log; NULL: none. */
+typedef struct SettingsChange {
+        char *live, *fixed;
+} SettingsChange;
+
+void settings_change_done(SettingsChange *c);
+/* What of fresh differs and may change in a running daemon goes into s, and the old values the other way; the pointer
+ * to s stays good, its strings do not. 1: something has changed. */
+int settings_take_live(Settings *s, Settings *fresh, SettingsChange *ret);
+/* Both together for a daemon that has nothing to check in between, with a line in the log: all or nothing. 1 if
+ * something has changed. */
+int settings_reload(Settings *s);
 /* As it would be written; *ret is NULL for one that is not set. */
 int settings_format(const Settings *s, const SettingRow *row, char **ret);
 /* One assignment; -ENOENT: unknown name, -EINVAL or -ERANGE: bad value, the old one stays. */

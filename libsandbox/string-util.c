@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* Strings and arrays of strings. All of it accepts NULL for the empty array, so that callers have one case less. */
+
 bool endswith(const char *s, const char *suffix) {
         size_t n = strlen(s), k = strlen(suffix);
 

@@ -234,3 +234,11 @@ unsigned blanks_drain(Manager *m) {
                 }
         return n;
 }
+
+void blanks_reload(Manager *m) {
+        (void) blanks_drain(m);
+        m->blanks.draining = false;
+        m->blanks.pool.size = m->settings.blank_pool;
+        m->blanks.pool.rate = m->settings.blank_rate;
+        blanks_replenish(m);
+}

@@ -41,3 +41,5 @@ void blank_lost(Sandbox *s);
 void blanks_note_busy(Manager *m);
 /* Ends all of them and makes no more until somebody reserves one; the number of those that are still ending. */
 unsigned blanks_drain(Manager *m);
+/* The settings changed: spares have the limits of the old ones. */
+void blanks_reload(Manager *m);

@@ -16,7 +16,7 @@
 #include "sandbox-execd/cgroup-mounts.h"
 #include "sandbox-execd/due-systemd.h"
 
-/* Ends what is due with no daemon of ours at work: systemd starts this at the earliest deadline. The entries stay for
+/* Ends what is due with no daemon of ours at work, and starts sandboxd when it asked for it: systemd starts this at the earliest deadline. The entries stay for
  * sandbox-execd, which frees what else belongs to the sandbox; it is woken by a connection to its socket. */
 
 /* A timer may fire a little early against CLOCK_BOOTTIME; that much is waited for, not armed for. */
@@ -26,6 +26,7 @@ typedef struct Due {
         int cgroup_fd;
         uint64_t now, next;
         unsigned killed;
+        bool wake;
 } Due;
 
 static int kill_entry(Due *d, const DueEntry *entry) {
@@ -60,8 +61,17 @@ static int pass(Due *d, int due_fd) {
         unsigned bad;
         int r;
 
+        uint64_t wake;
+
         d->now = now_usec(CLOCK_BOOTTIME);
         d->next = USEC_INFINITY;
+        r = due_wake_read(due_fd, &wake);
+        if (r < 0)
+                log_warning_errno(r, "Failed to read when to start sandboxd, ignoring: %m");
+        else if (wake <= d->now)
+                d->wake = true; /* it says when next, once it runs */
+        else
+                d->next = wake;
         r = due_foreach(due_fd, on_entry, d, &bad);
         if (bad > 0)
                 log_warning("%u deadlines are not readable, ignoring them.", bad);
@@ -109,10 +119,10 @@ static int run(void) {
                 return log_error_errno(r, "Failed to read the deadlines: %m");
 
         r = due_systemd_arm(d.next, d.now);
-        if (d.killed > 0) {
+        if (d.killed > 0)
                 poke(EXECD_SOCKET_PATH);
+        if (d.killed > 0 || d.wake)
                 poke(API_SOCKET_PATH);
-        }
         return r;
 }
 

@@ -82,7 +82,8 @@ static int parse_argv(int argc, char **argv) {
 }
 
 static int run(void) {
-        ServiceOptions options = { .program = "sandbox-execd", .idle_usec = USEC_INFINITY, .on_idle = manager_drain };
+        ServiceOptions options = { .program = "sandbox-execd", .idle_usec = USEC_INFINITY, .on_idle = manager_drain,
+                                   .on_reload = manager_reload };
         _cleanup_(service_freep) Service *service = NULL;
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
@@ -99,8 +100,7 @@ static int run(void) {
         r = manager_restore(m);
         if (r < 0)
                 return r;
-        if (m->settings.idle_exit_sec > 0)
-                service_set_idle_usec(service, m->settings.idle_exit_sec * USEC_PER_SEC);
+        manager_set_idle(m);
         return service_run(service);
 }
 

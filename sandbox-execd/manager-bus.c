@@ -18,7 +18,7 @@
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
-#include "sandbox-execd/stats.h"
+#include "sandbox-execd/stats-bus.h"
 
 /* Methods parse, check, call and reply; what they call is tested without a bus. A method that cannot answer at once keeps
  * its message and returns 1; whoever finishes the work answers. The error names are the interface, the texts are for
@@ -269,6 +269,20 @@ static int method_claim(sd_bus_message *message, void *userdata, sd_bus_error *e
         return change_deadline(message, s, deadline, error);
 }
 
+static int method_set_wake(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        uint64_t usec;
+        int r;
+
+        r = method_check_peer(message, userdata, false, error);
+        if (r >= 0)
+                r = sd_bus_message_read_basic(message, 't', &usec);
+        if (r < 0)
+                return r;
+        r = manager_set_wake(userdata, usec);
+        return r < 0 ? method_error(error, r, "write when to start sandboxd")
+                     : sd_bus_reply_method_return(message, NULL);
+}
+
 typedef struct LimitsCall {
         sd_bus_message *message;
         Manager *manager;
@@ -354,30 +368,6 @@ static int method_list(sd_bus_message *message, void *userdata, sd_bus_error *er
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int method_stats(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        SandboxStats st;
-        Sandbox *s;
-        int r;
-
-        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
-        if (r < 0)
-                return r;
-        r = stats_read(s, &st);
-        if (r < 0)
-                return method_error(error, r, "read the statistics");
-        return sd_bus_reply_method_return(message, "a{sv}", 10,
-                                          "CpuUSec", "t", st.cpu_usec,
-                                          "MemoryCurrent", "t", st.memory_current,
-                                          "MemoryPeak", "t", st.memory_peak,
-                                          "MemoryMax", "t", st.memory_max,
-                                          "PidsCurrent", "t", st.pids_current,
-                                          "PidsMax", "t", st.pids_max,
-                                          "IoReadBytes", "t", st.io_read_bytes,
-                                          "IoWriteBytes", "t", st.io_write_bytes,
-                                          "OomKills", "t", st.oom_kills,
-                                          "Source", "s", st.source);
-}
-
 static int method_processes(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(processes_done) Processes processes = {};
@@ -448,12 +438,16 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetDeadline", SD_BUS_ARGS("s", id, "t", deadline_usec), SD_BUS_NO_RESULT,
                                 method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetWake", SD_BUS_ARGS("t", wake_usec), SD_BUS_NO_RESULT, method_set_wake,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("s", id, "a{sv}", limits), SD_BUS_NO_RESULT,
                                 method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("List", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sstst)", sandboxes), method_list,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Stats", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a{sv}", stats), method_stats,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StatsMany", SD_BUS_ARGS("as", ids), SD_BUS_RESULT("a(sa{sv})", stats),
+                                method_stats_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Processes", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a(uusttts)", processes),
                                 method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("KillProcess", SD_BUS_ARGS("s", id, "u", pid, "i", signal), SD_BUS_NO_RESULT,

@@ -102,7 +102,7 @@ int manager_new(Service *service, Manager **ret) {
         m = new0(Manager, 1);
         if (!m)
                 return log_oom();
-        *m = (Manager) { .service = service, .state_fd = -EBADF, .due_fd = -EBADF, .dev_fd = -EBADF,
+        *m = (Manager) { .service = service, .state_fd = -EBADF, .due_fd = -EBADF, .dev_fd = -EBADF, .wake_usec = 0,
                          .cgroups = CGROUP_MOUNTS_NULL, .state_path = EXECD_STATE_DIRECTORY };
 
         r = settings_load(&m->settings);
@@ -155,6 +155,28 @@ int manager_drain(void *userdata) {
         return m && (blanks_drain(m) > 0 || deadlines_pending(m->deadlines));
 }
 
+void manager_set_idle(Manager *m) {
+        uint32_t sec = m->settings.idle_exit_sec;
+
+        service_set_idle_usec(m->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+}
+
+/* Spare blanks were made with the old limits: others take their places. */
+int manager_reload(void *userdata) {
+        Manager *m = userdata;
+        int r;
+
+        if (!m)
+                return 0;
+        r = settings_reload(&m->settings);
+        if (r <= 0)
+                return r;
+        m->defaults++;
+        manager_set_idle(m);
+        blanks_reload(m);
+        return 0;
+}
+
 void manager_forget(Manager *m, Sandbox *s) {
         (void) hashmap_remove(m->sandboxes, s->record.id.digits);
         manager_reply_ended(s);
@@ -168,9 +190,33 @@ void manager_ended(Manager *m) {
                 service_check_idle(m->service);
 }
 
+/* A time that only moves on is no occasion to touch the timer: it fires at the old one, and sandbox-due finds the new
+ * one in the file and arms for that. Sandboxd moves it on every few seconds while it has something to look after. */
+int manager_set_wake(Manager *m, uint64_t usec) {
+        uint64_t armed = m->wake_usec, now = now_usec(CLOCK_BOOTTIME);
+        int r;
+
+        if (armed <= now && due_wake_read(m->due_fd, &armed) < 0)
+                armed = 0;
+        r = due_wake_write(m->due_fd, usec);
+        if (r < 0)
+                return r;
+        if (usec != USEC_INFINITY && usec >= armed && armed > now) {
+                m->wake_usec = armed;
+                return 0;
+        }
+        m->wake_usec = usec;
+        manager_arm_deadline(m);
+        return 0;
+}
+
 void manager_arm_deadline(Manager *m) {
-        uint64_t earliest = USEC_INFINITY;
+        uint64_t earliest;
         Sandbox *s;
+
+        if (m->wake_usec <= now_usec(CLOCK_BOOTTIME) && due_wake_read(m->due_fd, &m->wake_usec) < 0)
+                m->wake_usec = USEC_INFINITY;
+        earliest = m->wake_usec > now_usec(CLOCK_BOOTTIME) ? m->wake_usec : USEC_INFINITY;
 
         HASHMAP_FOREACH(s, m->sandboxes)
                 if (s->state != SANDBOX_ENDING)

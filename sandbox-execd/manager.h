@@ -23,6 +23,7 @@ struct Manager {
         SeccompPolicy seccomp;
         CgroupMounts cgroups;
         Deadlines *deadlines;
+        uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */
         int state_fd, due_fd, dev_fd;
         const char *state_path;
         uid_t sandboxd_uid, fsd_uid;
@@ -32,6 +33,7 @@ struct Manager {
         unsigned n_restoring;
         sd_event_source *restore_timer;
         Blanks blanks;
+        unsigned defaults; /* counts reloads: a blank has the limits of the settings that it was made under */
 };
 
 /* Directories, users, filters, mounts: all that needs no sandbox yet. */
@@ -53,8 +55,14 @@ void manager_ended(Manager *m);
 void manager_check_deadlines(Manager *m);
 /* Tells the timer the earliest deadline of all. */
 void manager_arm_deadline(Manager *m);
+/* When to start sandboxd, should it not run. */
+int manager_set_wake(Manager *m, uint64_t usec);
 /* on_idle of the service: > 0 while blanks are being given back. */
 int manager_drain(void *userdata);
+/* How long the service stays without work, as the settings say. */
+void manager_set_idle(Manager *m);
+/* on_reload of the service. */
+int manager_reload(void *userdata);
 
 /* Of manager-bus.c. */
 extern const sd_bus_vtable manager_vtable[];

@@ -181,6 +181,7 @@ static int apply_scope(Sandbox *s) {
                                           .append_properties = scope_append_properties, .on_done = on_scope,
                                           .userdata = s };
 
+        s->defaults = s->manager->defaults;
         return systemd_client_request(s->manager->systemd, &options, &s->request);
 }
 
@@ -365,7 +366,7 @@ static int apply_limits(Sandbox *s) {
         const SandboxSpec *spec = &s->create->spec;
         int r;
 
-        if (spec->memory_max_bytes == settings->default_memory_mib * MiB && spec->pids_max == settings->pids_max &&
+        if (s->defaults == s->manager->defaults && spec->memory_max_bytes == settings->default_memory_mib * MiB && spec->pids_max == settings->pids_max &&
             spec->cpu_quota_usec == (uint64_t) (settings->default_cpu * USEC_PER_SEC) && spec->io_read_bps == 0 &&
             spec->io_write_bps == 0 && !spec->network)
                 return 1; /* as the blank has them */

@@ -74,6 +74,7 @@ struct Sandbox {
         InitClient *init;
         unsigned commands_announced; /* of HELLO, not seen yet */
         SystemdRequest *request; /* the scope's job, then its limits */
+        unsigned defaults;       /* of the manager, when its scope was asked for */
         bool limits_pending;
         int trees[INIT_LAYERS_MAX + 3];
         size_t n_trees;

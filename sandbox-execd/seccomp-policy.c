@@ -17,7 +17,7 @@ static uint32_t action_of(int error) {
         return error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t) error);
 }
 
-static int new_filter(uint32_t action, scmp_filter_ctx *ret) {
+static int new_filter(uint32_t arch, uint32_t action, scmp_filter_ctx *ret) {
         _cleanup_(seccomp_releasep) scmp_filter_ctx filter = NULL;
         int r;
 
@@ -25,6 +25,14 @@ static int new_filter(uint32_t action, scmp_filter_ctx *ret) {
         if (!filter)
                 return -ENOMEM;
 
+        /* Rules are then added by the numbers that this machine has for their names, and the library translates. */
+        if (arch != seccomp_arch_native()) {
+                r = seccomp_arch_add(filter, arch);
+                if (r >= 0)
+                        r = seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
+                if (r < 0)
+                        return r;
+        }
         /* Only this architecture's own call numbers: x32 and i386 entries have tables of their own. */
         r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
         if (r < 0)
@@ -114,11 +122,11 @@ static int export_program(scmp_filter_ctx filter, struct sock_filter **ret, size
         return 0;
 }
 
-static int compile_allow(SeccompPolicy *p) {
+static int compile_allow(SeccompPolicy *p, uint32_t arch) {
         _cleanup_(seccomp_releasep) scmp_filter_ctx filter = NULL;
         int r;
 
-        r = new_filter(SCMP_ACT_ERRNO(ENOSYS), &filter);
+        r = new_filter(arch, SCMP_ACT_ERRNO(ENOSYS), &filter);
         for (size_t i = 0; r >= 0 && i < n_seccomp_groups; i++)
                 r = add_group(filter, seccomp_groups + i);
         for (size_t i = 0; r >= 0 && i < n_seccomp_personalities; i++)
@@ -127,29 +135,33 @@ static int compile_allow(SeccompPolicy *p) {
         return r < 0 ? r : export_program(filter, &p->allow, &p->n_allow);
 }
 
-static int compile_args(SeccompPolicy *p) {
+static int compile_args(SeccompPolicy *p, uint32_t arch) {
         _cleanup_(seccomp_releasep) scmp_filter_ctx filter = NULL;
         int r;
 
-        r = new_filter(SCMP_ACT_ALLOW, &filter);
+        r = new_filter(arch, SCMP_ACT_ALLOW, &filter);
         for (size_t i = 0; r >= 0 && i < n_seccomp_argument_rules; i++)
                 r = add_argument_rule(filter, seccomp_argument_rules + i);
         return r < 0 ? r : export_program(filter, &p->args, &p->n_args);
 }
 
-int seccomp_policy_compile(SeccompPolicy *ret) {
+int seccomp_policy_compile_for(uint32_t arch, SeccompPolicy *ret) {
         SeccompPolicy p = {};
         int r;
 
-        r = compile_allow(&p);
+        r = compile_allow(&p, arch);
         if (r >= 0)
-                r = compile_args(&p);
+                r = compile_args(&p, arch);
         if (r < 0) {
                 seccomp_policy_done(&p);
                 return r;
         }
         *ret = p;
         return 0;
+}
+
+int seccomp_policy_compile(SeccompPolicy *ret) {
+        return seccomp_policy_compile_for(seccomp_arch_native(), ret);
 }
 
 void seccomp_policy_done(SeccompPolicy *p) {

@@ -12,4 +12,6 @@ typedef struct SeccompPolicy {
 } SeccompPolicy;
 
 int seccomp_policy_compile(SeccompPolicy *ret);
+/* The same for another architecture (SCMP_ARCH_*), so that its programs can be tested on this one. */
+int seccomp_policy_compile_for(uint32_t arch, SeccompPolicy *ret);
 void seccomp_policy_done(SeccompPolicy *p);

@@ -14,6 +14,9 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* An allowlist: a name that no file lists does not exist, so a client cannot name a path or a registry of his own. The
+ * files are read again when one of them changed, found by their times, so that an operator needs no reload. */
+
 #define IMAGES_MAX 4096U
 #define NAME_MAX_BYTES 255U
 #define LISTED_NAMES_BYTES 512U

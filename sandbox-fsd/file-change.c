@@ -10,6 +10,9 @@
 #include "sandbox-fsd/mode-change.h"
 #include "sandbox-fsd/tree-remove.h"
 
+/* Changes of what is there. An entry is looked at in its parent and then worked on by that parent's descriptor and its
+ * name: a directory that a process of the sandbox swaps for a link in between leads nowhere else. */
+
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452 /* kernel 6.6, the same number on all of our architectures */
 #endif

@@ -10,6 +10,9 @@
 #include "sandbox-fsd/file-ops.h"
 #include "sandbox-fsd/glob.h"
 
+/* Lists are made page by page and walks have bounds in depth, entries and time: whoever owns the sandbox can make trees
+ * that have no end, and this worker shares his limits but not his patience. */
+
 /* NULL with errno 0 at the end. */
 static const struct dirent *next_entry(DIR *dir) {
         const struct dirent *entry;

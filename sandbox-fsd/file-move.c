@@ -11,6 +11,9 @@
 #include "sandbox-fsd/file-ops.h"
 #include "sandbox-fsd/tree-remove.h"
 
+/* rename() where it does; a copy and a removal across mounts, as mv(1). The copy appears under its name when it is
+ * whole and the original goes only then: an interruption leaves both, never neither. */
+
 static int set_metadata(const FileCopy *c, const struct stat *st) {
         const struct timespec times[] = { st->st_atim, st->st_mtim };
 

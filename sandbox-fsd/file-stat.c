@@ -9,6 +9,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/file-ops.h"
 
+/* Owners get names by the sandbox's own passwd and group, read as text: the C library's lookups would load modules that
+ * these files name, and be run by whoever wrote them. */
+
 #define ACCOUNTS_MAX (256 * KiB)
 
 void file_info_done(FileInfo *info) {

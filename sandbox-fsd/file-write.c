@@ -9,6 +9,9 @@
 #include "libsandbox/fd-util.h"
 #include "sandbox-fsd/file-ops.h"
 
+/* A reader sees the old file or the new one. The content goes into a file without a name, or with a random one where
+ * the kernel cannot link by descriptor, and takes the name at the end; an upload that breaks leaves nothing behind. */
+
 #define CHUNK (1 * MiB)
 #define BUFFER (64 * KiB)
 

@@ -12,6 +12,9 @@
 #include "sandbox-fsd/glob.h"
 #include "sandbox-fsd/mode-change.h"
 
+/* Files1 as methods: arguments out, one call of file-*.c, answer in. A worker serves one call at a time and may block
+ * in it, which keeps all of this free of state; the router starts another worker meanwhile. */
+
 /* A list that has become so long is continued by another call. */
 #define REPLY_BYTES_MAX (4 * MiB)
 

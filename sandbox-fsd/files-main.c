@@ -20,6 +20,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/files-server.h"
 
+/* The worker's way into its sandbox: descriptors of two namespaces come from execd, and after them there is no way
+ * back. All that needs files of the host happens before, all that touches files of the sandbox after. */
+
 /* Descriptors that sandbox-execd starts us with. */
 #define FD_BUS 3
 #define FD_USER_NAMESPACE 4

@@ -10,6 +10,10 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* One process acts for many users of a sandbox: the object path says as whom, and the kernel checks it, by the file
+ * system ids that are set before each call. Kernel errors become names of ours by a table, since a client must tell "no
+ * such file" from "refused". */
+
 #define ID_MAX 65535U
 
 typedef struct ErrorText {

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* A matcher of our own, because fnmatch() takes exponential time on patterns that a client chooses, and follows the
+ * locale. */
+
 bool glob_is_valid(const char *pattern) {
         size_t n = strlen(pattern);
 

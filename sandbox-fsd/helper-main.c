@@ -20,6 +20,10 @@
 #include "sandbox-fsd/tree-remove.h"
 #include "sandbox-fsd/unpack.h"
 
+/* What happens in the helper's process: it becomes root of the foreign range of ids and of nothing else, gives up what
+ * it does not need, and only then touches bytes from outside. The daemon itself never unpacks and never walks a tree
+ * that a sandbox wrote. */
+
 typedef struct Work {
         const char *name;
         /* 0 or a negative errno; text says more. */

@@ -15,6 +15,9 @@
 #include "libsandbox/log.h"
 #include "libsandbox/parse-util.h"
 
+/* The daemon's side of a helper: fork, exec, and an answer of one line through a pipe. A helper that dies without one,
+ * or takes too long, is a failed work like any other; it can neither block the loop nor outlive us. */
+
 struct Helper {
         HelperOptions options;
         sd_event_source *child, *timer;

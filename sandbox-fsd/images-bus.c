@@ -10,6 +10,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/images.h"
 
+/* Images1 as methods. PrepareRoot() may have to wait for a layer that is being made, so its answer comes from a
+ * callback; a client that has gone by then is no reason to stop: the next one wants the same layer. */
+
 static const BusField root_fields[] = {
         { "Writable",       BUS_FIELD_STRING, offsetof(RootOptions, writable)        },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(RootOptions, writable_bytes)  },

@@ -17,6 +17,9 @@
 #include "sandbox-fsd/host-layer.h"
 #include "sandbox-fsd/removal.h"
 
+/* A layer is made once, by a helper, under a temporary name, and is never changed after it got its own: sandboxes that
+ * run on it share it without a lock. Everybody who wants it meanwhile waits for the same helper. */
+
 #define HOST_KEY_USEC (2 * USEC_PER_SEC)
 #define LAYER_TIMEOUT_USEC (30 * 60 * USEC_PER_SEC)
 #define TAR_BYTES_MAX (16 * GiB)

@@ -12,6 +12,9 @@
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/manager.h"
 
+/* The same program is daemon and helper, so that a helper is always of the version that started it, also while a
+ * package is being upgraded. */
+
 #define WORKER_IDLE_USEC (3 * USEC_PER_SEC)
 #define CLIENT_USER "sandboxd"
 
@@ -54,18 +57,41 @@ static void done(Manager *m, Service **service) {
         *service = service_free(*service);
 }
 
-static int run(uint64_t idle_usec) {
-        Service *service = NULL;
+/* What a reload needs. The catalog needs none: its files are looked at with each create. */
+typedef struct Context {
+        Service *service;
+        Settings settings;
+} Context;
+
+static void set_idle(Context *c) {
+        uint32_t sec = c->settings.idle_exit_sec;
+
+        service_set_idle_usec(c->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+}
+
+static int on_reload(void *userdata) {
+        Context *c = userdata;
+        int r;
+
+        r = settings_reload(&c->settings);
+        if (r > 0)
+                set_idle(c);
+        return r;
+}
+
+static int run(Context *c) {
         Manager m = { .images.store = STORE_NULL };
         int r;
 
         (void) umask(0);
-        r = service_new(&(ServiceOptions) { .program = "sandbox-fsd", .idle_usec = idle_usec }, &service);
+        r = service_new(&(ServiceOptions) { .program = "sandbox-fsd", .idle_usec = USEC_INFINITY,
+                                            .on_reload = on_reload, .userdata = c }, &c->service);
         if (r < 0)
                 return r;
+        set_idle(c);
         r = manager_init(&m, &(ManagerOptions) {
                 .images = {
-                        .service = service,
+                        .service = c->service,
                         .program = "/proc/self/exe",
                         .store_directory = STORE_DIRECTORY,
                         .catalog_directories = catalog_directories,
@@ -76,22 +102,20 @@ static int run(uint64_t idle_usec) {
         if (r >= 0)
                 r = start_server(&m);
         if (r >= 0)
-                r = service_run(service);
-        done(&m, &service);
+                r = service_run(c->service);
+        done(&m, &c->service);
         return r;
 }
 
 static int load_and_run(void) {
-        Settings settings;
+        Context c = {};
         int r;
 
-        r = settings_load(&settings);
+        r = settings_load(&c.settings);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the settings: %m");
-        if (streq_ptr(settings.log_level, "debug"))
-                log_set_max_level(LOG_DEBUG);
-        r = run(settings.idle_exit_sec == 0 ? USEC_INFINITY : settings.idle_exit_sec * USEC_PER_SEC);
-        settings_done(&settings);
+        r = run(&c);
+        settings_done(&c.settings);
         return r;
 }
 

@@ -11,6 +11,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/images-bus.h"
 
+/* Where the two halves meet: images, which are ours, and files, which belong to workers that only execd can start. The
+ * connection to execd lasts while there are workers and no longer, so that execd can leave. */
+
 /* How long execd may take to start a worker: a fork and two setns(). */
 #define START_TIMEOUT_USEC (10 * USEC_PER_SEC)
 

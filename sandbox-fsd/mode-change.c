@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* A part of chmod(1)'s language by tables of letters: what clients really send, and nothing whose meaning depends on a
+ * umask of ours. */
+
 #define UMASK 0022
 
 typedef struct ModeLetter {

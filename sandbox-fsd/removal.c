@@ -11,6 +11,9 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/helper.h"
 
+/* Deleting takes as long as a sandbox has made it take, so nobody waits for it: a tree is moved aside, a few helpers at
+ * a time empty what lies there, and what a crash interrupts is found by its name at the next start. */
+
 #define REMOVALS_MAX 4U
 #define REMOVAL_TIMEOUT_USEC (60 * 60 * USEC_PER_SEC)
 

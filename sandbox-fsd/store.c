@@ -16,6 +16,9 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 
+/* All names below the store are made here, and all of them are ours: an id, a hash, or random. A name takes effect by
+ * rename(), so what is found under it is whole, and what is not is recognized by its prefix. */
+
 /* Others may pass through, since sandbox-execd opens what we name to it, but neither list nor enter a layer. */
 #define DIRECTORY_MODE 0711
 #define LAYER_MODE 0700

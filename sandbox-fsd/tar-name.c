@@ -5,6 +5,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* Names in archives are the oldest trick: absolute, with "..", or so long that a limit of somebody else's cuts them.
+ * They are not repaired: an archive with one bad name is refused as a whole. */
+
 #define WHITEOUT_PREFIX ".wh."
 #define OPAQUE_NAME ".wh..wh..opq"
 

@@ -12,6 +12,10 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-fsd/file-path.h"
 
+/* No recursion and no paths: a sandbox can nest directories deeper than our stack and longer than any path, and can
+ * swap one for a link while we look. Each step is by descriptor, and on the way up it is checked that ".." is the
+ * directory that we came from. */
+
 /* Levels whose directory stays open. Further down a parent is closed and found again as "..". */
 #define OPEN_LEVELS 48U
 /* Far more than any tree that a path can name; bounds our memory. */

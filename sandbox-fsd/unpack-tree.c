@@ -14,6 +14,9 @@
 #include "sandbox-fsd/tar-name.h"
 #include "sandbox-fsd/tree-remove.h"
 
+/* Each entry is found from the layer's root, component by component and without following links, also those that the
+ * archive itself has just made. Devices are left out: the sandbox has its own. */
+
 #define ID_MAX 65535
 #define LINKS_MAX 10000U
 #define MTIME_MAX (INT64_C(1) << 34)

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Output that is no text comes as base64. A server may send anything, so what is not of the strict form is refused as a
+ * whole: half a file that looks whole would be worse than none. */
+
 static int digit(char c) {
         static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         const char *p = c ? strchr(alphabet, c) : NULL;

@@ -67,7 +67,8 @@ DEFINE_CLEANUP(Step *, step_free)
 static int make_remote_directory(Copy *c, const char *remote) {
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/files/mkdir", c->sandbox);
 
-        return ctl_request(c->ctl, remote, "POST", path, json_pack("{s:[s]}", "paths", remote), NULL);
+        return ctl_request(c->ctl, remote, "POST", path, json_pack("{s:[s], s:b}", "paths", remote, "anywhere", 1),
+                           NULL);
 }
 
 /* Not following links and not waiting for a pipe's writer: whoever made the tree may have laid traps. */
@@ -170,8 +171,8 @@ static int download_page(Copy *c, const Step *s, size_t *cursor, bool *ret_more,
         int r;
 
         r = ctl_request(c->ctl, s->remote, "POST", path,
-                        json_pack("{s:s, s:I, s:i}", "path", s->remote, "cursor", (json_int_t) *cursor, "limit",
-                                  PAGE_ENTRIES), &entries);
+                        json_pack("{s:s, s:I, s:i, s:b}", "path", s->remote, "cursor", (json_int_t) *cursor, "limit",
+                                  PAGE_ENTRIES, "anywhere", 1), &entries);
         if (r != EXIT_STATUS_OK)
                 return r;
         *ret_more = json_array_size(entries) == PAGE_ENTRIES;

@@ -11,8 +11,8 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/location.h"
 
-/* The raw routes take any absolute path, the JSON ones only those in the workspace: a single file is copied by raw
- * routes alone, so that it may lie anywhere. */
+/* The raw routes take any absolute path, the JSON ones are asked with anywhere=1 for the same. A server that does not know
+ * that keeps to the workspace with these: a single file is copied by raw routes alone, so that it may lie anywhere. */
 static char *raw_path(const Copy *c, const char *remote, mode_t mode) {
         _cleanup_free_ char *encoded = client_encode(remote);
         char permissions[16] = "";
@@ -25,7 +25,7 @@ static char *raw_path(const Copy *c, const char *remote, mode_t mode) {
 int copy_stat(Copy *c, const char *remote, RemoteFile *ret) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/files/info", c->sandbox);
-        _cleanup_json_ json_t *body = json_pack("{s:s}", "path", remote), *info = NULL;
+        _cleanup_json_ json_t *body = json_pack("{s:s, s:b}", "path", remote, "anywhere", 1), *info = NULL;
         TransferResult result = {};
         int r;
 

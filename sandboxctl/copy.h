@@ -15,7 +15,7 @@ typedef struct Copy {
 } Copy;
 
 typedef struct RemoteFile {
-        bool exists;             /* and we may ask about it: the server describes only what is in the workspace */
+        bool exists;             /* and the server says so: some describe only what is in the workspace */
         bool is_directory, is_link;
 } RemoteFile;
 

@@ -2,6 +2,8 @@
 #include "sandboxctl/ctl.h"
 
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -9,7 +11,11 @@
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "sandboxctl/screen.h"
 #include "sandboxctl/text.h"
+
+/* What goes wrong is said in one place, as one line with the same parts: verb, subject, reason, advice. Scripts get the
+ * status, people the line, and a terminal never gets a control character that a server or a sandbox put into a name. */
 
 #define PAGE_SIZE 200U
 /* A server that never says "no more" shall not keep us for ever. */
@@ -37,6 +43,7 @@ static _printf_(2, 0) void say(const Ctl *c, const char *format, va_list ap) {
 
         if (vasprintf(&text, format, ap) < 0)
                 text = NULL;
+        screen_restore();
         safe = text ? text_escape(text, strlen(text)) : NULL;
         (void) fprintf(stderr, "sandboxctl: %s%s%s\n", c->verb ? c->verb->name : "", c->verb ? ": " : "",
                        safe ? safe : "out of memory");
@@ -75,6 +82,25 @@ int ctl_connect(Ctl *c) {
         return r < 0 ? ctl_fail(c, EXIT_STATUS_USAGE, "%s", error ? error : strerror(-r)) : EXIT_STATUS_OK;
 }
 
+/* What whoever cannot connect should look at first. */
+static const char *connection_advice(const Ctl *c) {
+        const char *address = client_address(c->client);
+
+        if (*address != '/')
+                return "is the address right, and sandboxd.socket active there?";
+        if (access(address, F_OK) < 0)
+                return "is sandboxd.socket active? (systemctl start sandboxd.socket)";
+        if (access(address, R_OK | W_OK) < 0)
+                return "only root and the group sandboxd may use it";
+        return "see journalctl -u sandboxd.service";
+}
+
+static const char *refusal_advice(long status, const char *text) {
+        if (status == 401)
+                return " (say it with --token-file or III_SANDBOX_TOKEN)";
+        return status == 403 && strstr(text, "token") ? " (it is not one of this server's tokens)" : "";
+}
+
 int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResult *result) {
         _cleanup_json_ json_t *reply = NULL;
         const char *text;
@@ -82,8 +108,8 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
         if (r == -ENOMEM)
                 return ctl_oom(c);
         if (r == -ECONNREFUSED || r == -ECONNRESET)
-                return ctl_fail(c, EXIT_STATUS_CONNECTION, "%s: no answer from %s: %s", what,
-                                client_address(c->client), result->text);
+                return ctl_fail(c, EXIT_STATUS_CONNECTION, "%s: no answer from %s: %s; %s", what,
+                                client_address(c->client), result->text, connection_advice(c));
         if (r < 0)
                 return ctl_fail(c, EXIT_STATUS_FAILURE, "%s: %s", what, strerror(-r));
 
@@ -91,10 +117,14 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
         text = json_string_value(json_object_get(reply, "error"));
         if (!text)
                 text = json_string_value(json_object_get(reply, "message"));
+        if (!text && (result->status == 404 || result->status == 405))
+                return ctl_fail(c, EXIT_STATUS_FAILURE, "%s: the server has no such request (HTTP status %ld)", what,
+                                result->status);
         if (!text)
                 return ctl_fail(c, exit_status_from_http(result->status), "%s: HTTP status %ld", what,
                                 result->status);
-        return ctl_fail(c, exit_status_from_http(result->status), "%s: %s", what, text);
+        return ctl_fail(c, exit_status_from_http(result->status), "%s: %s%s", what, text,
+                        refusal_advice(result->status, text));
 }
 
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply) {
@@ -137,20 +167,19 @@ char *ctl_path(const char *format, ...) {
 
 /* The server's pages are joined, so that neither a table nor a script has to know that there are any. The pages are
  * read one by one while sandboxes come and go: one may be missed or seen twice, which an operator's list can bear. */
-int ctl_list(Ctl *c, const char *status, json_t **ret) {
+int ctl_list(Ctl *c, const char *filter, json_t **ret) {
         _cleanup_json_ json_t *items = json_array();
         int64_t total = 0;
 
         for (unsigned page = 1; page <= PAGES_MAX; page++) {
-                _cleanup_free_ char *path = NULL, *encoded = client_encode(status ? status : "");
+                _cleanup_free_ char *path = ctl_path("/sandboxes?page=%u&pageSize=%u%s", page, PAGE_SIZE,
+                                                     filter ? filter : "");
                 _cleanup_json_ json_t *reply = NULL;
                 json_t *more;
                 int r;
 
-                if (!items || !encoded)
+                if (!items)
                         return ctl_oom(c);
-                path = ctl_path("/sandboxes?page=%u&pageSize=%u%s%s", page, PAGE_SIZE, status ? "&status=" : "",
-                                encoded);
                 r = ctl_request(c, "sandboxes", "GET", path, NULL, &reply);
                 if (r != EXIT_STATUS_OK)
                         return r;
@@ -178,7 +207,7 @@ static int match_sandbox(const json_t *item, const char *word) {
 }
 
 /* A whole id is believed without a question, which saves a request and is the way for scripts. All else is looked up
- * in the list: a whole name or id wins over starts of ids, since a name may look like one. */
+ * in the list, once: a whole name or id wins over starts of ids, since a name may look like one. */
 int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         _cleanup_json_ json_t *list = NULL;
         const char *found = NULL;
@@ -193,6 +222,10 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         }
         if (isempty(word))
                 return ctl_fail(c, EXIT_STATUS_USAGE, "the id of a sandbox is empty");
+        if (streq_ptr(c->known, word)) {
+                *ret_id = strdup(c->known_id);
+                return *ret_id ? EXIT_STATUS_OK : ctl_oom(c);
+        }
         r = ctl_list(c, NULL, &list);
         if (r != EXIT_STATUS_OK)
                 return r;
@@ -211,14 +244,16 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         if (n > 1)
                 return ctl_fail(c, EXIT_STATUS_CONFLICT, "%s: %u sandboxes have this name or start of an id", word, n);
         *ret_id = strdup(found);
-        return *ret_id ? EXIT_STATUS_OK : ctl_oom(c);
+        if (!*ret_id || free_and_strdup(&c->known_id, found) < 0 || free_and_strdup(&c->known, word) < 0)
+                return ctl_oom(c);
+        return EXIT_STATUS_OK;
 }
 
 /* Beyond ASCII everything is escaped: a terminal is then as safe as with our tables, and a parser sees the same text. */
-int ctl_print_json(const json_t *j) {
-        int r = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+int ctl_print_json(const Ctl *c, const json_t *j) {
+        int r = json_dumpf(j, c->out, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 
-        (void) fputc('\n', stdout);
+        (void) fputc('\n', c->out);
         return r < 0 ? EXIT_STATUS_FAILURE : EXIT_STATUS_OK;
 }
 
@@ -232,6 +267,18 @@ int64_t json_int(const json_t *object, const char *key) {
         const json_t *value = json_object_get(object, key);
 
         return json_is_real(value) ? (int64_t) json_real_value(value) : json_integer_value(value);
+}
+
+/* Of the caller's environment: we ourselves stay in the C locale, so that numbers are the same everywhere. */
+bool ctl_locale_is_utf8(void) {
+        locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t) 0);
+        bool utf8;
+
+        if (!locale)
+                return false;
+        utf8 = streq(nl_langinfo_l(CODESET, locale), "UTF-8");
+        freelocale(locale);
+        return utf8;
 }
 
 bool ctl_on_terminal(void) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "sandboxctl/client.h"
 #include "sandboxctl/exit-status.h"
@@ -13,6 +14,8 @@ struct Ctl {
         ClientOptions connection;
         Client *client;          /* made by the first request */
         bool json;
+        FILE *out;               /* what verbs print to: stdout, or memory while a view is drawn */
+        char *known, *known_id;  /* the name that was looked up last */
 };
 
 #define _cleanup_json_ _cleanup_(json_decrefp)
@@ -36,15 +39,18 @@ char *ctl_path(const char *format, ...) _printf_(1, 2);
 /* A sandbox by "sbx_" id, a prefix of it that only one has, or its name. An ExitStatus; *ret_id is always of the form
  * of an id, so it can stand in a path. */
 int ctl_resolve(Ctl *c, const char *word, char **ret_id);
-/* All pages of GET /sandboxes: {"items": [...], "total": n}. status may be NULL. */
-int ctl_list(Ctl *c, const char *status, json_t **ret);
+/* All pages of GET /sandboxes: {"items": [...], "total": n}. filter is NULL or more parameters of the query, as
+ * "&metrics=1". */
+int ctl_list(Ctl *c, const char *filter, json_t **ret);
 
 /* Prints a reply as it is, as JSON. */
-int ctl_print_json(const json_t *j);
+int ctl_print_json(const Ctl *c, const json_t *j);
 
 /* Members of a JSON object with a fallback for a missing or strange one. */
 const char *json_text(const json_t *object, const char *key);
 int64_t json_int(const json_t *object, const char *key);
 
 bool ctl_on_terminal(void);
+/* Whether text may hold more than ASCII. */
+bool ctl_locale_is_utf8(void);
 int64_t now_msec(void);

@@ -17,6 +17,7 @@ const DoctorSysctl doctor_sysctls[] = {
         { "kernel.kptr_restrict", 1, INT64_MAX, "1 or 2", "kernel addresses help those who break out" },
         { "kernel.unprivileged_bpf_disabled", 1, INT64_MAX, "1 or 2", "bpf() has been a way out more than once" },
         { "kernel.yama.ptrace_scope", 1, INT64_MAX, "1 or more", "processes of one user stay apart" },
+        { "vm.panic_on_oom", 0, 0, "0", "a sandbox that uses up its memory must not take the host along" },
         { "vm.unprivileged_userfaultfd", 0, 0, "0", "makes kernel races easy to win" },
 };
 const size_t n_doctor_sysctls = ELEMENTSOF(doctor_sysctls);

@@ -20,11 +20,9 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
+#include "sandboxctl/doctor-checks.h"
 
-#define STORE_DIRECTORY "/var/lib/sandbox"
-#define FILE_MAX (64 * KiB)
-
-static _printf_(3, 4) void result(DoctorResult *r, DoctorLevel level, const char *format, ...) {
+void doctor_set(DoctorResult *r, DoctorLevel level, const char *format, ...) {
         va_list ap;
 
         r->level = level;
@@ -52,8 +50,8 @@ static void check_kernel(DoctorResult *r) {
         struct utsname u;
 
         if (uname(&u) < 0)
-                return result(r, DOCTOR_WARN, "unknown");
-        result(r, release_is_at_least(u.release, 6, 1) ? DOCTOR_OK : DOCTOR_MISSING, "%.100s %.30s", u.release,
+                return doctor_set(r, DOCTOR_WARN, "unknown");
+        doctor_set(r, release_is_at_least(u.release, 6, 1) ? DOCTOR_OK : DOCTOR_MISSING, "%.100s %.30s", u.release,
                u.machine);
 }
 
@@ -64,18 +62,18 @@ static void check_systemd(DoctorResult *r) {
         FILE *f;
 
         if (read_text_at(AT_FDCWD, "/proc/1/comm", 64, &comm) < 0 || !streq(comm, "systemd"))
-                return result(r, DOCTOR_MISSING, "process 1 is %.40s", comm ? comm : "unknown");
+                return doctor_set(r, DOCTOR_MISSING, "process 1 is %.40s", comm ? comm : "unknown");
         f = popen("systemctl --version 2>/dev/null", "re");
         if (f) {
                 if (fscanf(f, "systemd %u", &version) != 1)
                         version = 0;
                 (void) pclose(f);
         }
-        result(r, version >= 252 ? DOCTOR_OK : DOCTOR_MISSING, "%u", version);
+        doctor_set(r, version >= 252 ? DOCTOR_OK : DOCTOR_MISSING, "%u", version);
 }
 
 /* The unified tree, also where the controllers are still in the old ones beside it. */
-static const char *cgroup_root(void) {
+const char *doctor_cgroup_root(void) {
         struct statfs fs;
 
         if (statfs("/sys/fs/cgroup", &fs) >= 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
@@ -86,15 +84,14 @@ static const char *cgroup_root(void) {
 }
 
 static void check_cgroup(DoctorResult *r) {
-        const char *root = cgroup_root();
+        const char *root = doctor_cgroup_root();
 
         if (!root)
-                return result(r, DOCTOR_MISSING, "no cgroup v2 tree is mounted");
-        result(r, streq(root, "/sys/fs/cgroup") ? DOCTOR_OK : DOCTOR_WARN, "%s", root);
+                return doctor_set(r, DOCTOR_MISSING, "no cgroup v2 tree is mounted");
+        doctor_set(r, streq(root, "/sys/fs/cgroup") ? DOCTOR_OK : DOCTOR_WARN, "%s", root);
 }
 
-/* In a list of words, not as a part of one: "cpu" is not "cpuset". */
-static bool has_word(const char *text, const char *word) {
+bool doctor_has_word(const char *text, const char *word) {
         size_t n = strlen(word);
 
         for (const char *p = text; (p = strstr(p, word)); p += n)
@@ -106,29 +103,29 @@ static bool has_word(const char *text, const char *word) {
 static void check_controllers(DoctorResult *r) {
         static const char *const wanted[] = { "cpu", "io", "memory", "pids" };
         _cleanup_free_ char *path = NULL, *text = NULL;
-        const char *root = cgroup_root();
+        const char *root = doctor_cgroup_root();
         char missing[64] = "";
 
         if (!root || asprintf(&path, "%s/cgroup.controllers", root) < 0 ||
-            read_text_at(AT_FDCWD, path, FILE_MAX, &text) < 0)
-                return result(r, DOCTOR_MISSING, "unknown");
+            read_text_at(AT_FDCWD, path, DOCTOR_FILE_MAX, &text) < 0)
+                return doctor_set(r, DOCTOR_MISSING, "unknown");
         for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
-                if (!has_word(text, wanted[i])) {
+                if (!doctor_has_word(text, wanted[i])) {
                         strcat(missing, " ");
                         strcat(missing, wanted[i]);
                 }
         if (*missing)
-                return result(r, DOCTOR_WARN, "without%s", missing);
-        result(r, DOCTOR_OK, "cpu io memory pids");
+                return doctor_set(r, DOCTOR_WARN, "without%s", missing);
+        doctor_set(r, DOCTOR_OK, "cpu io memory pids");
 }
 
 /* These files are in every group but the root one; PID 1's own tells whether the kernel has them. */
 static void check_cgroup_file(DoctorResult *r, const char *name) {
         _cleanup_free_ char *own = NULL, *path = NULL;
-        const char *root = cgroup_root(), *line;
+        const char *root = doctor_cgroup_root(), *line;
 
-        if (!root || read_text_at(AT_FDCWD, "/proc/self/cgroup", FILE_MAX, &own) < 0)
-                return result(r, DOCTOR_MISSING, "unknown");
+        if (!root || read_text_at(AT_FDCWD, "/proc/self/cgroup", DOCTOR_FILE_MAX, &own) < 0)
+                return doctor_set(r, DOCTOR_MISSING, "unknown");
         line = startswith(own, "0::/") ? own : strstr(own, "\n0::/");
         line = line ? strstr(line, "0::/") + strlen("0::") : "/";
         if (asprintf(&path, "%s%.*s/%s", root, (int) strcspn(line, "\n"), line, name) < 0) {
@@ -136,11 +133,11 @@ static void check_cgroup_file(DoctorResult *r, const char *name) {
                 return;
         }
         if (access(path, F_OK) >= 0)
-                return result(r, DOCTOR_OK, "%s", name);
+                return doctor_set(r, DOCTOR_OK, "%s", name);
         /* In the root group there is nothing to look at: 5.14 brought the younger of the two. */
         if (streq(line, "/") || startswith(line, "/\n"))
                 return check_kernel(r);
-        result(r, DOCTOR_MISSING, "no %s", name);
+        doctor_set(r, DOCTOR_MISSING, "no %s", name);
 }
 
 static void check_freeze(DoctorResult *r) {
@@ -151,8 +148,7 @@ static void check_cgroup_kill(DoctorResult *r) {
         check_cgroup_file(r, "cgroup.kill");
 }
 
-/* In a child, so that nothing of it stays with us. */
-static int try_in_child(int (*probe)(void)) {
+int doctor_try(int (*probe)(void)) {
         int status;
         pid_t pid;
 
@@ -175,39 +171,26 @@ static int probe_namespaces(void) {
 }
 
 static void check_namespaces(DoctorResult *r) {
-        int error = try_in_child(probe_namespaces);
+        int error = doctor_try(probe_namespaces);
 
         if (error == 0)
-                return result(r, DOCTOR_OK, "user mnt pid net ipc uts cgroup");
+                return doctor_set(r, DOCTOR_OK, "user mnt pid net ipc uts cgroup");
         /* A host may keep them from users; sandbox-execd has the privilege. */
         if (geteuid() != 0 && error == -EPERM)
-                return result(r, DOCTOR_WARN, "not for this user; run as root to check");
-        result(r, DOCTOR_MISSING, "%s", strerror(-error));
-}
-
-/* Asks the list of the kernel only: a mount as a probe would have to be undone. */
-static void check_overlay(DoctorResult *r) {
-        _cleanup_free_ char *text = NULL;
-
-        if (read_text_at(AT_FDCWD, "/proc/filesystems", FILE_MAX, &text) < 0)
-                return result(r, DOCTOR_WARN, "unknown");
-        for (char *p = text; (p = strstr(p, "overlay")); p++)
-                if (p > text && p[-1] == '\t')
-                        return result(r, DOCTOR_OK, "overlay");
-        /* It is loaded on the first mount where it is a module. */
-        result(r, access("/sys/module/overlay", F_OK) >= 0 ? DOCTOR_OK : DOCTOR_WARN, "overlay is not loaded");
+                return doctor_set(r, DOCTOR_WARN, "not for this user; run as root to check");
+        doctor_set(r, DOCTOR_MISSING, "%s", strerror(-error));
 }
 
 static void check_seccomp(DoctorResult *r) {
         _cleanup_free_ char *text = NULL;
 
-        if (read_text_at(AT_FDCWD, "/proc/sys/kernel/seccomp/actions_avail", FILE_MAX, &text) < 0)
-                return result(r, DOCTOR_MISSING, "no seccomp filters");
-        result(r, has_word(text, "errno") && has_word(text, "kill_process") ? DOCTOR_OK : DOCTOR_MISSING, "filters");
+        if (read_text_at(AT_FDCWD, "/proc/sys/kernel/seccomp/actions_avail", DOCTOR_FILE_MAX, &text) < 0)
+                return doctor_set(r, DOCTOR_MISSING, "no seccomp filters");
+        doctor_set(r, doctor_has_word(text, "errno") && doctor_has_word(text, "kill_process") ? DOCTOR_OK : DOCTOR_MISSING, "filters");
 }
 
 static const char *store_or_parent(void) {
-        return access(STORE_DIRECTORY, F_OK) >= 0 ? STORE_DIRECTORY : "/var/lib";
+        return access(DOCTOR_STORE, F_OK) >= 0 ? DOCTOR_STORE : "/var/lib";
 }
 
 /* A namespace lives by a process in it until it is open: a child of ours that sleeps. Its map is the foreign id range
@@ -255,20 +238,20 @@ static void check_idmapped(DoctorResult *r) {
         int error = 0;
 
         if (geteuid() != 0)
-                return result(r, DOCTOR_WARN, "run as root to check");
+                return doctor_set(r, DOCTOR_WARN, "run as root to check");
         tree = (int) syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (tree < 0)
-                return result(r, DOCTOR_WARN, "%s: %s", path, strerror(errno));
+                return doctor_set(r, DOCTOR_WARN, "%s: %s", path, strerror(errno));
         userns = open_sleeping_userns(&pid);
         if (userns < 0)
-                return result(r, DOCTOR_WARN, "no user namespace to map with");
+                return doctor_set(r, DOCTOR_WARN, "no user namespace to map with");
 
         attributes.userns_fd = (uint64_t) userns;
         if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0)
                 error = errno;
         (void) kill(pid, SIGKILL);
         (void) waitpid(pid, NULL, 0);
-        result(r, error == 0 ? DOCTOR_OK : DOCTOR_WARN, error == 0 ? "%s" : "%s: %s", path, strerror(error));
+        doctor_set(r, error == 0 ? DOCTOR_OK : DOCTOR_WARN, error == 0 ? "%s" : "%s: %s", path, strerror(error));
 }
 
 /* Bounds on the bytes and files of a sandbox come from project quotas of the store's file system. */
@@ -278,33 +261,52 @@ static void check_quota(DoctorResult *r) {
         struct statfs fs;
 
         if (statfs(path, &fs) < 0)
-                return result(r, DOCTOR_WARN, "%s: %s", path, strerror(errno));
+                return doctor_set(r, DOCTOR_WARN, "%s: %s", path, strerror(errno));
         if (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC)
-                return result(r, DOCTOR_WARN, "%s is neither ext4 nor xfs", path);
-        if (read_text_at(AT_FDCWD, "/proc/self/mounts", 16 * FILE_MAX, &text) < 0 ||
+                return doctor_set(r, DOCTOR_WARN, "%s is neither ext4 nor xfs", path);
+        if (read_text_at(AT_FDCWD, "/proc/self/mounts", 16 * DOCTOR_FILE_MAX, &text) < 0 ||
             (!strstr(text, "prjquota") && !strstr(text, "pquota")))
-                return result(r, DOCTOR_WARN, "no mount has project quotas");
-        result(r, DOCTOR_OK, "project quotas");
+                return doctor_set(r, DOCTOR_WARN, "no mount has project quotas");
+        doctor_set(r, DOCTOR_OK, "project quotas");
 }
 
 static void check_socket(DoctorResult *r) {
         if (access(API_SOCKET_PATH, F_OK) < 0)
-                return result(r, DOCTOR_MISSING, "no %s", API_SOCKET_PATH);
-        result(r, access(API_SOCKET_PATH, R_OK | W_OK) < 0 ? DOCTOR_WARN : DOCTOR_OK, "%s", API_SOCKET_PATH);
+                return doctor_set(r, DOCTOR_MISSING, "no %s", API_SOCKET_PATH);
+        doctor_set(r, access(API_SOCKET_PATH, R_OK | W_OK) < 0 ? DOCTOR_WARN : DOCTOR_OK, "%s", API_SOCKET_PATH);
 }
 
 const DoctorCheck doctor_checks[] = {
         { "kernel", check_kernel, "Linux 6.1 or newer is needed" },
         { "systemd", check_systemd, "systemd 252 or newer must be process 1" },
+        { "accounts", doctor_check_accounts, "systemd-sysusers sandboxd.conf" },
         { "cgroup v2", check_cgroup, "boot with systemd.unified_cgroup_hierarchy=1" },
         { "controllers", check_controllers, "limits of these kinds will not hold; enable them in the kernel" },
+        { "nsdelegate", doctor_check_nsdelegate, "mount -o remount,nsdelegate of the cgroup tree: who is root of a "
+                                                 "namespace cannot change its own limits" },
+        { "favordynmods", doctor_check_favordynmods, "" },
         { "freezer", check_freeze, "pause and resume need Linux 5.2 and cgroup v2" },
         { "cgroup kill", check_cgroup_kill, "Linux 5.14 and cgroup v2 are needed" },
+        { "bpf filters", doctor_check_bpf, "DevicePolicy= and IPAddressDeny= do not hold: enable CONFIG_CGROUP_BPF" },
+        { "user namespaces", doctor_check_user_namespaces, "sysctl user.max_user_namespaces=100000" },
         { "namespaces", check_namespaces, "see user.max_user_namespaces and the kernel's configuration" },
-        { "overlay", check_overlay, "modprobe overlay" },
+        { "id ranges", doctor_check_id_ranges, "another program may use ids of sandboxes: give it others there" },
+        { "overlay", doctor_check_overlay, "modprobe overlay; Linux 5.11 knows userxattr" },
         { "idmapped mounts", check_idmapped, "images are copied for each id range: keep the store on ext4, xfs, btrfs" },
         { "seccomp", check_seccomp, "enable CONFIG_SECCOMP_FILTER in the kernel" },
+        { "security modules", doctor_check_lsm, "AppArmor, SELinux or another one is a further wall" },
+        { "cpu bugs", doctor_check_cpu_bugs, "install current microcode and kernel; nosmt where sandboxes must not "
+                                             "listen to each other" },
+        { "same-page merging", doctor_check_ksm, "echo 2 >/sys/kernel/mm/ksm/run: it tells what others have in memory" },
+        { "swap", doctor_check_swap, "what sandboxes hold in memory goes to disk: swapoff, or encrypt it" },
+        { "clock", doctor_check_clock, "times in logs and records are off: enable systemd-timesyncd" },
         { "store quota", check_quota, "writable layers become tmpfs; mount the store's ext4 or xfs with prjquota" },
-        { "api socket", check_socket, "systemctl enable --now sandboxd.socket; be root or in group sandboxd" },
+        { "store space", doctor_check_space, "creating will fail soon: make room" },
+        { "sums", doctor_check_sums, "all sandboxes together may use up the host: set it in a drop-in" },
+        { "hardening", doctor_check_hardening, "a drop-in changed it: systemctl cat UNIT" },
+        { "sockets", doctor_check_sockets, "systemctl enable --now sandboxd.socket sandbox-execd.socket "
+                                           "sandbox-fsd.socket" },
+        { "api socket", check_socket, "be root or in group sandboxd" },
+        { "tokens", doctor_check_tokens, "set API_KEY in /etc/sandboxd/sandboxd.conf, or close the TCP sockets" },
 };
 const size_t n_doctor_checks = ELEMENTSOF(doctor_checks);

@@ -281,7 +281,9 @@ static int finish(ExecStream *s, int r) {
         if (r == -EPIPE)
                 return EXIT_STATUS_SIGNAL + SIGPIPE;
         if (r < 0 || result.status < 200 || result.status > 299) {
-                int status = ctl_fail_transfer(s->ctl, s->request->sandbox, r, &result);
+                /* What is wrong with the request is the command, most of the time. */
+                int status = ctl_fail_transfer(s->ctl, result.status == 400 ? s->request->argv[0] : s->request->sandbox,
+                                               r, &result);
 
                 return r < 0 ? status : status_of_failed_start(&result, status);
         }

@@ -11,6 +11,10 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* The address of the API belongs to the socket unit, which sandboxd cannot change and must not: it has no right to
+ * bind. So the setting of the port becomes a drop-in, written by whoever may write to /etc. All that goes into it is
+ * parsed here first, since a line break in an address would be a line of a unit. */
+
 static int address_family(const char *address) {
         struct in6_addr six;
         struct in_addr four;

@@ -6,6 +6,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* The same rule as scp's: a colon before the first slash is a sandbox. Names that come from a sandbox pass
+ * path_name_is_safe() before they become a part of a local path, whatever else is thought about them. */
+
 int location_parse(const char *word, Location *ret) {
         size_t n = strcspn(word, ":/");
 
@@ -14,10 +17,8 @@ int location_parse(const char *word, Location *ret) {
         *ret = (Location) { .path = word, .standard = streq(word, "-") };
         if (word[n] != ':' || n == 0)
                 return 0;
-        if (word[n + 1] == 0)
-                return -EINVAL;
         ret->sandbox = strndup(word, n);
-        ret->path = word + n + 1;
+        ret->path = word[n + 1] ? word + n + 1 : "./";
         return ret->sandbox ? 0 : -ENOMEM;
 }
 

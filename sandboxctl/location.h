@@ -11,7 +11,7 @@ typedef struct Location {
         bool standard;           /* "-" */
 } Location;
 
-/* -EINVAL: empty, or no path behind the colon. */
+/* "ID:" is the sandbox's workspace. -EINVAL: empty. */
 int location_parse(const char *word, Location *ret);
 void location_done(Location *l);
 /* The last part of a path without its trailing slashes; NULL when it has none that can be a file's name. */

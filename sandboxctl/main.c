@@ -31,30 +31,48 @@ static int verb_help_of(Ctl *c, char **words);
 
 /* A verb is a row here and a function in verb-*.c; the help, the completions' test and the manual's test read the
  * rows. The columns: group, name, arguments, least and most words, words before a command of the user's begins, options,
- * handler, flags. */
+ * handler, flags, help, example. */
 static const Verb verbs[] = {
         { "Sandboxes", "create", "IMAGE", 1, 1, ALL, create_options, verb_create, 0,
-          "Create a sandbox and print its id" },
-        { "Sandboxes", "list", "", 0, 0, ALL, list_options, verb_list, 0, "List sandboxes" },
-        { "Sandboxes", "status", "ID", 1, 1, ALL, NULL, verb_status, 0, "Show a sandbox and what it uses" },
-        { "Sandboxes", "kill", "ID...", 1, ALL, ALL, NULL, verb_kill, 0, "End sandboxes and all that is in them" },
-        { "Sandboxes", "pause", "ID...", 1, ALL, ALL, NULL, verb_pause, 0, "Freeze all processes" },
-        { "Sandboxes", "resume", "ID...", 1, ALL, ALL, NULL, verb_resume, 0, "Let them run again" },
-        { "Sandboxes", "renew", "ID SECONDS", 2, 2, ALL, NULL, verb_renew, 0, "Let a sandbox live on, from now" },
-        { "Sandboxes", "limits", "ID", 1, 1, ALL, limits_options, verb_limits, 0, "Change limits of a live sandbox" },
+          "Create a sandbox and print its id",
+          "sandboxctl create python:3.12-slim --name web --memory 1G --timeout 2h" },
+        { "Sandboxes", "list", "", 0, 0, ALL, list_options, verb_list, 0, "List sandboxes",
+          "sandboxctl list --status running --json" },
+        { "Sandboxes", "status", "ID", 1, 1, ALL, status_options, verb_status, 0, "Show a sandbox and what it uses",
+          "sandboxctl status demo" },
+        { "Sandboxes", "top", "", 0, 0, ALL, top_options, verb_top, 0, "Show what sandboxes use, again and again",
+          "sandboxctl top --sort memory" },
+        { "Sandboxes", "kill", "ID...", 1, ALL, ALL, NULL, verb_kill, 0, "End sandboxes and all that is in them",
+          "sandboxctl list --quiet | xargs -r sandboxctl kill" },
+        { "Sandboxes", "pause", "ID...", 1, ALL, ALL, NULL, verb_pause, 0, "Freeze all processes",
+          "sandboxctl pause demo" },
+        { "Sandboxes", "resume", "ID...", 1, ALL, ALL, NULL, verb_resume, 0, "Let them run again",
+          "sandboxctl pause demo && sandboxctl resume demo" },
+        { "Sandboxes", "renew", "ID SECONDS", 2, 2, ALL, NULL, verb_renew, 0, "Let a sandbox live on, from now",
+          "sandboxctl renew demo 2h" },
+        { "Sandboxes", "limits", "ID", 1, 1, ALL, limits_options, verb_limits, 0, "Change limits of a live sandbox",
+          "sandboxctl limits demo --memory 2G --pids 512" },
         { "Commands", "run", "IMAGE [COMMAND...]", 1, ALL, 2, run_options, verb_run, VERB_RUNS_COMMAND,
-          "Run a command, else a shell, in a sandbox of its own" },
+          "Run a command, else a shell, in a sandbox of its own",
+          "sandboxctl run python:3.12-slim -- python3 -c 'print(6 * 7)'" },
         { "Commands", "exec", "ID COMMAND...", 2, ALL, 2, exec_options, verb_exec, VERB_RUNS_COMMAND,
-          "Run a command in a sandbox" },
+          "Run a command in a sandbox",
+          "sandboxctl exec demo --cwd /tmp -- tar c . | tar t" },
         { "Commands", "logs", "ID|COMMAND-ID", 1, 1, ALL, logs_options, verb_logs, 0,
-          "Show output of a background command, or of a sandbox" },
-        { "Commands", "ps", "ID", 1, 1, ALL, ps_options, verb_ps, 0, "List the processes of a sandbox" },
+          "Show output of a background command, or of a sandbox",
+          "sandboxctl logs -f $(sandboxctl exec -d demo -- echo hello)" },
+        { "Commands", "ps", "ID", 1, 1, ALL, ps_options, verb_ps, 0, "List the processes of a sandbox",
+          "sandboxctl ps --long demo" },
         { "Files", "cp", "SOURCE... TARGET", 2, ALL, ALL, cp_options, verb_cp, 0,
-          "Copy files to or from a sandbox, ID:PATH; - is standard input or output" },
-        { "System", "images", "", 0, 0, ALL, NULL, verb_images, 0, "List the images that sandboxes can have" },
+          "Copy files to or from a sandbox, ID:PATH; - is standard input or output",
+          "sandboxctl cp -r /tmp/project demo:" },
+        { "System", "images", "", 0, 0, ALL, images_options, verb_images, 0, "List the images that sandboxes can have",
+          "sandboxctl images --quiet" },
         { "System", "configure", "", 0, 0, ALL, configure_options, verb_configure, 0,
-          "Set the server's address and tokens, show its settings" },
-        { "System", "doctor", "", 0, 0, ALL, NULL, verb_doctor, 0, "Check what the host offers" },
+          "Set the server's address and tokens, show its settings",
+          "sandboxctl configure --root /tmp/image --port 8080 --new-token" },
+        { "System", "doctor", "", 0, 0, ALL, NULL, verb_doctor, 0, "Check what the host offers",
+          "sandboxctl doctor" },
         { "System", "version", "", 0, 0, ALL, NULL, verb_version, 0, "Show the version" },
         { "System", "help", "[VERB]", 0, 1, ALL, NULL, verb_help_of, 0, "Show this, or the help of a verb" },
         {},
@@ -139,8 +157,11 @@ int main(_unused_ int argc, char **argv) {
         log_set_program("sandboxctl");
         /* A reader that went away is an error of write() to us, so that what was begun is still cleaned up. */
         (void) signal(SIGPIPE, SIG_IGN);
+        ctl.out = stdout;
         status = run(&ctl, argv);
         client_free(ctl.client);
+        free(ctl.known);
+        free(ctl.known_id);
         if (fflush(stdout) == EOF && status == EXIT_STATUS_OK)
                 return ctl_fail(&ctl, EXIT_STATUS_FAILURE, "failed to write the output: %m");
         return status;

@@ -15,6 +15,7 @@ typedef enum OptionType {
         OPTION_UINT,      /* uint64_t * */
         OPTION_NUMBER,    /* double * */
         OPTION_SECONDS,   /* uint64_t *, with an optional unit */
+        OPTION_INTERVAL,  /* uint64_t *, seconds behind a "=" only: without, INTERVAL_DEFAULT_SEC */
         OPTION_MEBIBYTES, /* uint64_t *, with an optional unit */
 } OptionType;
 
@@ -27,6 +28,8 @@ typedef struct Option {
         const char *help;
 } Option;
 
+#define INTERVAL_DEFAULT_SEC 2U
+#define INTERVAL_MAX_SEC (24U * 3600)
 #define HELP_COLUMNS 80U
 #define OPTION_TABLES_MAX 2U
 

@@ -5,6 +5,9 @@
 
 #include "libsandbox/string-util.h"
 
+/* A parser of as much of the format as the server uses. Lines come in pieces of any size and are put together here; a
+ * bound on them keeps a server that never ends one from taking all of our memory. */
+
 static int handle_line(SseParser *p, const char *line, size_t n) {
         json_t *event;
         int r;

@@ -9,6 +9,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/text.h"
 
+/* Widths are known when all rows are there, so cells are kept until then. A terminal that is too narrow loses the end
+ * of the last column, which is the longest and the least needed: names and commands. */
+
 #define GAP 2U
 
 struct Table {
@@ -126,10 +129,10 @@ void table_print(const Table *t, FILE *f, unsigned max_width) {
                 print_row(t, f, t->cells + i, widths, room);
 }
 
-void table_show(const Table *t) {
+void table_show(const Table *t, FILE *f) {
         struct winsize size = {};
 
         if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
                 size.ws_col = 0;
-        table_print(t, stdout, size.ws_col);
+        table_print(t, f, size.ws_col);
 }

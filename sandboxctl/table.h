@@ -23,5 +23,5 @@ int table_add(Table *t, const char *cell);
 int table_addf(Table *t, const char *format, ...) _printf_(2, 3);
 /* max_width: the terminal's; the last column is cut there. 0: as wide as it gets. */
 void table_print(const Table *t, FILE *f, unsigned max_width);
-/* To stdout, for the terminal that may be there. */
-void table_show(const Table *t);
+/* As wide as the terminal that stdout may be. */
+void table_show(const Table *t, FILE *f);

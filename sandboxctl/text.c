@@ -10,6 +10,10 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* There are two kinds of text: ours, and theirs. Theirs may hold escape sequences that rewrite the screen, or marks
+ * that turn the direction of a line so that one name looks like another; both become visible. Widths are those of a
+ * UTF-8 terminal, whatever our own locale is. */
+
 /* One character of s into *ret; the bytes it takes, 0 if there is no valid one. */
 static size_t decode(const char *s, size_t n, uint32_t *ret) {
         const unsigned char *p = (const unsigned char *) s;
@@ -152,6 +156,20 @@ char *text_duration(uint64_t msec, char ret[TEXT_SHORT_MAX]) {
                 return ret;
         }
         (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "ms", msec);
+        return ret;
+}
+
+char *text_span(uint64_t msec, char ret[TEXT_SHORT_MAX]) {
+        uint64_t seconds = msec / 1000;
+
+        if (seconds < 120)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "s", seconds);
+        else if (seconds < 120 * 60)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "m", seconds / 60);
+        else if (seconds < UINT64_C(48) * 3600)
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "h", seconds / 3600);
+        else
+                (void) snprintf(ret, TEXT_SHORT_MAX, "%" PRIu64 "d", seconds / 86400);
         return ret;
 }
 

@@ -23,6 +23,8 @@ size_t text_break(const char *s, unsigned columns);
 char *text_size(uint64_t bytes, char ret[TEXT_SHORT_MAX]);
 /* "340ms", "12s", "5min 3s", "2h 5min", "3d 4h" */
 char *text_duration(uint64_t msec, char ret[TEXT_SHORT_MAX]);
+/* "45s", "12m", "5h", "3d": the largest unit alone, for a column. */
+char *text_span(uint64_t msec, char ret[TEXT_SHORT_MAX]);
 /* "5min 3s ago", "in 2h 5min", "now"; both in milliseconds since the epoch. */
 char *text_relative(int64_t msec, int64_t now_msec, char ret[TEXT_SHORT_MAX]);
 /* "2026-01-31 12:00:00 UTC" */

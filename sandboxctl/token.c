@@ -9,6 +9,9 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/string-util.h"
 
+/* A token that stood in a file, a pipe or the environment is overwritten when it is not needed any more. Blanks at its
+ * end are cut, since editors add a newline; a blank inside is refused: it would begin another header. */
+
 #define TOKEN_MAX 4096U
 #define TOKEN_BYTES 32U
 

@@ -16,6 +16,10 @@
 #include "sandboxctl/token.h"
 #include "sandboxctl/verbs-table.h"
 
+/* For the administrator, and the only verb that writes to this machine. It writes what a package manager would leave
+ * alone: drop-ins and /etc/sandboxd, all below --root so that an image can be prepared. Nothing is restarted by it,
+ * what is to be done is printed. */
+
 #define DROPIN_DIRECTORY "/etc/systemd/system/sandboxd.socket.d"
 #define DROPIN_NAME "50-listen.conf"
 #define TOKEN_DIRECTORY "/etc/sandboxd"
@@ -87,8 +91,8 @@ static int show_settings(Ctl *c) {
         if (r < 0)
                 return ctl_oom(c);
         if (c->json)
-                return ctl_print_json(list);
-        table_show(t);
+                return ctl_print_json(c, list);
+        table_show(t, c->out);
         return EXIT_STATUS_OK;
 }
 

@@ -63,8 +63,8 @@ int verb_doctor(Ctl *c, _unused_ char **words) {
         if (r < 0)
                 return ctl_oom(c);
         if (c->json)
-                (void) ctl_print_json(list);
+                (void) ctl_print_json(c, list);
         else
-                table_show(t);
+                table_show(t, c->out);
         return report.failed ? EXIT_STATUS_FAILURE : EXIT_STATUS_OK;
 }

@@ -6,6 +6,9 @@
 #include "sandboxctl/sandbox-arguments.h"
 #include "sandboxctl/verbs-table.h"
 
+/* A command's status is ours: what the command did and what we failed at must not look the same, hence 125 for all of
+ * the latter. */
+
 /* A sandbox made for one command shall not end before it. */
 #define RUN_MARGIN_SEC 60U
 
@@ -53,7 +56,7 @@ static int exec_background(Ctl *c, const ExecRequest *request) {
         if (r != EXIT_STATUS_OK)
                 return r;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         (void) puts(json_text(reply, "id"));
         return EXIT_STATUS_OK;
 }

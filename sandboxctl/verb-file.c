@@ -7,6 +7,9 @@
 #include "sandboxctl/location.h"
 #include "sandboxctl/verbs-table.h"
 
+/* cp's rules for targets: into a directory goes a file under its own name, several files need one. The target is asked
+ * what it is before anything is sent to it. */
+
 static bool arg_recursive, arg_quiet;
 
 const Option cp_options[] = {
@@ -88,7 +91,7 @@ int verb_cp(Ctl *c, char **words) {
         int r = EXIT_STATUS_OK;
 
         if (location_parse(words[n - 1], &target) < 0)
-                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[n - 1]);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "the name of a file is empty");
         if (n > 2 && target.sandbox == NULL && !local_is_directory(target.path))
                 return ctl_fail(c, EXIT_STATUS_USAGE, "%s: several files need a directory", target.path);
         if (n > 2 && target.sandbox && !endswith(target.path, "/"))
@@ -98,7 +101,7 @@ int verb_cp(Ctl *c, char **words) {
                 _cleanup_(location_done) Location source = {};
 
                 if (location_parse(words[i], &source) < 0)
-                        return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' has no path", words[i]);
+                        return ctl_fail(c, EXIT_STATUS_USAGE, "the name of a file is empty");
                 r = copy_one(c, &source, &target);
         }
         return r;

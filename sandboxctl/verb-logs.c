@@ -8,15 +8,18 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandboxctl/exec-stream.h"
+#include "sandboxctl/rows.h"
 #include "sandboxctl/sse.h"
-#include "sandboxctl/table.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
+#include "sandboxctl/watch.h"
+
+/* What a sandbox does at this moment: the output of its commands and its processes. */
 
 #define POLL_FIRST_MSEC 100U
 #define POLL_LAST_MSEC 1000U
 
-static bool arg_follow, arg_long;
+static bool arg_follow, arg_long, arg_quiet;
 static uint64_t arg_tail = UINT64_MAX;
 
 const Option logs_options[] = {
@@ -27,6 +30,8 @@ const Option logs_options[] = {
 
 const Option ps_options[] = {
         { 'l', "long", NULL, OPTION_FLAG, &arg_long, "With the memory of each process" },
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print process ids only" },
+        WATCH_OPTION,
         {},
 };
 
@@ -44,7 +49,7 @@ static int read_background(Ctl *c, const char *id, int64_t *cursor, bool *ret_mo
         *ret_more = next > *cursor;
         *cursor = next;
         if (c->json)
-                return ctl_print_json(reply);
+                return ctl_print_json(c, reply);
         r = output_event_write(reply, "output", STDOUT_FILENO);
         if (r == -EBADMSG)
                 return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no output", id);
@@ -136,33 +141,36 @@ int verb_logs(Ctl *c, char **words) {
         return object_id_is_valid(words[0], "bg") ? logs_background(c, words[0]) : logs_sandbox(c, words[0]);
 }
 
-static int add_process(Table *t, const json_t *p, const char *const *keys) {
+/* What each of the two forms of ps shows. */
+static const char *const short_keys[] = { "user", "cpu", "memory", "command", NULL };
+static const char *const long_keys[] = { "cpu", "mem", "rss", "vsz", "command", NULL };
+
+static int add_process(Table *t, const json_t *p) {
         int r = table_addf(t, "%" PRIi64, json_int(p, "pid"));
 
-        for (; r >= 0 && *keys; keys++) {
-                const json_t *value = json_object_get(p, *keys);
+        for (const char *const *key = arg_long ? long_keys : short_keys; r >= 0 && *key; key++) {
+                const json_t *value = json_object_get(p, *key);
                 char text[TEXT_SHORT_MAX];
 
                 /* The API counts memory in KiB. */
                 r = table_add(t, json_is_integer(value)
                                          ? text_size((uint64_t) MAX(json_integer_value(value), 0) * KiB, text)
-                                         : json_text(p, *keys));
+                                         : json_text(p, *key));
         }
         return r;
 }
 
-int verb_ps(Ctl *c, char **words) {
+static void print_pid(FILE *f, const json_t *process) {
+        (void) fprintf(f, "%" PRIi64 "\n", json_int(process, "pid"));
+}
+
+static int show_processes(Ctl *c, char **words) {
         static const Column short_columns[] = { { "PID", true },  { "USER" },    { "CPU", true },
                                                 { "MEM", true }, { "COMMAND" }, {} };
         static const Column long_columns[] = { { "PID", true },  { "CPU", true }, { "MEM", true },
                                                { "RSS", true }, { "VSZ", true }, { "COMMAND" }, {} };
-        static const char *const short_keys[] = { "user", "cpu", "memory", "command", NULL };
-        static const char *const long_keys[] = { "cpu", "mem", "rss", "vsz", "command", NULL };
-        _cleanup_(table_freep) Table *t = table_new(arg_long ? long_columns : short_columns);
         _cleanup_free_ char *id = NULL, *path = NULL;
         _cleanup_json_ json_t *reply = NULL;
-        json_t *process;
-        size_t i;
         int r;
 
         r = ctl_resolve(c, words[0], &id);
@@ -172,13 +180,11 @@ int verb_ps(Ctl *c, char **words) {
         r = ctl_request(c, id, "GET", path, NULL, &reply);
         if (r != EXIT_STATUS_OK)
                 return r;
-        if (c->json)
-                return ctl_print_json(reply);
-        if (!t)
-                return ctl_oom(c);
-        json_array_foreach(json_object_get(reply, "processes"), i, process)
-                if (add_process(t, process, arg_long ? long_keys : short_keys) < 0)
-                        return ctl_oom(c);
-        table_show(t);
-        return EXIT_STATUS_OK;
+        return rows_show(c, &(RowsView) { .reply = reply, .key = "processes",
+                                          .columns = arg_long ? long_columns : short_columns, .add = add_process,
+                                          .print = arg_quiet ? print_pid : NULL });
+}
+
+int verb_ps(Ctl *c, char **words) {
+        return watch_run(c, words, show_processes);
 }

@@ -4,10 +4,14 @@
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "sandboxctl/rows.h"
 #include "sandboxctl/sandbox-arguments.h"
-#include "sandboxctl/table.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
+#include "sandboxctl/watch.h"
+
+/* The life of a sandbox as a user steers it. Each verb is one or two requests; defaults and checks are the server's, so
+ * that an older sandboxctl is right about a newer server. */
 
 static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
 static const char *arg_status;
@@ -24,8 +28,11 @@ const Option create_options[] = {
 const Option list_options[] = {
         { 's', "status", "STATUS", OPTION_STRING, &arg_status, "Only those that are running, paused..." },
         { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print ids only" },
+        WATCH_OPTION,
         {},
 };
+
+const Option status_options[] = { WATCH_OPTION, {} };
 
 const Option limits_options[] = {
         { 'm', "memory", "SIZE", OPTION_MEBIBYTES, &arg_memory, "Memory, in MiB or with K, M, G" },
@@ -118,12 +125,13 @@ int verb_create(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         if (c->json)
-                return ctl_print_json(sandbox);
+                return ctl_print_json(c, sandbox);
         (void) puts(json_text(sandbox, "id"));
         return EXIT_STATUS_OK;
 }
 
-static int add_sandbox(Table *t, const json_t *item, int64_t now) {
+static int add_sandbox(Table *t, const json_t *item) {
+        int64_t now = now_msec();
         char created[TEXT_SHORT_MAX], expires[TEXT_SHORT_MAX];
         int64_t deadline = json_int(item, "expiresAt");
         int r;
@@ -143,89 +151,99 @@ static int add_sandbox(Table *t, const json_t *item, int64_t now) {
         return r;
 }
 
-int verb_list(Ctl *c, _unused_ char **words) {
-        static const Column columns[] = { { "ID" },      { "NAME" },    { "IMAGE" }, { "STATUS" },
-                                          { "CREATED" }, { "EXPIRES" }, {} };
-        _cleanup_(table_freep) Table *t = table_new(columns);
-        _cleanup_json_ json_t *list = NULL;
-        int64_t now = now_msec();
-        json_t *item;
-        size_t i;
-        int r;
-
-        r = ctl_list(c, arg_status, &list);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        if (c->json)
-                return ctl_print_json(list);
-
-        json_array_foreach(json_object_get(list, "items"), i, item)
-                if (arg_quiet) {
-                        /* These go into other commands, so nothing but an id may come out. */
-                        if (object_id_is_valid(json_text(item, "id"), "sbx"))
-                                (void) puts(json_text(item, "id"));
-                } else if (!t || add_sandbox(t, item, now) < 0)
-                        return ctl_oom(c);
-        if (t && !arg_quiet)
-                table_show(t);
-        return EXIT_STATUS_OK;
+/* These go into other commands, so nothing but an id may come out. */
+static void print_id(FILE *f, const json_t *item) {
+        if (object_id_is_valid(json_text(item, "id"), "sbx"))
+                (void) fprintf(f, "%s\n", json_text(item, "id"));
 }
 
-static void print_field(const char *label, const char *value) {
+static int show_list(Ctl *c, _unused_ char **words) {
+        static const Column columns[] = { { "ID" },      { "NAME" },    { "IMAGE" }, { "STATUS" },
+                                          { "CREATED" }, { "EXPIRES" }, {} };
+        _cleanup_free_ char *status = client_encode(arg_status ? arg_status : ""), *filter = NULL;
+        _cleanup_json_ json_t *list = NULL;
+        int r;
+
+        filter = status ? ctl_path("&status=%s", status) : NULL;
+        if (!filter)
+                return ctl_oom(c);
+        r = ctl_list(c, arg_status ? filter : NULL, &list);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        return rows_show(c, &(RowsView) { .reply = list, .key = "items", .columns = columns, .add = add_sandbox,
+                                          .print = arg_quiet ? print_id : NULL });
+}
+
+int verb_list(Ctl *c, char **words) {
+        return watch_run(c, words, show_list);
+}
+
+static void print_field(FILE *f, const char *label, const char *value) {
         _cleanup_free_ char *safe = text_escape(value, strlen(value));
 
         if (safe && *safe)
-                (void) printf("%10s: %s\n", label, safe);
+                (void) fprintf(f, "%10s: %s\n", label, safe);
 }
 
-static void print_moment(const char *label, int64_t msec) {
+static void print_moment(FILE *f, const char *label, int64_t msec) {
         char absolute[TEXT_SHORT_MAX], relative[TEXT_SHORT_MAX];
 
         if (msec > 0)
-                (void) printf("%10s: %s (%s)\n", label, text_time(msec, absolute),
-                              text_relative(msec, now_msec(), relative));
+                (void) fprintf(f, "%10s: %s (%s)\n", label, text_time(msec, absolute),
+                               text_relative(msec, now_msec(), relative));
 }
 
-static void print_metrics(const json_t *m) {
-        char received[TEXT_SHORT_MAX], sent[TEXT_SHORT_MAX];
+/* In bytes, where the server tells them. */
+static char *format_memory(const json_t *m, const char *bytes, const char *mebibytes, char text[TEXT_SHORT_MAX]) {
+        int64_t n = json_object_get(m, bytes) ? json_int(m, bytes) : json_int(m, mebibytes) * (int64_t) MiB;
 
-        (void) printf("%10s: %.1f%%\n", "CPU", json_number_value(json_object_get(m, "cpuPercent")));
-        (void) printf("%10s: %" PRIi64 "M of %" PRIi64 "M\n", "Memory", json_int(m, "memoryUsageMb"),
-                      json_int(m, "memoryLimitMb"));
-        (void) printf("%10s: %" PRIi64 "\n", "Processes", json_int(m, "pids"));
-        (void) printf("%10s: %s received, %s sent\n", "Network",
-                      text_size((uint64_t) MAX(json_int(m, "networkRxBytes"), 0), received),
-                      text_size((uint64_t) MAX(json_int(m, "networkTxBytes"), 0), sent));
-        (void) printf("%10s: %s read, %s written\n", "Disk",
-                      text_size((uint64_t) MAX(json_int(m, "ioReadBytes"), 0), received),
-                      text_size((uint64_t) MAX(json_int(m, "ioWriteBytes"), 0), sent));
-        /* Without the controllers the figures are the processes' own, which are not exact. */
-        print_field("Figures", json_text(m, "source"));
+        return text_size((uint64_t) MAX(n, 0), text);
 }
 
-static void print_sandbox(const json_t *sandbox, const json_t *metrics) {
+static void print_amounts(FILE *f, const char *label, const json_t *m, const char *in, const char *in_name,
+                          const char *out, const char *out_name) {
+        char came[TEXT_SHORT_MAX], went[TEXT_SHORT_MAX];
+
+        (void) fprintf(f, "%10s: %s %s, %s %s\n", label, text_size((uint64_t) MAX(json_int(m, in), 0), came), in_name,
+                       text_size((uint64_t) MAX(json_int(m, out), 0), went), out_name);
+}
+
+static void print_metrics(FILE *f, const json_t *m) {
+        char used[TEXT_SHORT_MAX], limit[TEXT_SHORT_MAX];
+
+        (void) fprintf(f, "%10s: %.1f%%\n", "CPU", json_number_value(json_object_get(m, "cpuPercent")));
+        (void) fprintf(f, "%10s: %s of %s\n", "Memory", format_memory(m, "memoryUsageBytes", "memoryUsageMb", used),
+                       format_memory(m, "memoryLimitBytes", "memoryLimitMb", limit));
+        (void) fprintf(f, "%10s: %" PRIi64 "\n", "Processes", json_int(m, "pids"));
+        print_amounts(f, "Network", m, "networkRxBytes", "received", "networkTxBytes", "sent");
+        print_amounts(f, "Disk", m, "ioReadBytes", "read", "ioWriteBytes", "written");
+        if (streq(json_text(m, "source"), "proc"))
+                print_field(f, "Figures", "sums over the processes, not exact: this host has no controllers");
+}
+
+static void print_sandbox(FILE *f, const json_t *sandbox, const json_t *metrics) {
         const json_t *config = json_object_get(sandbox, "config");
         json_t *metadata = json_object_get(sandbox, "metadata"), *value;
         const char *key;
 
-        print_field("ID", json_text(sandbox, "id"));
-        print_field("Name", json_text(sandbox, "name"));
-        print_field("Image", json_text(sandbox, "image"));
-        print_field("Status", json_text(sandbox, "status"));
-        print_moment("Created", json_int(sandbox, "createdAt"));
-        print_moment("Expires", json_int(sandbox, "expiresAt"));
-        print_field("Directory", json_text(config, "workdir"));
+        print_field(f, "ID", json_text(sandbox, "id"));
+        print_field(f, "Name", json_text(sandbox, "name"));
+        print_field(f, "Image", json_text(sandbox, "image"));
+        print_field(f, "Status", json_text(sandbox, "status"));
+        print_moment(f, "Created", json_int(sandbox, "createdAt"));
+        print_moment(f, "Expires", json_int(sandbox, "expiresAt"));
+        print_field(f, "Directory", json_text(config, "workdir"));
         if (metrics)
-                print_metrics(metrics);
+                print_metrics(f, metrics);
         json_object_foreach(metadata, key, value) {
                 _cleanup_free_ char *line = NULL;
 
                 if (json_is_string(value) && asprintf(&line, "%s=%s", key, json_string_value(value)) >= 0)
-                        print_field("Metadata", line);
+                        print_field(f, "Metadata", line);
         }
 }
 
-int verb_status(Ctl *c, char **words) {
+static int show_status(Ctl *c, char **words) {
         _cleanup_free_ char *id = NULL, *path = NULL, *metrics_path = NULL;
         _cleanup_json_ json_t *sandbox = NULL, *metrics = NULL;
         int r;
@@ -248,10 +266,14 @@ int verb_status(Ctl *c, char **words) {
         if (c->json) {
                 if (metrics)
                         json_object_set(sandbox, "metrics", metrics);
-                return ctl_print_json(sandbox);
+                return ctl_print_json(c, sandbox);
         }
-        print_sandbox(sandbox, metrics);
+        print_sandbox(c->out, sandbox, metrics);
         return EXIT_STATUS_OK;
+}
+
+int verb_status(Ctl *c, char **words) {
+        return watch_run(c, words, show_status);
 }
 
 /* Resolves, sends one request to "/sandboxes/ID<suffix>" and prints the reply where it is wanted. */
@@ -266,7 +288,7 @@ static int act(Ctl *c, const char *word, const char *method, const char *suffix,
         path = ctl_path("/sandboxes/%s%s", id, suffix);
         r = ctl_request(c, id, method, path, json_incref(owned), &reply);
         if (r == EXIT_STATUS_OK && c->json)
-                r = ctl_print_json(reply);
+                r = ctl_print_json(c, reply);
         if (r == EXIT_STATUS_OK && ret)
                 *ret = TAKE_PTR(reply);
         return r;
@@ -312,7 +334,7 @@ int verb_renew(Ctl *c, char **words) {
                 return ctl_oom(c);
         r = act(c, words[0], "POST", "/renew", body, &sandbox);
         if (r == EXIT_STATUS_OK && !c->json)
-                print_moment("Expires", json_int(sandbox, "expiresAt"));
+                print_moment(c->out, "Expires", json_int(sandbox, "expiresAt"));
         return r;
 }
 

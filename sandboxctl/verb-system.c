@@ -3,8 +3,26 @@
 
 #include "libsandbox/string-util.h"
 #include "sandboxctl/ctl.h"
-#include "sandboxctl/table.h"
+#include "sandboxctl/rows.h"
+#include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
+
+/* What there is beside sandboxes: images, and ourselves. */
+
+static bool arg_quiet;
+
+const Option images_options[] = {
+        { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Print names only, of those that can be used" },
+        {},
+};
+
+static void print_image_name(FILE *f, const json_t *image) {
+        const char *name = json_text(image, "name");
+        _cleanup_free_ char *safe = text_escape(name, strlen(name));
+
+        if (safe && !json_is_false(json_object_get(image, "usable")))
+                (void) fprintf(f, "%s\n", safe);
+}
 
 static int add_image(Table *t, const json_t *image) {
         const json_t *usable = json_object_get(image, "usable");
@@ -22,24 +40,14 @@ static int add_image(Table *t, const json_t *image) {
 
 int verb_images(Ctl *c, _unused_ char **words) {
         static const Column columns[] = { { "NAME" }, { "KIND" }, { "SOURCE" }, { "USABLE" }, {} };
-        _cleanup_(table_freep) Table *t = table_new(columns);
         _cleanup_json_ json_t *reply = NULL;
-        json_t *image;
-        size_t i;
         int r;
 
         r = ctl_request(c, "images", "GET", "/images", NULL, &reply);
         if (r != EXIT_STATUS_OK)
                 return r;
-        if (c->json)
-                return ctl_print_json(reply);
-        if (!t)
-                return ctl_oom(c);
-        json_array_foreach(json_object_get(reply, "images"), i, image)
-                if (add_image(t, image) < 0)
-                        return ctl_oom(c);
-        table_show(t);
-        return EXIT_STATUS_OK;
+        return rows_show(c, &(RowsView) { .reply = reply, .key = "images", .columns = columns, .add = add_image,
+                                          .print = arg_quiet ? print_image_name : NULL });
 }
 
 int verb_version(Ctl *c, _unused_ char **words) {

@@ -6,7 +6,7 @@
 /* Handlers and options of the rows in main.c, by the file that has them. */
 
 /* verb-sandbox.c */
-extern const Option create_options[], list_options[], limits_options[];
+extern const Option create_options[], list_options[], status_options[], limits_options[];
 int verb_create(Ctl *c, char **words);
 int verb_list(Ctl *c, char **words);
 int verb_status(Ctl *c, char **words);
@@ -31,8 +31,13 @@ extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);
 
 /* verb-system.c */
+extern const Option images_options[];
 int verb_images(Ctl *c, char **words);
 int verb_version(Ctl *c, char **words);
+
+/* verb-top.c */
+extern const Option top_options[];
+int verb_top(Ctl *c, char **words);
 
 /* verb-configure.c */
 extern const Option configure_options[];

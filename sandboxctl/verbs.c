@@ -4,6 +4,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/text.h"
 
+/* The verbs are a table in main.c; this is what can be done with any such table: find a row, guess which one was meant,
+ * print them all or one. */
+
 #define VERB_HELP_COLUMN 26U
 
 const Verb *verb_find(const Verb *verbs, const char *name) {
@@ -46,4 +49,6 @@ void verb_help(FILE *f, const char *program, const Verb *v) {
                 (void) fputs("\nOptions:\n", f);
                 options_help(f, v->options);
         }
+        if (v->example)
+                (void) fprintf(f, "\nExample:\n  $ %s\n", v->example);
 }

@@ -24,6 +24,7 @@ typedef struct Verb {
         int (*handler)(Ctl *c, char **words);
         unsigned flags;
         const char *help;
+        const char *example;    /* a line of shell, for the verb's own help; a test runs it beside a sandbox "demo" */
 } Verb;
 
 #define WORDS_ANY UINT32_MAX

@@ -8,7 +8,6 @@
 #include "sandboxd/api.h"
 #include "sandboxd/exec-input.h"
 #include "sandboxd/json-body.h"
-#include "sandboxd/json-fields.h"
 
 /* A client that waits for the end of its command. When it goes away the command is ended: nobody could ever see what
  * it did. When we go away the command lives on. */
@@ -215,8 +214,9 @@ static const JsonField signal_fields[] = {
         { "signal", JSON_FIELD_STRING, offsetof(SignalInput, signal), 0, 0, 16, "default: TERM" },
 };
 
-static int send_signal(Request *request, const SignalInput *input, sd_bus_error *error) {
+static int send_signal(Request *request, void *userdata, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;
+        const SignalInput *input = userdata;
         int signo, r;
         Sandbox *s;
         Command *c;
@@ -235,12 +235,7 @@ static int send_signal(Request *request, const SignalInput *input, sd_bus_error 
 }
 
 int api_exec_signal(Request *request, sd_bus_error *error) {
-        SignalInput input = {};
-        int r;
+        static const ApiInput route = { signal_fields, ELEMENTSOF(signal_fields), send_signal };
 
-        r = json_fields_read(request_input(request), signal_fields, ELEMENTSOF(signal_fields), &input, error);
-        if (r >= 0)
-                r = send_signal(request, &input, error);
-        json_fields_done(signal_fields, ELEMENTSOF(signal_fields), &input);
-        return r;
+        return api_with_input(request, &route, &(SignalInput) {}, error);
 }

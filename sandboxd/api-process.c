@@ -6,7 +6,6 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
-#include "sandboxd/json-fields.h"
 
 /* Processes by the numbers that they have inside. Names come from the sandbox: they are hostile text, made valid UTF-8
  * here and escaped by the JSON encoder. */
@@ -113,8 +112,9 @@ static int answer_killed(ApiCall *call, sd_bus_message *reply, sd_bus_error *err
                                                                 "signal", (char *) call->data));
 }
 
-static int send_kill(Request *request, KillInput *input, sd_bus_error *error) {
+static int send_kill(Request *request, void *userdata, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;
+        const KillInput *input = userdata;
         int signo, r;
         Sandbox *s;
 
@@ -135,12 +135,7 @@ static int send_kill(Request *request, KillInput *input, sd_bus_error *error) {
 }
 
 int api_process_kill(Request *request, sd_bus_error *error) {
-        KillInput input = {};
-        int r;
+        static const ApiInput route = { kill_fields, ELEMENTSOF(kill_fields), send_kill };
 
-        r = json_fields_read(request_input(request), kill_fields, ELEMENTSOF(kill_fields), &input, error);
-        if (r >= 0)
-                r = send_kill(request, &input, error);
-        json_fields_done(kill_fields, ELEMENTSOF(kill_fields), &input);
-        return r;
+        return api_with_input(request, &route, &(KillInput) {}, error);
 }

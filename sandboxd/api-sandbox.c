@@ -58,67 +58,6 @@ int api_sandbox_create(Request *request, sd_bus_error *error) {
         return api_call_sent(&call, r, error);
 }
 
-typedef struct ListInput {
-        char *status;
-        int64_t page, page_size;
-        json_t *metadata;
-} ListInput;
-
-static const JsonField list_fields[] = {
-        { "metadata", JSON_FIELD_OBJECT, offsetof(ListInput, metadata),  JSON_FIELD_LENIENT, 0, 0,
-          "only sandboxes with these values" },
-        { "page",     JSON_FIELD_INT,    offsetof(ListInput, page),      JSON_FIELD_CLAMP, 1, 1000000,
-          "from 1" },
-        { "pageSize", JSON_FIELD_INT,    offsetof(ListInput, page_size), JSON_FIELD_CLAMP, 1, 200,
-          "sandboxes a page" },
-        { "status",   JSON_FIELD_STRING, offsetof(ListInput, status),    JSON_FIELD_LENIENT, 0, 0,
-          "only sandboxes in this state" },
-};
-
-static bool list_matches(const ListInput *input, const Sandbox *s) {
-        const char *key;
-        json_t *value;
-
-        if (s->leaving || (s->state != SANDBOX_CREATING && sandbox_is_expired(s)))
-                return false;
-        if (input->status && !streq(input->status, sandbox_state_to_string(s->state)))
-                return false;
-        json_object_foreach(input->metadata, key, value)
-                if (!json_equal(value, json_object_get(s->metadata, key)))
-                        return false;
-        return true;
-}
-
-static int list_reply(Request *request, const ListInput *input) {
-        Manager *m = request_userdata(request);
-        int64_t first = (input->page - 1) * input->page_size, total = 0;
-        json_t *items = json_array();
-        Sandbox *s;
-
-        HASHMAP_FOREACH(s, m->sandboxes) {
-                if (!list_matches(input, s))
-                        continue;
-                if (total >= first && total < first + input->page_size)
-                        (void) json_array_append_new(items, sandbox_to_json(m, s));
-                total++;
-        }
-        return request_reply_json(request, 200,
-                                  json_pack("{s:o, s:I, s:I, s:I}", "items", items, "total", (json_int_t) total,
-                                            "page", (json_int_t) input->page, "pageSize",
-                                            (json_int_t) input->page_size));
-}
-
-int api_sandbox_list(Request *request, sd_bus_error *error) {
-        ListInput input = { .page = 1, .page_size = 20 };
-        int r;
-
-        r = json_fields_read(request_input(request), list_fields, ELEMENTSOF(list_fields), &input, error);
-        if (r >= 0)
-                r = list_reply(request, &input);
-        json_fields_done(list_fields, ELEMENTSOF(list_fields), &input);
-        return r;
-}
-
 int api_sandbox_get(Request *request, sd_bus_error *error) {
         Sandbox *s;
         int r;

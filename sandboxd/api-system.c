@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
+#include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/removal.h"
@@ -10,6 +11,33 @@
 int api_health(Request *request, sd_bus_error *error) {
         (void) error;
         return request_reply_json(request, 200, json_pack("{s:s}", "status", "healthy"));
+}
+
+static int answer_service(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        (void) reply;
+        (void) error;
+        return request_reply_json(call->request, 200,
+                                  json_pack("{s:s, s:s}", "status", "healthy", "service",
+                                            request_path_value(call->request, "service")));
+}
+
+/* One empty call over the bus and back: whether a service can be reached, and how long the way to it is. */
+int api_health_service(Request *request, sd_bus_error *error) {
+        const char *service = request_path_value(request, "service");
+        _cleanup_(api_call_freep) ApiCall *call = NULL;
+        int r;
+
+        if (!streq(service, "exec") && !streq(service, "files"))
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_FILE, "Service not found: %s", service);
+        call = api_call_new(request, NULL);
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer_service;
+        if (streq(service, "exec"))
+                r = execd_ping(call->manager->execd, api_call_done, call);
+        else
+                r = fsd_ping(call->manager->fsd, api_call_done, call);
+        return api_call_sent(&call, r, error);
 }
 
 int api_sweep(Request *request, sd_bus_error *error) {

@@ -167,6 +167,16 @@ int api_ask_execd(Request *request, const char *method, ApiAnswer answer, sd_bus
         return api_call_sent(&call, r, error);
 }
 
+int api_with_input(Request *request, const ApiInput *route, void *input, sd_bus_error *error) {
+        int r;
+
+        r = json_fields_read(request_input(request), route->fields, route->n_fields, input, error);
+        if (r >= 0)
+                r = route->handler(request, input, error);
+        json_fields_done(route->fields, route->n_fields, input);
+        return r;
+}
+
 int api_reply_success(Request *request) {
         return request_reply_json(request, 200, json_pack("{s:b}", "success", 1));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sandboxd/manager.h"
+#include "sandboxd/json-fields.h"
 #include "sandboxd/route.h"
 
 /* The handlers of the /sandbox dialect, one file a resource, and what they share. */
@@ -52,6 +53,14 @@ void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userd
 int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
 /* A whole handler: asks a method about the sandbox that ":id" names, which must be live. */
 int api_ask_execd(Request *request, const char *method, ApiAnswer answer, sd_bus_error *error);
+/* What a route takes: read by the table, handed to the handler, freed whatever comes of it. input has the defaults. */
+typedef struct ApiInput {
+        const JsonField *fields;
+        size_t n_fields;
+        int (*handler)(Request *request, void *input, sd_bus_error *error);
+} ApiInput;
+
+int api_with_input(Request *request, const ApiInput *route, void *input, sd_bus_error *error);
 /* Ends a call from anywhere else. */
 void api_call_fail(ApiCall *call, const sd_bus_error *error);
 
@@ -62,6 +71,8 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+/* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
+int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error);
 /* The entrypoint of a new sandbox. */
 void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
@@ -110,5 +121,6 @@ int api_global_metrics(Request *request, sd_bus_error *error);
 int api_pool_status(Request *request, sd_bus_error *error);
 
 int api_health(Request *request, sd_bus_error *error);
+int api_health_service(Request *request, sd_bus_error *error);
 int api_sweep(Request *request, sd_bus_error *error);
 int api_images(Request *request, sd_bus_error *error);

@@ -70,6 +70,8 @@ int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
                 r = spool_new(m->spool_fd, c->id, &c->outputs[0].spool);
         if (r < 0)
                 return r;
+        if (!command_is_live(c))
+                spool_rest(c->outputs[0].spool);
         *ret = TAKE_PTR(c);
         return 0;
 }

@@ -207,6 +207,7 @@ static void finish(Command *c, CommandState state) {
                 handlers->on_finished(c, c->userdata);
         if (c->kind == COMMAND_BACKGROUND)
                 (void) command_save(c);
+        spool_rest(c->outputs[0].spool);
         if (state == COMMAND_EXITED)
                 (void) execd_acknowledge(c->manager->execd, c->sandbox->id, c->id);
         if (c->kind != COMMAND_BACKGROUND)

@@ -140,6 +140,56 @@ static int check_backend(const Settings *s) {
         return -EOPNOTSUPP;
 }
 
+static void set_idle(Daemon *d, const Settings *s) {
+        service_set_idle_usec(d->service, s->idle_exit_sec > 0 ? s->idle_exit_sec * USEC_PER_SEC : USEC_INFINITY);
+}
+
+/* Tokens of the settings and of the credential; systemd gives a running service no newer credential than it began
+ * with. */
+static int make_auth(const Settings *s, Auth **ret) {
+        return auth_new(s, getenv("CREDENTIALS_DIRECTORY"), ret);
+}
+
+/* Everything that may be refused comes before anything is changed. */
+static int take_settings(Daemon *d, SettingsChange *ret) {
+        _cleanup_(settings_done) Settings fresh = {};
+        _cleanup_(auth_freep) Auth *auth = NULL;
+        int r;
+
+        r = settings_load_strict(&fresh);
+        if (r == -EBADMSG)
+                return log_error_errno(r, "Not all of the settings are understood, keeping the old ones.");
+        if (r >= 0)
+                r = make_auth(&fresh, &auth);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the settings, keeping the old ones: %m");
+        if (d->http && !http_server_can_use(d->http, auth))
+                return log_error_errno(-EPERM, "A socket listens beyond loopback, and the settings have no token any "
+                                               "more; keeping the old ones.");
+        r = settings_take_live(&d->manager->settings, &fresh, ret);
+        if (r < 0)
+                return log_error_errno(r, "Failed to compare the settings, keeping the old ones: %m");
+
+        auth_free(d->auth);
+        d->auth = TAKE_PTR(auth);
+        set_idle(d, &d->manager->settings);
+        return d->http ? http_server_reload(d->http, d->auth) : 0;
+}
+
+static int on_reload(void *userdata) {
+        _cleanup_(settings_change_done) SettingsChange change = {};
+        Daemon *d = userdata;
+        int r;
+
+        r = take_settings(d, &change);
+        if (r < 0)
+                return r;
+        log_info("Settings read again, changed: %s.", change.live ? change.live : "none");
+        if (change.fixed)
+                log_notice("These settings hold from the next start of sandboxd on: %s.", change.fixed);
+        return 0;
+}
+
 static int start(Daemon *d, const ManagerOptions *options) {
         Settings settings;
         int r;
@@ -152,11 +202,10 @@ static int start(Daemon *d, const ManagerOptions *options) {
                 settings_done(&settings);
                 return r;
         }
-        service_set_idle_usec(d->service, settings.idle_exit_sec > 0 ? settings.idle_exit_sec * USEC_PER_SEC
-                                                                     : USEC_INFINITY);
+        set_idle(d, &settings);
         r = manager_new(options, &settings, &d->manager);
         if (r >= 0)
-                r = auth_new(&d->manager->settings, getenv("CREDENTIALS_DIRECTORY"), &d->auth);
+                r = make_auth(&d->manager->settings, &d->auth);
         if (r >= 0)
                 r = make_tables(d);
         return r;
@@ -167,7 +216,7 @@ int daemon_run(const char *state_directory, const char *execd_path, const char *
         int r;
 
         r = service_new(&(ServiceOptions) { .program = "sandboxd", .idle_usec = USEC_INFINITY, .on_idle = on_idle,
-                                            .userdata = &d }, &d.service);
+                                            .on_reload = on_reload, .userdata = &d }, &d.service);
         if (r >= 0)
                 r = get_sockets(&d);
         if (r >= 0)

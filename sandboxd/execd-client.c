@@ -141,8 +141,24 @@ int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata) {
         return call_without_arguments(c, "Reserve", PEER_REPEATABLE, callback, userdata);
 }
 
+int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata) {
+        return peer_ping(c->peer, callback, userdata);
+}
+
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata) {
         return call_without_arguments(c, "List", PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_stats_many(ExecdClient *c, char *const *ids, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, EXEC_INTERFACE, "StatsMany", &m);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) ids);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const SandboxSpec *spec,
@@ -168,6 +184,16 @@ int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback 
         if (r < 0)
                 return r;
         return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, EXEC_INTERFACE, "SetWake", &m);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 't', &usec);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback,
@@ -304,19 +330,6 @@ int execd_read_command(sd_bus_message *m, CommandStatus *ret) {
         return 1;
 }
 
-static const BusField stats_fields[] = {
-        { "CpuUSec",       BUS_FIELD_U64,    offsetof(SandboxStats, cpu_usec)       },
-        { "IoReadBytes",   BUS_FIELD_U64,    offsetof(SandboxStats, io_read_bytes)  },
-        { "IoWriteBytes",  BUS_FIELD_U64,    offsetof(SandboxStats, io_write_bytes) },
-        { "MemoryCurrent", BUS_FIELD_U64,    offsetof(SandboxStats, memory_current) },
-        { "MemoryMax",     BUS_FIELD_U64,    offsetof(SandboxStats, memory_max)     },
-        { "MemoryPeak",    BUS_FIELD_U64,    offsetof(SandboxStats, memory_peak)    },
-        { "OomKills",      BUS_FIELD_U64,    offsetof(SandboxStats, oom_kills)      },
-        { "PidsCurrent",   BUS_FIELD_U64,    offsetof(SandboxStats, pids_current)   },
-        { "PidsMax",       BUS_FIELD_U64,    offsetof(SandboxStats, pids_max)       },
-        { "Source",        BUS_FIELD_STRING, offsetof(SandboxStats, source)         },
-};
-
 static const BusField pool_fields[] = {
         { "Hits",    BUS_FIELD_U64, offsetof(PoolFigures, hits)    },
         { "Making",  BUS_FIELD_U32, offsetof(PoolFigures, making)  },
@@ -331,9 +344,23 @@ int execd_read_pool(sd_bus_message *m, PoolFigures *ret, sd_bus_error *error) {
 }
 
 int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error) {
-        return bus_fields_read(m, stats_fields, ELEMENTSOF(stats_fields), ret, error);
+        return bus_fields_read(m, sandbox_stats_fields, n_sandbox_stats_fields, ret, error);
+}
+
+int execd_read_stats_row(sd_bus_message *m, const char **ret_id, SandboxStats *ret, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'r', "sa{sv}");
+        if (r <= 0)
+                return r;
+        r = sd_bus_message_read_basic(m, 's', ret_id);
+        if (r >= 0)
+                r = execd_read_stats(m, ret, error);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? r : 1;
 }
 
 void sandbox_stats_done(SandboxStats *s) {
-        bus_fields_done(stats_fields, ELEMENTSOF(stats_fields), s);
+        bus_fields_done(sandbox_stats_fields, n_sandbox_stats_fields, s);
 }

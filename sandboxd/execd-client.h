@@ -38,7 +38,12 @@ int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const
                  PeerCallback callback, void *userdata);
 /* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
+int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata);
+/* Of at most STATS_MANY_MAX sandboxes. */
+int execd_stats_many(ExecdClient *c, char *const *ids, PeerCallback callback, void *userdata);
 int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
+/* When to start us, should we not run; CLOCK_BOOTTIME, USEC_INFINITY: not at all. */
+int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata);
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
 int execd_claim(ExecdClient *c, const char *id, uint64_t deadline_usec, const char *label, PeerCallback callback,
                 void *userdata);
@@ -65,12 +70,6 @@ int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallba
 /* > 0 while there is a row. The strings are borrowed from the message. */
 int execd_read_command(sd_bus_message *m, CommandStatus *ret);
 
-typedef struct SandboxStats {
-        uint64_t cpu_usec, memory_current, memory_peak, memory_max, pids_current, pids_max;
-        uint64_t io_read_bytes, io_write_bytes, oom_kills;
-        char *source;
-} SandboxStats;
-
 /* Of the blank pool. */
 typedef struct PoolFigures {
         uint64_t hits, misses;
@@ -80,6 +79,8 @@ typedef struct PoolFigures {
 int execd_read_pool(sd_bus_message *m, PoolFigures *ret, sd_bus_error *error);
 
 int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error);
+/* > 0 while there is a row of StatsMany(); *ret_id is borrowed from the message. Free each with sandbox_stats_done(). */
+int execd_read_stats_row(sd_bus_message *m, const char **ret_id, SandboxStats *ret, sd_bus_error *error);
 void sandbox_stats_done(SandboxStats *s);
 
 /* For answers that nobody needs. */

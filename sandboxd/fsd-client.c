@@ -81,6 +81,10 @@ static int call_images(FsdClient *c, const char *member, PeerCallback callback, 
         return fsd_send(c, m, PEER_REPEATABLE, callback, userdata);
 }
 
+int fsd_ping(FsdClient *c, PeerCallback callback, void *userdata) {
+        return peer_ping(c->peer, callback, userdata);
+}
+
 int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata) {
         return call_images(c, "ListRoots", callback, userdata);
 }

@@ -19,6 +19,7 @@ typedef struct RootOptions {
 int fsd_prepare_root(FsdClient *c, const char *image, const char *id, const RootOptions *options,
                      PeerCallback callback, void *userdata);
 int fsd_remove_root(FsdClient *c, const char *id, PeerCallback callback, void *userdata);
+int fsd_ping(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sandboxd/json-text.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -39,17 +40,17 @@ static int utf8_step(const unsigned char *p, size_t n) {
 }
 
 static char *escape_ascii(unsigned char c, char *out) {
-        static const char digits[] = "0123456789abcdef", plain[] = "\b\t\n\f\r", letters[] = "btnfr";
-        const char *known = c ? strchr(plain, c) : NULL;
+        static const char digits[] = "0123456789abcdef";
+        static const char letters[0x20] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
 
         if (c == '"' || c == '\\') {
                 *out++ = '\\';
                 *out++ = (char) c;
         } else if (c >= 0x20 && c != 0x7f)
                 *out++ = (char) c;
-        else if (known) {
+        else if (c < 0x20 && letters[c]) {
                 *out++ = '\\';
-                *out++ = letters[known - plain];
+                *out++ = letters[c];
         } else {
                 out = mempcpy(out, "\\u00", 4);
                 *out++ = digits[c >> 4];
@@ -58,12 +59,51 @@ static char *escape_ascii(unsigned char c, char *out) {
         return out;
 }
 
+#define EVERY_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* The high bit of (at least) the first byte of v that is zero, of none if there is none. */
+static uint64_t zero_bytes(uint64_t v) {
+        return (v - EVERY_BYTE(0x01)) & ~v & EVERY_BYTE(0x80);
+}
+
+/* The high bits of the bytes of v that JSON does not take as they are: control characters, what is not ASCII, quotes,
+ * backslashes, DEL. Only the lowest of them is certain, a borrow may have made the others. */
+static uint64_t special_bytes(uint64_t v) {
+        return ((((v - EVERY_BYTE(0x20)) | v) & EVERY_BYTE(0x80)) | zero_bytes(v ^ EVERY_BYTE('"')) |
+                zero_bytes(v ^ EVERY_BYTE('\\')) | zero_bytes(v ^ EVERY_BYTE(0x7f)));
+}
+
+/* Copies what stands for itself, up to eight bytes short of the end. Nearly all output is that, and a gibibyte goes
+ * through here: eight bytes at a time, also past the end of what counts, since out has room for far more than in has. */
+static size_t copy_plain(const char *in, size_t n, char *out) {
+        size_t i = 0;
+
+        while (n - i >= sizeof(uint64_t)) {
+                uint64_t v, special;
+
+                memcpy(&v, in + i, sizeof v);
+                memcpy(out + i, &v, sizeof v);
+                special = special_bytes(le64toh(v));
+                if (special)
+                        return i + (size_t) __builtin_ctzll(special) / 8;
+                i += sizeof v;
+        }
+        return i;
+}
+
 size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n_out) {
         char *start = out;
         size_t i = 0;
 
         while (i < n) {
-                int k = utf8_step((const unsigned char *) in + i, n - i);
+                size_t plain = copy_plain(in + i, n - i, out);
+                int k;
+
+                i += plain;
+                out += plain;
+                if (i == n)
+                        break;
+                k = utf8_step((const unsigned char *) in + i, n - i);
 
                 if (k == -1 && !last)
                         break;

@@ -12,6 +12,7 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/waker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
  * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
@@ -80,7 +81,11 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_open(state_directory, &m->fresh, &m->store);
         if (r < 0)
                 return r;
-        r = counters_load(&m->counters, m->event, m->store);
+        r = event_hub_new(m->event, m->store, m->settings.events_max, &m->events);
+        if (r >= 0)
+                r = waker_new(m, &m->waker);
+        if (r >= 0)
+                r = counters_load(&m->counters, m->event, m->store);
         if (r >= 0)
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
@@ -157,6 +162,8 @@ Manager *manager_free(Manager *m) {
         sd_event_source_disable_unref(m->expiry_timer);
         safe_close(m->spool_fd);
         counters_done(&m->counters);
+        event_hub_free(m->events);
+        waker_free(m->waker);
         store_rest(m->store);
         store_close(m->store);
         settings_done(&m->settings);
@@ -213,7 +220,8 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
                 return r;
         return store_put_sandbox(m->store, &(StoredSandbox) { .id = s->id, .created_msec = s->created_msec,
                                                               .state = sandbox_state_to_string(s->state),
-                                                              .record = record });
+                                                              .record = record,
+                                                              .ends = s->state >= SANDBOX_STOPPED });
 }
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {

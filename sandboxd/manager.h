@@ -6,6 +6,7 @@
 #include "libsandbox/settings.h"
 #include "sandboxd/command.h"
 #include "sandboxd/counters.h"
+#include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
 #include "sandboxd/sandbox.h"
@@ -19,6 +20,8 @@ struct Manager {
         sd_event *event;
         Store *store;
         Counters counters;
+        EventHub *events;
+        struct Waker *waker;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

@@ -331,6 +331,14 @@ int peer_send(Peer *p, sd_bus_message *m, PeerFlags flags, PeerCallback callback
         return 0;
 }
 
+int peer_ping(Peer *p, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(p, "org.freedesktop.DBus.Peer", "Ping", &m);
+        return r < 0 ? r : peer_send(p, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int peer_post(Peer *p, sd_bus_message *m) {
         (void) sd_bus_message_set_expect_reply(m, false);
         arm_rest(p);

@@ -43,6 +43,8 @@ int peer_message(Peer *p, const char *interface, const char *member, sd_bus_mess
 int peer_send(Peer *p, sd_bus_message *m, PeerFlags flags, PeerCallback callback, void *userdata);
 /* No answer wanted. */
 int peer_post(Peer *p, sd_bus_message *m);
+/* An empty call that the bus library itself answers. */
+int peer_ping(Peer *p, PeerCallback callback, void *userdata);
 
 void peer_set_attached(Peer *p, bool attached);
 /* What on_return() asked for was answered or failed. */

@@ -14,6 +14,7 @@ static const Route sandbox_routes[] = {
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output" },
         { "GET",    "/exec/background/:id/status",   api_background_status, 0,                 "Its state" },
         { "GET",    "/health",                       api_health,            ROUTE_NO_AUTH,     "Whether we serve" },
+        { "GET",    "/health/:service",              api_health_service,    0,                 "Whether it answers" },
         { "GET",    "/images",                       api_images,            0,                 "Catalog of images" },
         { "GET",    "/metrics",                      api_global_metrics,    0,                 "Counters" },
         { "GET",    "/pool/status",                  api_pool_status,       0,                 "Spare sandboxes" },

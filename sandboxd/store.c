@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "sandboxd/store.h"
+#include "sandboxd/store-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
@@ -20,21 +21,6 @@
 #define DATABASE_NAME "sandboxd.db"
 /* Pages in the log before a busy sandboxd folds it in without waiting to be idle. */
 #define LOG_PAGES_MAX 4096
-
-typedef enum Statement {
-        STATEMENT_PUT_SANDBOX,
-        STATEMENT_REMOVE_SANDBOX,
-        STATEMENT_REMOVE_COMMANDS,
-        STATEMENT_PUT_COMMAND,
-        STATEMENT_REMOVE_COMMAND,
-        STATEMENT_ALL_SANDBOXES,
-        STATEMENT_ALL_COMMANDS,
-        STATEMENT_SET_ASIDE,
-        STATEMENT_GET_NUMBER,
-        STATEMENT_SET_NUMBER,
-        STATEMENT_ADD_NUMBER,
-        _STATEMENT_MAX,
-} Statement;
 
 static const char *const statement_texts[_STATEMENT_MAX] = {
         [STATEMENT_PUT_SANDBOX] = "INSERT INTO sandboxes(id, state, created, record) VALUES(?1, ?2, ?3, ?4) "
@@ -52,6 +38,14 @@ static const char *const statement_texts[_STATEMENT_MAX] = {
                                  "ON CONFLICT(name) DO UPDATE SET value = ?2",
         [STATEMENT_ADD_NUMBER] = "INSERT INTO numbers(name, value) VALUES(?1, ?2) "
                                  "ON CONFLICT(name) DO UPDATE SET value = value + ?2",
+        [STATEMENT_PUT_OBJECT] = "INSERT INTO objects(kind, id, sandbox, tag, time, record) "
+                                 "VALUES(?1, ?2, ?3, ?4, ?5, ?6) "
+                                 "ON CONFLICT(id) DO UPDATE SET sandbox = ?3, tag = ?4, time = ?5, record = ?6",
+        [STATEMENT_REMOVE_OBJECT] = "DELETE FROM objects WHERE kind = ?1 AND id = ?2",
+        [STATEMENT_REMOVE_OBJECTS_OF] = "DELETE FROM objects WHERE kind = ?1 AND sandbox = ?2",
+        [STATEMENT_TRIM_OBJECTS] = "DELETE FROM objects WHERE number IN (SELECT number FROM objects "
+                                   "WHERE kind = ?1 ORDER BY number DESC LIMIT 1000 OFFSET ?2)",
+        [STATEMENT_TALLY] = "SELECT n FROM tallies WHERE kind = ?1 AND sandbox = ?2 AND tag = ?3",
 };
 
 static const char schema[] =
@@ -61,16 +55,33 @@ static const char schema[] =
         "  sandbox TEXT NOT NULL, started INTEGER NOT NULL, record TEXT NOT NULL);"
         "CREATE INDEX commands_sandbox ON commands(sandbox);"
         "CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE rejected(origin TEXT NOT NULL, id TEXT, record TEXT);"
-        "PRAGMA user_version = " STRINGIFY(STORE_SCHEMA_VERSION) ";";
+        "CREATE TABLE rejected(origin TEXT NOT NULL, id TEXT, record TEXT);";
+static const char set_version[] = "PRAGMA user_version = " STRINGIFY(STORE_SCHEMA_VERSION) ";";
 
-struct Store {
-        sqlite3 *db;
-        sqlite3_stmt *statements[_STATEMENT_MAX];
-        bool log_is_long;
-};
+/* Deleting writes, too. Where the disk is full this file is given up for it, and made anew when there is room. */
+#define RESERVE_NAME "reserve"
+#define RESERVE_BYTES (4 * MiB)
 
-static int error_from_sqlite(int code) {
+static void make_reserve(Store *s) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (s->has_reserve || s->directory_fd < 0)
+                return;
+        fd = openat(s->directory_fd, RESERVE_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        s->has_reserve = fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+        if (fd >= 0 && !s->has_reserve) /* not half of it: others need that */
+                (void) unlinkat(s->directory_fd, RESERVE_NAME, 0);
+}
+
+static bool release_reserve(Store *s) {
+        if (!s->has_reserve || unlinkat(s->directory_fd, RESERVE_NAME, 0) < 0)
+                return false;
+        s->has_reserve = false;
+        log_warning("No space is left for the records; the reserve is used to delete.");
+        return true;
+}
+
+int store_error(int code) {
         switch (code & 0xff) {
         case SQLITE_OK:
         case SQLITE_DONE:
@@ -96,7 +107,7 @@ static int error_from_sqlite(int code) {
 }
 
 static int execute(Store *s, const char *sql) {
-        return error_from_sqlite(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
+        return store_error(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
 }
 
 static int read_pragma(Store *s, const char *sql, char **ret_text) {
@@ -106,7 +117,7 @@ static int read_pragma(Store *s, const char *sql, char **ret_text) {
         code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
         if (code == SQLITE_OK)
                 code = sqlite3_step(statement);
-        r = code == SQLITE_ROW ? 0 : error_from_sqlite(code);
+        r = code == SQLITE_ROW ? 0 : store_error(code);
         if (code == SQLITE_ROW) {
                 const char *text = (const char *) sqlite3_column_text(statement, 0);
 
@@ -117,6 +128,19 @@ static int read_pragma(Store *s, const char *sql, char **ret_text) {
                 r = -EUCLEAN;
         sqlite3_finalize(statement);
         return r;
+}
+
+/* What each version added, in one transaction from whatever version the file has: 0 is an empty file. */
+static int upgrade_schema(Store *s, int version) {
+        const char *const steps[STORE_SCHEMA_VERSION] = { schema, store_objects_schema };
+        int r;
+
+        r = execute(s, "BEGIN IMMEDIATE");
+        for (int i = version; r >= 0 && i < STORE_SCHEMA_VERSION; i++)
+                r = execute(s, steps[i]);
+        if (r >= 0)
+                r = execute(s, set_version);
+        return r < 0 ? r : execute(s, "COMMIT");
 }
 
 static int check_schema(Store *s, bool *ret_fresh) {
@@ -130,16 +154,14 @@ static int check_schema(Store *s, bool *ret_fresh) {
         if (n > STORE_SCHEMA_VERSION)
                 return -EPROTONOSUPPORT;
         *ret_fresh = n == 0;
-        if (n == 0) {
-                r = execute(s, "BEGIN IMMEDIATE");
-                if (r >= 0)
-                        r = execute(s, schema);
-                if (r >= 0)
-                        r = execute(s, "COMMIT");
-                return r;
+        if (n > 0) {
+                r = read_pragma(s, "PRAGMA quick_check(1)", &sound);
+                if (r < 0)
+                        return r;
+                if (!streq(sound, "ok"))
+                        return -EUCLEAN;
         }
-        r = read_pragma(s, "PRAGMA quick_check(1)", &sound);
-        return r < 0 ? r : streq(sound, "ok") ? 0 : -EUCLEAN;
+        return n < STORE_SCHEMA_VERSION ? upgrade_schema(s, n) : 0;
 }
 
 static int on_log_written(void *userdata, sqlite3 *db, const char *name, int pages) {
@@ -157,7 +179,7 @@ static int prepare_all(Store *s) {
                                               s->statements + i, NULL);
 
                 if (code != SQLITE_OK)
-                        return error_from_sqlite(code);
+                        return store_error(code);
         }
         return 0;
 }
@@ -169,8 +191,9 @@ static int open_database(const char *path, bool *ret_fresh, Store **ret) {
         s = new0(Store, 1);
         if (!s)
                 return -ENOMEM;
+        s->directory_fd = -EBADF;
 
-        r = error_from_sqlite(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+        r = store_error(sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                                               SQLITE_OPEN_NOMUTEX, NULL));
         if (r < 0)
                 return r;
@@ -232,6 +255,8 @@ int store_open(const char *directory, bool *ret_fresh, Store **ret) {
                 return log_error_errno(r, "%s was written by a newer version; refusing to touch it.", path);
         if (r < 0)
                 return log_error_errno(r, "Failed to open %s: %m", path);
+        (*ret)->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        make_reserve(*ret);
         return 0;
 }
 
@@ -239,13 +264,16 @@ Store *store_close(Store *s) {
         if (s) {
                 for (Statement i = 0; i < _STATEMENT_MAX; i++)
                         sqlite3_finalize(s->statements[i]);
+                for (size_t i = 0; i < ELEMENTSOF(s->queries); i++)
+                        sqlite3_finalize(s->queries[i]);
                 sqlite3_close(s->db);
+                safe_close(s->directory_fd);
                 free(s);
         }
         return NULL;
 }
 
-static sqlite3_stmt *statement_begin(Store *s, Statement which) {
+sqlite3_stmt *store_statement(Store *s, Statement which) {
         sqlite3_stmt *statement = s->statements[which];
 
         (void) sqlite3_reset(statement);
@@ -253,37 +281,40 @@ static sqlite3_stmt *statement_begin(Store *s, Statement which) {
         return statement;
 }
 
-static void bind_text(sqlite3_stmt *statement, int i, const char *text) {
+void store_bind_text(sqlite3_stmt *statement, int i, const char *text) {
         (void) sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC);
 }
 
-/* One writing statement. The texts are borrowed until it is reset here. */
-static int run(Store *s, sqlite3_stmt *statement) {
-        int r = error_from_sqlite(sqlite3_step(statement));
+int store_run(Store *s, sqlite3_stmt *statement, bool to_delete) {
+        int r = store_error(sqlite3_step(statement));
 
         (void) sqlite3_reset(statement);
+        if (r == -ENOSPC && to_delete && release_reserve(s)) {
+                r = store_error(sqlite3_step(statement));
+                (void) sqlite3_reset(statement);
+        }
         if (r < 0)
                 return log_error_errno(r, "Failed to write a record: %s", sqlite3_errmsg(s->db));
-        if (s->log_is_long)
+        if (s->log_is_long && s->n_open == 0)
                 store_rest(s);
         return 0;
 }
 
 int store_put_sandbox(Store *s, const StoredSandbox *row) {
-        sqlite3_stmt *statement = statement_begin(s, STATEMENT_PUT_SANDBOX);
+        sqlite3_stmt *statement = store_statement(s, STATEMENT_PUT_SANDBOX);
 
-        bind_text(statement, 1, row->id);
-        bind_text(statement, 2, row->state);
+        store_bind_text(statement, 1, row->id);
+        store_bind_text(statement, 2, row->state);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->created_msec);
-        bind_text(statement, 4, row->record);
-        return run(s, statement);
+        store_bind_text(statement, 4, row->record);
+        return store_run(s, statement, row->ends);
 }
 
 static int run_on_id(Store *s, Statement which, const char *id) {
-        sqlite3_stmt *statement = statement_begin(s, which);
+        sqlite3_stmt *statement = store_statement(s, which);
 
-        bind_text(statement, 1, id);
-        return run(s, statement);
+        store_bind_text(statement, 1, id);
+        return store_run(s, statement, /* to_delete= */ true);
 }
 
 int store_remove_sandbox(Store *s, const char *id) {
@@ -293,13 +324,13 @@ int store_remove_sandbox(Store *s, const char *id) {
 }
 
 int store_put_command(Store *s, const StoredCommand *row) {
-        sqlite3_stmt *statement = statement_begin(s, STATEMENT_PUT_COMMAND);
+        sqlite3_stmt *statement = store_statement(s, STATEMENT_PUT_COMMAND);
 
-        bind_text(statement, 1, row->id);
-        bind_text(statement, 2, row->sandbox);
+        store_bind_text(statement, 1, row->id);
+        store_bind_text(statement, 2, row->sandbox);
         (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) row->started_msec);
-        bind_text(statement, 4, row->record);
-        return run(s, statement);
+        store_bind_text(statement, 4, row->record);
+        return store_run(s, statement, /* to_delete= */ false);
 }
 
 int store_remove_command(Store *s, const char *id) {
@@ -315,14 +346,14 @@ static int set_rows_aside(Store *s, const char *origin, Statement remove, Reject
         int r = 0;
 
         for (size_t i = 0; i < n; i++) {
-                sqlite3_stmt *statement = statement_begin(s, STATEMENT_SET_ASIDE);
+                sqlite3_stmt *statement = store_statement(s, STATEMENT_SET_ASIDE);
 
                 log_error("Record '%s' of %s is not understood; it is set aside.", rejects[i].id, origin);
-                bind_text(statement, 1, origin);
-                bind_text(statement, 2, rejects[i].id);
-                bind_text(statement, 3, rejects[i].record);
+                store_bind_text(statement, 1, origin);
+                store_bind_text(statement, 2, rejects[i].id);
+                store_bind_text(statement, 3, rejects[i].record);
                 if (r >= 0)
-                        r = run(s, statement);
+                        r = store_run(s, statement, /* to_delete= */ true);
                 if (r >= 0)
                         r = run_on_id(s, remove, rejects[i].id);
                 free(rejects[i].id);
@@ -350,7 +381,7 @@ typedef int (*RowHandler)(sqlite3_stmt *statement, void *handler, void *userdata
 
 static int walk(Store *s, Statement which, RowHandler row, void *handler, void *userdata, Reject **rejects,
                 size_t *n_rejects) {
-        sqlite3_stmt *statement = statement_begin(s, which);
+        sqlite3_stmt *statement = store_statement(s, which);
         int r = 0, code;
 
         while (r >= 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -359,21 +390,21 @@ static int walk(Store *s, Statement which, RowHandler row, void *handler, void *
                         r = remember_reject(statement, rejects, n_rejects);
         }
         if (r >= 0)
-                r = error_from_sqlite(code);
+                r = store_error(code);
         (void) sqlite3_reset(statement);
         return r;
 }
 
-static const char *column_text(sqlite3_stmt *statement, int i) {
+const char *store_column_text(sqlite3_stmt *statement, int i) {
         return (const char *) sqlite3_column_text(statement, i) ?: "";
 }
 
 static int hand_out_sandbox(sqlite3_stmt *statement, void *handler, void *userdata) {
         int (**h)(const StoredSandbox *, void *) = handler;
 
-        return (*h)(&(StoredSandbox) { .id = column_text(statement, 0), .state = column_text(statement, 1),
+        return (*h)(&(StoredSandbox) { .id = store_column_text(statement, 0), .state = store_column_text(statement, 1),
                                        .created_msec = (uint64_t) sqlite3_column_int64(statement, 2),
-                                       .record = column_text(statement, 3) }, userdata);
+                                       .record = store_column_text(statement, 3) }, userdata);
 }
 
 int store_foreach_sandbox(Store *s, int (*handler)(const StoredSandbox *row, void *userdata), void *userdata) {
@@ -389,9 +420,9 @@ int store_foreach_sandbox(Store *s, int (*handler)(const StoredSandbox *row, voi
 static int hand_out_command(sqlite3_stmt *statement, void *handler, void *userdata) {
         int (**h)(const StoredCommand *, void *) = handler;
 
-        return (*h)(&(StoredCommand) { .id = column_text(statement, 0), .sandbox = column_text(statement, 1),
+        return (*h)(&(StoredCommand) { .id = store_column_text(statement, 0), .sandbox = store_column_text(statement, 1),
                                        .started_msec = (uint64_t) sqlite3_column_int64(statement, 2),
-                                       .record = column_text(statement, 3) }, userdata);
+                                       .record = store_column_text(statement, 3) }, userdata);
 }
 
 int store_foreach_command(Store *s, int (*handler)(const StoredCommand *row, void *userdata), void *userdata) {
@@ -405,22 +436,23 @@ int store_foreach_command(Store *s, int (*handler)(const StoredCommand *row, voi
 }
 
 int store_get_number(Store *s, const char *name, uint64_t *ret) {
-        sqlite3_stmt *statement = statement_begin(s, STATEMENT_GET_NUMBER);
+        sqlite3_stmt *statement = store_statement(s, STATEMENT_GET_NUMBER);
         int code;
 
-        bind_text(statement, 1, name);
+        store_bind_text(statement, 1, name);
         code = sqlite3_step(statement);
         *ret = code == SQLITE_ROW ? (uint64_t) sqlite3_column_int64(statement, 0) : 0;
         (void) sqlite3_reset(statement);
-        return error_from_sqlite(code);
+        return store_error(code);
 }
 
 static int write_number(Store *s, Statement which, const char *name, uint64_t value) {
-        sqlite3_stmt *statement = statement_begin(s, which);
+        sqlite3_stmt *statement = store_statement(s, which);
 
-        bind_text(statement, 1, name);
+        store_bind_text(statement, 1, name);
         (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) value);
-        return run(s, statement);
+        /* What is set says how a removal went; what is added are statistics. */
+        return store_run(s, statement, which == STATEMENT_SET_NUMBER);
 }
 
 int store_set_number(Store *s, const char *name, uint64_t value) {
@@ -431,9 +463,23 @@ int store_add_number(Store *s, const char *name, uint64_t value) {
         return write_number(s, STATEMENT_ADD_NUMBER, name, value);
 }
 
+int store_begin(Store *s) {
+        int r = s->n_open > 0 ? 0 : execute(s, "BEGIN IMMEDIATE");
+
+        if (r >= 0)
+                s->n_open++;
+        return r;
+}
+
+int store_end(Store *s) {
+        assert(s->n_open > 0);
+        return --s->n_open > 0 ? 0 : execute(s, "COMMIT");
+}
+
 void store_rest(Store *s) {
         if (s) {
                 (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
                 s->log_is_long = false;
+                make_reserve(s);
         }
 }

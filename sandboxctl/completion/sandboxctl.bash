@@ -1,55 +1,122 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# Verbs and options come from the program's own help, so that they cannot differ.
+# Verbs and options come from the program's own help, so that they cannot differ; sandboxes and images come from the
+# server that the words so far name, within two seconds and without a word if there is none.
 
 _sandboxctl_verbs() {
     sandboxctl --help 2>/dev/null | sed -n '/^Options:/q; s/^  \([a-z][a-z]*\).*/\1/p'
 }
 
-_sandboxctl_options() {
+_sandboxctl_options() { # VERB
     sandboxctl ${1:+"$1"} --help 2>/dev/null | sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/p'
 }
 
+# Whether the next word is the option's value.
+_sandboxctl_takes_value() { # VERB OPTION
+    sandboxctl ${1:+"$1"} --help 2>/dev/null |
+        sed -n 's/^  \(-.\), \(--[a-z-]*\) [A-Z].*/\1\n\2/p; s/^      \(--[a-z-]*\) [A-Z].*/\1/p' | grep -qxFe "$2"
+}
+
+_sandboxctl_ask() { # WORD...
+    timeout 2 sandboxctl "${connection[@]}" --json "$@" 2>/dev/null </dev/null
+}
+
+# Ids and names. A name that a shell would have to quote is left to its id.
+_sandboxctl_sandboxes() {
+    _sandboxctl_ask list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 _sandboxctl_images() {
-    sandboxctl --json images 2>/dev/null | sed -n 's/^ *"name": "\([^"*\\]*\)".*/\1/p'
+    _sandboxctl_ask images | sed -n 's/^ *"name": "\([^]["*?\\ ]*\)".*/\1/p'
+}
+
+# bash takes a ":" and a "=" for words of their own. COMP_WORDS up to the current word in which they are not.
+_sandboxctl_join() {
+    local i word glue=
+
+    line=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if ((${#line[@]} > 1)) && [[ $word == [:=]* || -n $glue ]]; then
+            line[-1]+=$word
+        else
+            line+=("$word")
+        fi
+        glue=
+        [[ $word != *[:=] ]] || glue=1
+    done
+}
+
+# What stands before the current word: the verb, its words so far, and how to reach the server.
+_sandboxctl_read() {
+    local i last=$((${#line[@]} - 1))
+
+    for ((i = 1; i < last; i++)); do
+        case ${line[i]} in
+        --url | --socket | --token-file | -U | -S)
+            # A token's descriptor cannot be read twice; and what has no value yet is no way to reach anybody.
+            ((i + 1 >= last)) || connection+=("${line[i]}" "${line[i + 1]}")
+            ((++i))
+            ;;
+        --url=* | --socket=* | --token-file=*) connection+=("${line[i]}") ;;
+        --) ;;
+        -*) ! _sandboxctl_takes_value "$verb" "${line[i]}" || ((++i)) ;;
+        *)
+            if [[ -z $verb ]]; then verb=${line[i]}; else ((++n)); fi
+            ;;
+        esac
+    done
+}
+
+_sandboxctl_value() { # OPTION: words that its value can be
+    case $1 in
+    --status) printf '%s\n' creating failed paused running stopped ;;
+    --sort) printf '%s\n' age cpu io left memory name pids state ;;
+    --token-file | --socket | -S) compgen -f -- "$current" ;;
+    --root) compgen -d -- "$current" ;;
+    esac
+}
+
+_sandboxctl_argument() { # words that the n-th argument of the verb can be
+    case $verb,$n in
+    ,*) _sandboxctl_verbs ;;
+    help,0) _sandboxctl_verbs ;;
+    create,0 | run,0) _sandboxctl_images ;;
+    status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
+    kill,* | pause,* | resume,*) _sandboxctl_sandboxes ;;
+    cp,*)
+        # Behind "ID:" stands a path that only the sandbox knows.
+        [[ $current == *:* ]] || {
+            _sandboxctl_sandboxes | sed 's/$/:/'
+            compgen -f -- "$current"
+        }
+        ;;
+    esac
 }
 
 _sandboxctl() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb='' words=() i
+    local line verb='' n=0 connection=() current previous words=()
 
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        if [[ ${COMP_WORDS[i]} == [a-z]* ]]; then
-            verb=${COMP_WORDS[i]}
-            break
-        fi
-    done
+    _sandboxctl_join
+    _sandboxctl_read
+    current=${line[-1]} previous=${line[-2]}
     COMPREPLY=()
-
-    case $previous in
-    --token-file | --socket | --root | -S)
-        mapfile -t COMPREPLY < <(compgen -f -- "$current")
-        return
-        ;;
-    esac
-    if [[ $current == -* ]]; then
+    if [[ $current == --*=* ]]; then
+        previous=${current%%=*} current=${current#*=}
+        mapfile -t words < <(_sandboxctl_value "$previous")
+    elif [[ $previous == -* ]] && _sandboxctl_takes_value "$verb" "$previous"; then
+        mapfile -t words < <(_sandboxctl_value "$previous")
+    elif [[ $current == -* ]]; then
         mapfile -t words < <(_sandboxctl_options "$verb")
-    elif [[ -z $verb || $verb == help ]]; then
-        mapfile -t words < <(_sandboxctl_verbs)
     else
-        case $verb in
-        create | run)
-            mapfile -t words < <(_sandboxctl_images)
-            ;;
-        status | kill | pause | resume | renew | limits | exec | logs | ps)
-            mapfile -t words < <(sandboxctl list --quiet 2>/dev/null)
-            ;;
-        cp)
-            mapfile -t words < <(sandboxctl list --quiet 2>/dev/null | sed 's/$/:/'; compgen -f -- "$current")
-            compopt -o nospace
-            ;;
-        esac
+        mapfile -t words < <(_sandboxctl_argument)
     fi
-    mapfile -t COMPREPLY < <(compgen -W "${words[*]}" -- "$current")
+    for previous in "${words[@]}"; do
+        [[ $previous != "$current"* ]] || COMPREPLY+=("$previous")
+    done
+    # A path goes on behind a directory's name, and behind "ID:", whose colon bash would quote in a file's name.
+    [[ $verb != cp || $current == -* ]] || compopt -o nospace
+    [[ $verb != cp || ${COMPREPLY[*]} == *:* ]] || compopt -o filenames
 }
 
 complete -F _sandboxctl sandboxctl

@@ -24,6 +24,7 @@ typedef struct Token {
 } Token;
 
 struct Auth {
+        unsigned n_ref;
         Token tokens[TOKENS_MAX];
         size_t n_tokens;
         RateTable *failures;
@@ -92,6 +93,7 @@ int auth_new(const Settings *settings, const char *credentials, Auth **ret) {
         a = new0(Auth, 1);
         if (!a)
                 return -ENOMEM;
+        a->n_ref = 1;
         r = rate_table_new(FAILURES_PER_SEC, FAILURES_PER_SEC, &a->failures);
         if (r >= 0 && settings->auth_token)
                 r = add_token(a, settings->auth_token, "III_AUTH_TOKEN");
@@ -108,8 +110,14 @@ int auth_new(const Settings *settings, const char *credentials, Auth **ret) {
         return 0;
 }
 
+Auth *auth_ref(Auth *a) {
+        if (a)
+                a->n_ref++;
+        return a;
+}
+
 Auth *auth_free(Auth *a) {
-        if (a) {
+        if (a && --a->n_ref == 0) {
                 for (size_t i = 0; i < a->n_tokens; i++)
                         free(a->tokens[i].label);
                 rate_table_free(a->failures);

@@ -18,6 +18,8 @@ typedef enum AuthResult {
 /* Tokens from III_AUTH_TOKEN (also an empty one), API_KEY and credentials/tokens, one a line: "token [label]". Lines
  * that begin with '#' are comments. credentials: a directory, usually $CREDENTIALS_DIRECTORY, or NULL. */
 int auth_new(const Settings *settings, const char *credentials, Auth **ret);
+/* For a request that was admitted: the label of its token outlives a reload that takes the token away. */
+Auth *auth_ref(Auth *a);
 Auth *auth_free(Auth *a);
 DEFINE_CLEANUP(Auth *, auth_free)
 

@@ -8,10 +8,12 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
-/* libmicrohttpd refuses much by itself, with a page of its own and the end of the connection: a length that is no
- * number, bad chunks, a line without a colon, a head beyond its buffer. tests/unit/sandboxd/test-http-conformance.c
- * has the table of what both make of it; here is what is left to us. All refusals end the connection: who sends such
- * a thing may mean another framing than we do. */
+/* libmicrohttpd refuses some things by itself, with a page of its own and the end of the connection: a length that is
+ * no number, bad chunks, a line without a colon, another version. It cannot be given another page, and does not tell
+ * beforehand. But no byte of a new connection reaches it before we let it (http-connection.c), so what it would refuse
+ * of a first request is looked for there; what comes in pieces or on a connection that is kept, and chunks, are its
+ * own. tests/unit/sandboxd/test-http-conformance.c has the table of what both make of it. All refusals end the
+ * connection: who sends such a thing may mean another framing than we do. */
 
 #define METHOD_MAX 16U
 
@@ -64,8 +66,9 @@ static void note_single(HttpHead *head, const char *key, const char *value) {
 /* libmicrohttpd before 1.0 takes a bare CR for the end of a line, ends a value at a NUL, joins continued lines and
  * drops lines without a name, all without a word. But its strings point into the one buffer that the head was read
  * into, and it only overwrites separators there. So it can still be seen that nothing but one CR LF stood between two
- * lines. From 1.0 on MHD_OPTION_STRICT_FOR_CLIENT makes it refuse all of these itself. */
-static bool must_compare_bytes(void) {
+ * lines. From 1.0 on MHD_OPTION_STRICT_FOR_CLIENT makes it refuse all of these itself; before, it is told to let pass
+ * what it can, so that the refusal is ours. */
+bool http_must_compare_bytes(void) {
         return MHD_get_version()[0] == '0';
 }
 
@@ -121,7 +124,7 @@ static bool check_request_line(const HttpRequestLine *line, HttpRefusal *ret) {
                 return refuse(ret, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
         if (line->target_size > HTTP_TARGET_MAX)
                 return refuse(ret, 414, "The path is too long");
-        if (*line->url != '/' || !line->target_clean || (must_compare_bytes() && !request_line_is_exact(line)))
+        if (*line->url != '/' || !line->target_clean || (http_must_compare_bytes() && !request_line_is_exact(line)))
                 return refuse(ret, 400, "The request line is not valid");
         return true;
 }
@@ -150,7 +153,7 @@ bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *l
         if (!check_request_line(line, ret_refusal))
                 return false;
 
-        if (must_compare_bytes())
+        if (http_must_compare_bytes())
                 ret->end = line->version + strlen(line->version);
         (void) MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, ret);
         if (ret->end && !head_ends_exactly(connection, line, ret))

@@ -44,6 +44,11 @@ typedef struct HttpHead {
 /* Fills *ret. False with a refusal if the request must not be looked at any further. */
 bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *line, HttpHead *ret,
                      HttpRefusal *ret_refusal);
+/* Looks at the first n bytes of a connection, as far as they are whole lines, for what libmicrohttpd would refuse with a
+ * page of its own. */
+bool http_check_bytes(const char *bytes, size_t n, HttpRefusal *ret_refusal);
+/* Of a libmicrohttpd that is to be lenient, since we see more than it does. */
+bool http_must_compare_bytes(void);
 /* Rebinding and cross-site requests. */
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -15,11 +16,12 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/http/http-private.h"
 
-/* Time limits are kept by one sweep a second over all connections; an event source of its own watches a connection
- * only where libmicrohttpd does not look: before the first byte, and while a request is suspended. The sweep arms it,
- * so that a busy keep-alive connection never pays for it. */
+/* Time limits are kept by one sweep a second over all connections. Where libmicrohttpd does not look, before the first
+ * byte and while a request is suspended, a connection is watched by an epoll of ours. The sweep arms it, so that a busy
+ * keep-alive connection never pays for it. It is not an event source of its own: sd-event looks at all that is ready
+ * before it dispatches one, and ten thousand clients that leave in the same moment would take minutes. */
 
-#define BODY_BYTES_PER_SEC KiB
+#define BYTES_PER_SEC_MIN KiB
 #define EVENT_STREAM_PATIENCE 20U
 
 const HttpTimes http_times_default = {
@@ -27,13 +29,43 @@ const HttpTimes http_times_default = {
         .body_idle_usec = 30 * USEC_PER_SEC,
         .keep_alive_usec = 60 * USEC_PER_SEC,
         .write_stall_usec = 30 * USEC_PER_SEC,
+        .reply_usec = 300 * USEC_PER_SEC,
         .half_closed_usec = 2 * USEC_PER_SEC,
         .sweep_usec = USEC_PER_SEC,
 };
 
+/* libmicrohttpd takes a short read for all there is, and is not told again of an end of file right behind it. */
+static bool peer_has_ended(int fd) {
+        char byte;
+        ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+/* Before libmicrohttpd has seen anything, the reply to a broken head can still be ours, and a peer that has ended
+ * already is seen. It costs a new connection one call, and a kept one nothing. */
+static bool first_bytes_are_good(HttpConnection *c) {
+        char bytes[HTTP_HEAD_MAX], text[128];
+        HttpRefusal refusal;
+        ssize_t n;
+
+        n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n > 0) {
+                if (http_check_bytes(bytes, (size_t) n, &refusal))
+                        return true;
+                snprintf(text, sizeof text, "{\"error\":\"%s\"}", refusal.message);
+                http_send_raw(c->fd, refusal.status, "application/json", text);
+                http_linger(c->server, TAKE_FD(c->fd));
+        }
+        http_connection_free(c);
+        return false;
+}
+
 /* The first byte is there. Until now the connection took no buffer of libmicrohttpd, so that thousands of idle ones
  * fit. */
-static int hand_over(HttpConnection *c) {
+static void hand_over(HttpConnection *c) {
         /* libmicrohttpd only keeps the address, it does not use it. */
         struct sockaddr_in address = { .sin_family = AF_INET };
         HttpServer *h = c->server;
@@ -52,45 +84,65 @@ static int hand_over(HttpConnection *c) {
                 http_connection_free(c);
         }
         h->adding = NULL;
-        return 0;
 }
 
-static int on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        HttpConnection *c = userdata;
-
-        (void) source;
-        (void) fd;
+static void on_watched(HttpConnection *c, uint32_t events) {
         c->watching = false;
-        if (!c->mhd)
-                return hand_over(c);
-        if (!c->request) {
+        if (!c->mhd) {
+                if (first_bytes_are_good(c))
+                        hand_over(c);
+        } else if (!c->request)
                 c->head_since_usec = now_usec(CLOCK_MONOTONIC);
-                return 0;
-        }
-        if (events & (EPOLLHUP | EPOLLERR))
+        else if (events & (EPOLLHUP | EPOLLERR))
                 http_request_abort(c->request);
         else
                 c->hangup_usec = now_usec(CLOCK_MONOTONIC);
-        return 0;
+}
+
+/* A few at a time: others want their turn, too. What one of them does may end others of the same batch. */
+void http_connections_dispatch(HttpServer *h) {
+        struct epoll_event events[HTTP_WATCHED_AT_ONCE];
+        int n;
+
+        if (h->n_watched > 0) /* we are in it */
+                return;
+        n = epoll_wait(h->watch_fd, events, ELEMENTSOF(events), 0);
+        for (int i = 0; i < n; i++)
+                h->watched[i] = events[i].data.ptr;
+        h->n_watched = (size_t) MAX(n, 0);
+        for (int i = 0; i < n; i++)
+                if (h->watched[i])
+                        on_watched(h->watched[i], events[i].events);
+        h->n_watched = 0;
 }
 
 int http_connection_watch(HttpConnection *c, uint32_t events) {
-        int r = 0;
+        struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = c };
 
-        if (!c->watch)
-                r = sd_event_add_io(c->server->event, &c->watch, c->fd, events, on_watch, c);
-        else
-                r = sd_event_source_set_io_events(c->watch, events);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(c->watch, SD_EVENT_ONESHOT);
-        c->watching = r >= 0;
-        return r;
+        if (epoll_ctl(c->server->watch_fd, c->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) < 0)
+                return -errno;
+        c->known = c->watching = true;
+        return 0;
 }
 
 void http_connection_unwatch(HttpConnection *c) {
-        if (c->watch && c->watching)
-                (void) sd_event_source_set_enabled(c->watch, SD_EVENT_OFF);
+        struct epoll_event event = { .events = EPOLLONESHOT, .data.ptr = c };
+
+        if (c->watching)
+                (void) epoll_ctl(c->server->watch_fd, EPOLL_CTL_MOD, c->fd, &event);
         c->watching = false;
+}
+
+/* While the descriptor is open: a copy of it would keep it known to epoll. */
+static void forget_watch(HttpConnection *c) {
+        HttpServer *h = c->server;
+
+        if (c->known && c->fd >= 0)
+                (void) epoll_ctl(h->watch_fd, EPOLL_CTL_DEL, c->fd, NULL);
+        c->known = c->watching = false;
+        for (size_t i = 0; i < h->n_watched; i++)
+                if (h->watched[i] == c)
+                        h->watched[i] = NULL;
 }
 
 static void link_connection(HttpServer *h, HttpConnection *c) {
@@ -144,7 +196,7 @@ HttpConnection *http_connection_free(HttpConnection *c) {
         if (!c)
                 return NULL;
         unlink_connection(c->server, c);
-        sd_event_source_disable_unref(c->watch);
+        forget_watch(c);
         safe_close(c->fd);
         free(c);
         return NULL;
@@ -166,6 +218,7 @@ void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **c
         if (h->adding == c)
                 h->adding = NULL;
         /* The socket is still open here, and libmicrohttpd closes it. */
+        forget_watch(c);
         if (c->linger) {
                 int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 
@@ -199,14 +252,6 @@ static void sweep_idle(HttpConnection *c, uint64_t now) {
                 (void) http_connection_watch(c, EPOLLIN);
 }
 
-/* libmicrohttpd takes a short read for all there is, and is not told again of an end of file right behind it. */
-static bool peer_has_ended(int fd) {
-        char byte;
-        ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-        return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
         uint64_t idle_max = c->server->times.body_idle_usec, spent = now - r->started_usec;
 
@@ -223,20 +268,29 @@ static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
         }
         if (now - r->progress_usec > idle_max ||
             (spent > idle_max && (double) (r->body_received - r->body_window) * USEC_PER_SEC <
-                                         (double) spent * BODY_BYTES_PER_SEC))
+                                         (double) spent * BYTES_PER_SEC_MIN))
                 time_out(c, "{\"error\":\"The request body took too long to arrive\"}");
 }
 
-/* What the peer has taken so far, in some unit; *ret_pending is what waits for it. */
-static uint64_t sent_progress(int fd, int *ret_pending) {
+/* What the peer has taken so far: bytes, or of a local peer only something that changes when it takes some.
+ * *ret_pending is what waits for it. */
+static uint64_t sent_progress(int fd, int *ret_pending, bool *ret_bytes) {
         struct tcp_info info = {};
         socklen_t size = sizeof info;
 
         if (ioctl(fd, SIOCOUTQ, ret_pending) < 0)
                 *ret_pending = 0;
-        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) >= 0)
-                return info.tcpi_bytes_acked;
-        return (uint64_t) *ret_pending;
+        *ret_bytes = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) >= 0;
+        return *ret_bytes ? info.tcpi_bytes_acked : (uint64_t) *ret_pending;
+}
+
+/* A large file may take its time, a reader of single bytes may not: he would have our descriptors for ever. How fast
+ * events come is not in his hands. */
+static bool is_too_slow(const HttpConnection *c, const Request *r, uint64_t now) {
+        uint64_t spent = now - r->replying_usec;
+
+        return !r->event_stream && spent > c->server->times.reply_usec &&
+               (double) (r->progress - r->reply_base) * USEC_PER_SEC < (double) spent * BYTES_PER_SEC_MIN;
 }
 
 /* Who reads an event stream byte by byte looks the same from here as who does not read: the window opens again only
@@ -244,14 +298,18 @@ static uint64_t sent_progress(int fd, int *ret_pending) {
 static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
         uint64_t patience = c->server->times.write_stall_usec * (r->event_stream ? EVENT_STREAM_PATIENCE : 1);
         uint64_t progress;
+        bool bytes;
         int pending;
 
-        progress = sent_progress(c->fd, &pending);
+        progress = sent_progress(c->fd, &pending, &bytes);
+        if (r->progress == UINT64_MAX)
+                r->reply_base = progress;
         if (progress != r->progress || pending == 0) {
                 r->progress = progress;
                 r->progress_usec = now;
-        } else if (now - r->progress_usec > patience) {
-                log_debug("A client reads no more, ending its connection.");
+        }
+        if (now - r->progress_usec > patience || (bytes && pending > 0 && is_too_slow(c, r, now))) {
+                log_debug("A client reads no more, or hardly, ending its connection.");
                 http_request_abort(r);
         }
 }

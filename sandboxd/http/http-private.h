@@ -18,6 +18,7 @@ typedef struct HttpStream HttpStream;
 
 #define HTTP_LISTENERS_MAX 16U
 #define HTTP_LINGERING_MAX 64U
+#define HTTP_WATCHED_AT_ONCE 256U
 
 /* Bytes of JSON bodies that are in memory at a time, over all connections. */
 #define HTTP_BODIES_MAX (256 * MiB)
@@ -36,16 +37,20 @@ struct HttpServer {
         HttpTimes times;
         sd_event *event;
         struct MHD_Daemon *mhd;
-        sd_event_source *mhd_source, *mhd_timer, *mhd_defer, *sweep_timer;
+        int watch_fd;                 /* epoll of connections that libmicrohttpd does not look at */
+        HttpConnection *watched[HTTP_WATCHED_AT_ONCE];
+        size_t n_watched;             /* of which are being dispatched */
+        sd_event_source *watch_source, *mhd_source, *mhd_timer, *mhd_defer, *sweep_timer;
         HttpListener listeners[HTTP_LISTENERS_MAX];
         size_t n_listeners;
         HttpConnection *connections;  /* a ring list */
-        size_t n_connections, connections_max;
+        size_t n_connections, connections_max, descriptors_max;
         HttpLinger *lingering[HTTP_LINGERING_MAX];
         HttpConnection *adding;       /* while libmicrohttpd is given it */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
         RateTable *rates;             /* of requests by token; NULL: no limit */
-        bool accept_paused, in_access, refusal_logged;
+        uint32_t rate_rpm, rate_burst; /* that it was made with */
+        bool accept_paused, in_access, refused, refusal_logged;
 };
 
 struct HttpConnection {
@@ -55,12 +60,11 @@ struct HttpConnection {
         int fd;                       /* ours until then */
         ListenerKind kind;
         char peer[64];                /* address without port, or "unix:<uid>" */
-        sd_event_source *watch;
         Request *request;
         uint64_t idle_since_usec;     /* without a request since */
         uint64_t head_since_usec;     /* first byte of a head was seen; 0: not yet */
         uint64_t hangup_usec;         /* the peer sends no more since; 0: it may */
-        bool watching, linger;
+        bool watching, known, linger; /* by the server's epoll, to it */
 };
 
 typedef enum RequestPhase {
@@ -82,7 +86,8 @@ struct Request {
         const char *query_text;
         RouteMatch match;
         const Dialect *dialect;
-        const char *principal;
+        const char *principal;        /* in auth, or of the connection */
+        Auth *auth;
         char sandbox[SANDBOX_ID_LENGTH + 1]; /* "": none, or not known */
         json_t *query, *input;
 
@@ -101,6 +106,7 @@ struct Request {
 
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
+        uint64_t replying_usec, reply_base; /* since when, and progress then */
         bool suspended, close, broken, handed_over, event_stream, audited;
 };
 
@@ -114,6 +120,8 @@ HttpConnection *http_connection_free(HttpConnection *c);
 void http_connection_shut(HttpConnection *c);
 int http_connection_watch(HttpConnection *c, uint32_t events);
 void http_connection_unwatch(HttpConnection *c);
+/* Looks at the watched ones. */
+void http_connections_dispatch(HttpServer *h);
 void http_connections_sweep(HttpServer *h);
 /* libmicrohttpd's callback. */
 void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **context,

@@ -46,9 +46,10 @@ int http_request_queue(Request *r) {
                 (void) MHD_add_response_header(r->response, "Connection", "close");
         add_cors_headers(r);
 
-        http_audit(r, r->status);
+        if (r->stream)
+                http_audit(r, r->status); /* its end may be far away */
         r->phase = REQUEST_REPLYING;
-        r->progress_usec = now_usec(CLOCK_MONOTONIC);
+        r->replying_usec = r->progress_usec = now_usec(CLOCK_MONOTONIC);
         r->progress = UINT64_MAX;
         if (!r->stream)
                 r->handed_over = true;

@@ -56,6 +56,7 @@ Request *http_request_free(Request *r) {
                 if (r->response)
                         MHD_destroy_response(r->response);
                 strv_free(r->headers);
+                auth_free(r->auth);
                 free(r->target);
                 free(r);
         }
@@ -72,7 +73,8 @@ static void tell_gone(Request *r) {
 void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
-        http_audit(r, 0);
+        /* When the reply is with the kernel: the journal takes its time, and the client need not wait for it. */
+        http_audit(r, r->phase == REQUEST_REPLYING ? r->status : 0);
         if (!r->handed_over)
                 tell_gone(r);
         http_stream_detach(r);
@@ -146,7 +148,8 @@ static bool authenticate(Request *r) {
         }
         if (r->match.route->flags & ROUTE_NO_AUTH || !auth_is_enabled(r->server->options.auth))
                 return true;
-        result = auth_check(r->server->options.auth, r->head.authorization, r->connection->peer, &r->principal);
+        r->auth = auth_ref(r->server->options.auth);
+        result = auth_check(r->auth, r->head.authorization, r->connection->peer, &r->principal);
         if (result == AUTH_OK)
                 return true;
 

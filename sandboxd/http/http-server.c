@@ -19,8 +19,12 @@
 /* Per connection; a head of HTTP_HEAD_MAX and its table of headers must fit, or libmicrohttpd answers for us. */
 #define POOL_BYTES (32 * KiB)
 #define ACCEPTS_AT_ONCE 64U
-/* Descriptors that connections never take. */
+/* The kernel gives the lowest free number to a new descriptor, so its number says how many of all there are in use, by
+ * connections, commands or anything else. The last ones are never a connection's: they are for what those who are in
+ * still ask for. The ones before are for telling more clients to come back later. */
 #define DESCRIPTORS_RESERVED 16U
+#define DESCRIPTORS_REFUSING 16U
+#define DESCRIPTORS_MOST (1U << 20)
 
 static enum MHD_Result on_access(void *userdata, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *data, size_t *n,
@@ -68,9 +72,15 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *userdata, const c
 int http_server_run(HttpServer *h) {
         MHD_UNSIGNED_LONG_LONG msec;
 
+        /* Before it reads them we must have seen the first bytes of a further request: its time runs from there. */
+        http_connections_dispatch(h);
         (void) MHD_run(h->mhd);
         if (MHD_get_timeout(h->mhd, &msec) != MHD_YES) /* nothing pending: do not wake us */
                 return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+        if (msec == 0) { /* at once is no matter of time: arming and reading a timer would cost two system calls */
+                (void) sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
+                return sd_event_source_set_enabled(h->mhd_defer, SD_EVENT_ONESHOT);
+        }
 
         (void) sd_event_source_set_time_relative(h->mhd_timer, msec * USEC_PER_MSEC);
         return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_ONESHOT);
@@ -94,6 +104,15 @@ static int on_mhd_defer(sd_event_source *source, void *userdata) {
         return http_server_run(userdata);
 }
 
+/* How many descriptors we may have at all. */
+static size_t descriptors_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MOST)
+                return DESCRIPTORS_MOST;
+        return limit.rlim_cur;
+}
+
 static int start_mhd(HttpServer *h) {
         const union MHD_DaemonInfo *info;
         int r;
@@ -102,9 +121,10 @@ static int start_mhd(HttpServer *h) {
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
                 0, NULL, NULL, on_access, h,
                 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                MHD_OPTION_STRICT_FOR_CLIENT, http_must_compare_bytes() ? 0 : 1,
                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-                MHD_OPTION_CONNECTION_LIMIT, (unsigned) h->connections_max,
+                /* Ours comes first, and may change. */
+                MHD_OPTION_CONNECTION_LIMIT, DESCRIPTORS_MOST,
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                 MHD_OPTION_NOTIFY_CONNECTION, http_connection_notify, h,
@@ -125,6 +145,21 @@ static int start_mhd(HttpServer *h) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(h->mhd_defer, SD_EVENT_OFF);
         return r;
+}
+
+static int on_watch(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        (void) source;
+        (void) fd;
+        (void) events;
+        http_connections_dispatch(userdata);
+        return 0;
+}
+
+static int start_watching(HttpServer *h) {
+        h->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (h->watch_fd < 0)
+                return -errno;
+        return sd_event_add_io(h->event, &h->watch_source, h->watch_fd, EPOLLIN, on_watch, h);
 }
 
 static bool is_loopback(const struct sockaddr_storage *address) {
@@ -154,10 +189,18 @@ static void format_peer(int fd, const struct sockaddr_storage *address, Listener
 
 static void refuse_connection(HttpServer *h, int fd) {
         if (!h->refusal_logged)
-                log_warning("All %zu connections are taken, refusing more.", h->connections_max);
-        h->refusal_logged = true;
+                log_warning("There are %zu connections, refusing more.", h->n_connections);
+        h->refusal_logged = h->refused = true;
         http_send_raw(fd, 503, "application/json", "{\"error\":\"Too many connections\"}");
-        http_linger(h, fd);
+        if ((size_t) fd + DESCRIPTORS_RESERVED < h->descriptors_max)
+                http_linger(h, fd);
+        else
+                safe_close(fd);
+}
+
+static bool is_full(const HttpServer *h, int fd) {
+        return h->n_connections >= h->connections_max ||
+               (size_t) fd + DESCRIPTORS_RESERVED + DESCRIPTORS_REFUSING >= h->descriptors_max;
 }
 
 static int accept_one(HttpListener *l) {
@@ -171,7 +214,7 @@ static int accept_one(HttpListener *l) {
         if (fd < 0)
                 return -errno;
         /* Taken from the queue all the same: a connection that stays there would wake us for ever. */
-        if (h->n_connections >= h->connections_max) {
+        if (is_full(h, fd)) {
                 refuse_connection(h, fd);
                 return 0;
         }
@@ -252,23 +295,49 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         if (h->accept_paused)
                 pause_accept(h, false);
         http_connections_sweep(h);
-        if (h->n_connections < h->connections_max)
+        if (!h->refused) /* for a whole turn: the next time is worth a line again */
                 h->refusal_logged = false;
+        h->refused = false;
         if (h->n_connections == 0)
                 return 0;
         (void) sd_event_source_set_time_relative(source, h->times.sweep_usec);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* Half of what is reserved is for what we open while all connections are taken, half for refusing more. */
-static size_t connections_limit(const Settings *settings) {
-        struct rlimit limit;
+/* What depends on settings that a reload may change. Buckets start full again only if their sizes changed. */
+static int apply_settings(HttpServer *h) {
+        const Settings *s = h->options.settings;
+        uint32_t rpm = s->rate_limit ? s->rate_token_rpm : 0, burst = s->rate_limit ? s->rate_token_burst : 0;
+        RateTable *rates = NULL;
+        int r;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-                return settings->connections_max;
-        if (limit.rlim_cur <= 4 * DESCRIPTORS_RESERVED)
-                return DESCRIPTORS_RESERVED;
-        return MIN((rlim_t) settings->connections_max, limit.rlim_cur - 2 * DESCRIPTORS_RESERVED);
+        h->connections_max = s->connections_max;
+        if (rpm == h->rate_rpm && burst == h->rate_burst && !!h->rates == s->rate_limit)
+                return 0;
+        if (s->rate_limit) {
+                r = rate_table_new((double) rpm / 60, burst, &rates);
+                if (r < 0)
+                        return r;
+        }
+        rate_table_free(h->rates);
+        h->rates = rates;
+        h->rate_rpm = rpm;
+        h->rate_burst = burst;
+        return 0;
+}
+
+bool http_server_can_use(const HttpServer *h, const Auth *auth) {
+        for (size_t i = 0; i < h->n_listeners; i++)
+                if (h->listeners[i].kind == LISTENER_OTHER && !auth_is_enabled(auth))
+                        return false;
+        return true;
+}
+
+int http_server_reload(HttpServer *h, Auth *auth) {
+        assert(http_server_can_use(h, auth));
+
+        h->options.auth = auth;
+        return apply_settings(h);
 }
 
 int http_server_new(const HttpServerOptions *options, HttpServer **ret) {
@@ -286,12 +355,14 @@ int http_server_new(const HttpServerOptions *options, HttpServer **ret) {
         h->options = *options;
         h->times = options->times ? *options->times : http_times_default;
         h->event = sd_event_ref(options->event ? options->event : service_event(options->service));
-        h->connections_max = connections_limit(options->settings);
+        h->descriptors_max = descriptors_limit();
+        h->watch_fd = -EBADF;
 
-        r = start_mhd(h);
-        if (r >= 0 && options->settings->rate_limit)
-                r = rate_table_new((double) options->settings->rate_token_rpm / 60,
-                                   options->settings->rate_token_burst, &h->rates);
+        r = start_watching(h);
+        if (r >= 0)
+                r = start_mhd(h);
+        if (r >= 0)
+                r = apply_settings(h);
         if (r >= 0)
                 r = sd_event_add_time_relative(h->event, &h->sweep_timer, CLOCK_MONOTONIC, h->times.sweep_usec,
                                                h->times.sweep_usec / 10, on_sweep, h);
@@ -333,6 +404,8 @@ HttpServer *http_server_free(HttpServer *h) {
                 MHD_stop_daemon(h->mhd);
         }
         http_linger_end_all(h);
+        sd_event_source_disable_unref(h->watch_source);
+        safe_close(h->watch_fd);
         sd_event_source_disable_unref(h->mhd_source);
         sd_event_source_disable_unref(h->mhd_timer);
         sd_event_source_disable_unref(h->mhd_defer);

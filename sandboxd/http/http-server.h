@@ -20,6 +20,7 @@ typedef struct HttpTimes {
         uint64_t body_idle_usec;        /* without a byte; and on average at least 1 KiB/s after it */
         uint64_t keep_alive_usec;
         uint64_t write_stall_usec;      /* it takes nothing of the reply */
+        uint64_t reply_usec;            /* to take all of it; after that on average at least 1 KiB/s */
         uint64_t half_closed_usec;      /* it sends no more, but may wait for the reply (nc -N) */
         uint64_t sweep_usec;            /* how often these are looked at */
 } HttpTimes;
@@ -47,6 +48,11 @@ int http_server_new(const HttpServerOptions *options, HttpServer **ret);
 /* Ends all connections; each request still without its reply is told by its request_on_gone(). */
 HttpServer *http_server_free(HttpServer *h);
 DEFINE_CLEANUP(HttpServer *, http_server_free)
+
+/* False if we listen beyond loopback and there is no token in it. */
+bool http_server_can_use(const HttpServer *h, const Auth *auth);
+/* The settings at the pointer it has are others now, and so are the tokens; requests under way keep theirs. */
+int http_server_reload(HttpServer *h, Auth *auth);
 
 /* Closes the connections that have no request. Returns > 0 if one of them turned out to be at work. */
 int http_server_drain(HttpServer *h);

@@ -32,21 +32,29 @@ static ssize_t next_frame(SseStream *s) {
         return n;
 }
 
+/* As many frames as fit: each answer costs a system call and a turn of the loop. What the source says when it has
+ * nothing more is asked for again if something was sent before. */
 static ssize_t on_read(void *userdata, char *buffer, size_t size) {
         SseStream *s = userdata;
-        ssize_t n;
+        size_t done = 0;
 
-        if (s->sent == s->size) {
-                n = next_frame(s);
-                if (n <= 0)
-                        return n;
-                s->size = (size_t) n;
-                s->sent = 0;
+        while (done < size) {
+                size_t take;
+
+                if (s->sent == s->size) {
+                        ssize_t n = next_frame(s);
+
+                        if (n <= 0)
+                                return done > 0 ? (ssize_t) done : n;
+                        s->size = (size_t) n;
+                        s->sent = 0;
+                }
+                take = MIN(size - done, s->size - s->sent);
+                memcpy(buffer + done, s->frame + s->sent, take);
+                s->sent += take;
+                done += take;
         }
-        size = MIN(size, s->size - s->sent);
-        memcpy(buffer, s->frame + s->sent, size);
-        s->sent += size;
-        return (ssize_t) size;
+        return (ssize_t) done;
 }
 
 static void on_free(void *userdata) {

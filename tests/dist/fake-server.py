@@ -169,7 +169,10 @@ def create(h, query):
 def listing(h, query):
     items = [s for s in sandboxes.values() if query.get("status", s["status"]) == s["status"]]
     page, size = int(query["page"]), min(int(query["pageSize"]), 3)
-    h.send(200, {"items": items[(page - 1) * size:page * size], "total": len(items), "page": page, "pageSize": size})
+    items_sent = items[(page - 1) * size:page * size]
+    if query.get("metrics") == "1":
+        items_sent = [dict(s, metrics=measure(s["id"])) for s in items_sent]
+    h.send(200, {"items": items_sent, "total": len(items), "page": page, "pageSize": size})
 
 
 def get(h, query, sid):
@@ -202,10 +205,14 @@ def limits(h, query, sid):
     h.send(200, sandboxes[sid])
 
 
+def measure(sid):
+    return {"sandboxId": sid, "cpuPercent": 12.5, "memoryUsageMb": 20, "memoryLimitMb": 512,
+            "networkRxBytes": 2048, "networkTxBytes": 0, "pids": 2}
+
+
 def metrics(h, query, sid):
     sandbox(sid)
-    h.send(200, {"sandboxId": sid, "cpuPercent": 12.5, "memoryUsageMb": 20, "memoryLimitMb": 512,
-                 "networkRxBytes": 2048, "networkTxBytes": 0, "pids": 2})
+    h.send(200, measure(sid))
 
 
 def processes(h, query, sid):
@@ -361,16 +368,20 @@ def raw_put(h, query, sid):
     h.send(200, {"success": True, "size": os.path.getsize(path)})
 
 
+def inside(body, key):
+    paths = body[key] if isinstance(body[key], list) else [body[key]]
+    if not body.get("anywhere") and any(p.startswith("/outside") for p in paths):
+        raise Failure(400, "Path traversal detected: " + paths[0])
+    return body[key]
+
+
 def files_info(h, query, sid):
     sandbox(sid)
-    path = h.json_body()["path"]
-    if path.startswith("/outside"):
-        raise Failure(400, "Path traversal detected: " + path)
-    h.send(200, info(path))
+    h.send(200, info(inside(h.json_body(), "path")))
 
 
 def files_list(h, query, sid):
-    path = h.json_body()["path"]
+    path = inside(h.json_body(), "path")
     names = os.listdir(local(path))
     if path.endswith("/evil"):
         names.append("../../outside")
@@ -379,7 +390,7 @@ def files_list(h, query, sid):
 
 
 def files_mkdir(h, query, sid):
-    for path in h.json_body()["paths"]:
+    for path in inside(h.json_body(), "paths"):
         os.makedirs(local(path), exist_ok=True)
     h.send(200, {"success": True})
 

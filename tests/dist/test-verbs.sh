@@ -139,7 +139,7 @@ ends 137
 run exec one --timeout 1 sleep 30
 ends 124
 run exec one no-such-command-here
-ends 127; says 'cannot be run'
+ends 127; says '^sandboxctl: exec: no-such-command-here: .*cannot be run'
 run exec one /dev/null
 ends 126
 run exec one --env LOSE_THE_SANDBOX=1 true
@@ -207,10 +207,15 @@ prints '^tail 5$'; says '^warn$'
 
 run ps one
 ends 0; prints 'evil\\x1b\[2J\\nname'
+run ps -q one
+ends 0; prints '^7$'
 run ps -l one
 ends 0; prints '1M +2M +sh$'
 run images
 ends 0; prints '^python\* +host +/usr +yes$'; prints '^debian +tar .* no$'
+run images -q
+ends 0; prints '^python\*$'
+! grep -q debian "$work/out" || fail "named one that cannot be used"
 run images --json
 ends 0; is_json
 run version
@@ -257,6 +262,11 @@ says 'a link, left out'
 [ "$(cat "$work/copied/sub/deep/two")" = 2 ] || fail "content"
 [ -x "$work/copied/sub/deep/two" ] || fail "mode"
 [ ! -e "$work/copied/sub/secret" ] || fail "followed a link"
+rm -r "$work/copied"
+what="cp -r beyond the workspace"
+ctl cp -r "$work/tree/sub" one:/outside/deep/sub >"$work/out" 2>"$work/err" || fail "status $?"
+ctl cp -r one:/outside/deep "$work/copied" >"$work/out" 2>"$work/err" || fail "status $?"
+[ "$(cat "$work/copied/sub/deep/two")" = 2 ] || fail "content"
 mkdir "$work/server/files/evil"
 run cp -r one:/evil "$work/evil"
 ends 1; says 'cannot be named here'
@@ -279,9 +289,9 @@ tcp() {
     "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 }
 tcp "$program" --url "$url" list
-ends 5; says 'Missing authorization'
+ends 5; says 'Missing authorization.*--token-file'
 III_SANDBOX_TOKEN=wrong tcp "$program" --url "$url" list
-ends 5; says 'Invalid token'
+ends 5; says 'Invalid token.*not one of'
 III_SANDBOX_URL=$url III_SANDBOX_TOKEN=secret tcp "$program" list
 ends 0
 echo secret >"$work/token"
@@ -299,7 +309,12 @@ ends 2
 tcp "$program" --url ftp://x list
 ends 2
 tcp "$program" --socket "$work/none" list
-ends 3; says 'no answer from'
+ends 3; says 'no answer from .*systemctl start sandboxd.socket'
+tcp "$program" --url http://127.0.0.1:1 list
+ends 3; says 'no answer from .*is the address right'
+: >"$work/not-a-socket"
+tcp "$program" --socket "$work/not-a-socket" list
+ends 3; says 'journalctl -u sandboxd.service'
 
 # Configure
 tcp "$program" configure --root "$work/root" --port 8080 --address 0.0.0.0 --allow 10.0.0.0/8

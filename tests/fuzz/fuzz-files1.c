@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/files-server.h"
 #include "sandbox-fsd/tree-remove.h"
+#include "tests/fuzz/bus-pair.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Well-typed calls with hostile values. Each call is a line of the input: the method's number, then its arguments
@@ -34,23 +34,11 @@ static const struct {
         { "ChangeMode",      "sss"     },
 };
 
-static char *next_text(char **rest) {
-        const char *text = strsep(rest, "\t");
-
-        return utf8_sanitize(text ? text : "", text ? strlen(text) : 0);
-}
-
 static void append_text(sd_bus_message *m, char **rest) {
-        _cleanup_free_ char *text = next_text(rest);
+        _cleanup_free_ char *text = fuzz_next_text(rest);
 
         if (!text || sd_bus_message_append(m, "s", text) < 0)
                 abort();
-}
-
-static uint64_t next_number(char **rest) {
-        const char *text = strsep(rest, "\t");
-
-        return text ? strtoull(text, NULL, 0) : 0;
 }
 
 static void append_strings(sd_bus_message *m, char **rest, bool pairs) {
@@ -76,19 +64,19 @@ static void append_argument(sd_bus_message *m, char type, char **rest, int fd) {
                 append_text(m, rest);
                 break;
         case 't':
-                (void) sd_bus_message_append(m, "t", next_number(rest));
+                (void) sd_bus_message_append(m, "t", fuzz_next_number(rest));
                 break;
         case 'u':
-                (void) sd_bus_message_append(m, "u", (uint32_t) next_number(rest));
+                (void) sd_bus_message_append(m, "u", (uint32_t) fuzz_next_number(rest));
                 break;
         case 'b':
-                (void) sd_bus_message_append(m, "b", (int) (next_number(rest) & 1));
+                (void) sd_bus_message_append(m, "b", (int) (fuzz_next_number(rest) & 1));
                 break;
         case 'h':
                 (void) sd_bus_message_append(m, "h", fd);
                 break;
         case 'y':
-                bytes = next_text(rest);
+                bytes = fuzz_next_text(rest);
                 (void) sd_bus_message_append_array(m, 'y', bytes, bytes ? strlen(bytes) : 0);
                 break;
         default:
@@ -103,17 +91,9 @@ typedef struct Fixture {
         char directory[32];
 } Fixture;
 
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        (void) m;
-        (void) error;
-        *(bool *) userdata = true;
-        return 0;
-}
-
 static void call(Fixture *f, char *line) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        size_t method = (size_t) (next_number(&line) % ELEMENTSOF(methods));
-        bool replied = false;
+        size_t method = (size_t) (fuzz_next_number(&line) % ELEMENTSOF(methods));
 
         if (sd_bus_message_new_method_call(f->client, &m, NULL, FSD_OBJECT, FILES_INTERFACE,
                                            methods[method].member) < 0)
@@ -122,24 +102,11 @@ static void call(Fixture *f, char *line) {
                 abort();
         for (const char *type = methods[method].types + 1; *type; type++)
                 append_argument(m, *type, &line, f->source_fd);
-        if (sd_bus_call_async(f->client, NULL, m, on_reply, &replied, UINT64_MAX) < 0)
-                abort();
-        while (!replied)
-                if (sd_bus_process(f->server, NULL) < 0 || sd_bus_process(f->client, NULL) < 0)
-                        abort();
-}
-
-static void start_bus(int fd, bool server, sd_bus **ret) {
-        sd_id128_t id;
-
-        if (sd_id128_randomize(&id) < 0 || sd_bus_new(ret) < 0 || sd_bus_set_fd(*ret, fd, fd) < 0 ||
-            (server && sd_bus_set_server(*ret, true, id) < 0) || sd_bus_negotiate_fds(*ret, true) < 0 ||
-            sd_bus_start(*ret) < 0)
-                abort();
+        fuzz_bus_call(f->server, f->client, m);
 }
 
 static void fixture_init(Fixture *f) {
-        int pair[2], fd;
+        int fd;
 
         *f = (Fixture) { .directory = "/tmp/fuzz-files1-XXXXXX" };
         if (!mkdtemp(f->directory))
@@ -155,10 +122,7 @@ static void fixture_init(Fixture *f) {
         f->source_fd = memfd_create("source", MFD_CLOEXEC);
         if (f->source_fd < 0 || loop_write(f->source_fd, "0123456789", 10) < 0)
                 abort();
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                abort();
-        start_bus(pair[0], true, &f->server);
-        start_bus(pair[1], false, &f->client);
+        fuzz_bus_pair(&f->server, &f->client);
         if (files_server_attach(&f->files, f->server) < 0)
                 abort();
 }

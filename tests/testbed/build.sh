@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # Sourced by `dev`: the builds, each in a folder of its own in the repository's .cache/build.
 # A build's name is COMPILER-KIND; the compilers are gcc and clang, the kinds release, asan (with UBSan, too),
-# minimal (every option off) and install (without what only tests use).
+# fuzz (the same, and the fuzzers are libFuzzer's; clang only), minimal (every option off) and install (without what
+# only tests use).
 
 # What is installed, booted and integration-tested.
 main_build=${SANDBOXD_BUILD:-gcc-release}
@@ -17,7 +18,10 @@ build_options() { # NAME
     *) echo -Dtests=enabled -Dinstall_tests=true ;;
     esac
     case $1 in
-    *-asan) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
+    *-asan|*-fuzz) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
+    esac
+    case $1 in
+    *-fuzz) echo -Dfuzzers=true -Dc_args=-fsanitize=fuzzer-no-link ;;
     esac
 }
 
@@ -50,7 +54,11 @@ build_now() { # NAME
         CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
         echo "$stamp" >"$dir.stamp"
     fi
-    quietly "$dir.log" ninja -k 0 -C "$dir"
+    case $1 in
+    *-fuzz) again=(fuzzers) ;; # the rest takes minutes and is not run
+    *) again=() ;;
+    esac
+    quietly "$dir.log" ninja -k 0 -C "$dir" "${again[@]}"
 }
 
 build() { # NAME

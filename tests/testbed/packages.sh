@@ -9,6 +9,13 @@ packages_build=(
 packages_run=(
     systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap
 )
+packages_bench=(
+    bubblewrap crun runc systemd-container
+)
+# What only tests of our texts use.
+packages_test=(
+    busybox-static groff-base man-db mandoc zsh
+)
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
 )

@@ -289,7 +289,7 @@ run_tests() {
     for s in "${suites[@]}"; do
         case $s in integration|limits) booted_suites+=("$s") ;; esac
     done
-    packages_ensure "${packages_build[@]}" "${packages_run[@]}"
+    packages_ensure "${packages_build[@]}" "${packages_run[@]}" "${packages_test[@]}"
     mkdir -p "$cache"
     exec 8>"$cache/test.lock"
     flock -n 8 || { say 'waiting for another ./dev test of this checkout'; flock 8; }

@@ -464,6 +464,15 @@ static int verb_deadline(char **argv) {
         return call_simple("SetDeadline", NULL, "st", argv[0], usec_add(now_usec(CLOCK_BOOTTIME), usec));
 }
 
+/* wake USEC-FROM-NOW, or "never" */
+static int verb_wake(char **argv) {
+        uint64_t usec = USEC_INFINITY;
+
+        if (parse_u64(argv[0], &usec) < 0 && !streq(argv[0], "never"))
+                return 2;
+        return call_simple("SetWake", NULL, "t", usec_add(now_usec(CLOCK_BOOTTIME), usec));
+}
+
 /* limits ID MEMORY PIDS */
 static int verb_limits(char **argv) {
         return call_simple("SetLimits", NULL, "sa{sv}", argv[0], 2, "MemoryMax", "t",
@@ -530,6 +539,7 @@ static const struct {
         { "start",        1, verb_start        },
         { "stats",        1, verb_stats        },
         { "wait",         1, verb_wait         },
+        { "wake",         1, verb_wake         },
         { "worker",       2, verb_worker       },
 };
 

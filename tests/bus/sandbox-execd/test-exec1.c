@@ -15,6 +15,7 @@
 #include "tests/test.h"
 
 #define ID "0123456789abcdef0123456789abcdef"
+#define LONG_CHARACTERS "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
 #define SD_BUS_ERROR_SIGNATURE SD_BUS_ERROR_INVALID_ARGS
 
 /* The whole interface over a socketpair, with a manager that has one live sandbox and one blank, both without processes:
@@ -91,6 +92,8 @@ TEST(ids_are_checked) {
         for (size_t i = 0; i < ELEMENTSOF(members); i++) {
                 ASSERT_STREQ(CALL(&f, members[i], "s", "../../etc/passwd"), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", ""), BUS_ERROR_INVALID);
+                /* quoted in the answer, and cut there: a half character would keep the answer from being sent */
+                ASSERT_STREQ(CALL(&f, members[i], "s", "." LONG_CHARACTERS LONG_CHARACTERS), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", "0123456789ABCDEF0123456789ABCDEF"), BUS_ERROR_INVALID);
                 ASSERT_STREQ(CALL(&f, members[i], "s", "00000000000000000000000000000000"), BUS_ERROR_NO_SUCH_SANDBOX);
                 ASSERT_STREQ(CALL(&f, members[i], "u", 7), SD_BUS_ERROR_SIGNATURE);
@@ -125,6 +128,31 @@ TEST(list) {
         ASSERT_STREQ(label, "a label");
         ASSERT_TRUE(deadline == USEC_INFINITY);
         ASSERT_EQ(sd_bus_message_at_end(f.reply, false), 1); /* the blank is not told of */
+        tear_down(&f);
+}
+
+TEST(stats_many) {
+        char *ids[STATS_MANY_MAX + 2] = { (char *) ID, (char *) "ffffffffffffffffffffffffffffffff", NULL };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        Fixture f;
+
+        set_up(&f);
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 0), "none");
+        ASSERT_OK(sd_bus_message_enter_container(f.reply, 'a', "(sa{sv})"));
+        ASSERT_EQ(sd_bus_message_at_end(f.reply, false), 1);
+        /* The live one has no cgroup in this test, the blank is nobody's, the third never was: no rows, no error. */
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 3, ids[0], ids[1], "00000000000000000000000000000000"), "none");
+        ASSERT_OK(sd_bus_message_enter_container(f.reply, 'a', "(sa{sv})"));
+        ASSERT_EQ(sd_bus_message_at_end(f.reply, false), 1);
+        ASSERT_STREQ(CALL(&f, "StatsMany", "as", 2, ID, "../../etc/passwd"), BUS_ERROR_INVALID);
+
+        for (size_t i = 0; i <= STATS_MANY_MAX; i++)
+                ids[i] = (char *) ID;
+        f.reply = sd_bus_message_unref(f.reply);
+        ASSERT_OK(sd_bus_message_new_method_call(f.client, &m, NULL, EXEC_OBJECT, EXEC_INTERFACE, "StatsMany"));
+        ASSERT_OK(sd_bus_message_append_strv(m, ids));
+        bus_send_and_wait(f.server, f.client, m, &f.reply);
+        ASSERT_STREQ(error_of(&f), BUS_ERROR_TOO_LARGE);
         tear_down(&f);
 }
 

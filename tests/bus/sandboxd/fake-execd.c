@@ -175,6 +175,14 @@ static int method_resume(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return set_state(m, userdata, "paused", "live", error);
 }
 
+static int method_set_wake(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeExecd *f = userdata;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read_basic(m, 't', &f->wake_usec));
+        return answer(f, m, reply);
+}
+
 static int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
         FakeSandbox *s;
@@ -423,6 +431,21 @@ static int method_stats(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return answer(f, m, reply);
 }
 
+static int method_stats_many(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_strv_free_ char **ids = NULL;
+        FakeExecd *f = userdata;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read_strv(m, &ids));
+        ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(sa{sv})"));
+        STRV_FOREACH(id, ids)
+                if (find_sandbox(f, *id))
+                        ASSERT_OK(sd_bus_message_append(reply, "(sa{sv})", *id, 2, "CpuUSec", "t", UINT64_C(500000),
+                                                        "MemoryCurrent", "t", 20 * MiB));
+        ASSERT_OK(sd_bus_message_close_container(reply));
+        return answer(f, m, reply);
+}
+
 static int method_processes(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
 
@@ -468,9 +491,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Claim", "sts", "", method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Pool", "", "a{sv}", method_pool, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetDeadline", "st", "", method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("SetWake", "t", "", method_set_wake, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetLimits", "sa{sv}", "", method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("List", "", "a(sstst)", method_list, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Stats", "s", "a{sv}", method_stats, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("StatsMany", "as", "a(sa{sv})", method_stats_many, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Processes", "s", "a(uusttts)", method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("KillProcess", "sui", "", method_kill_process, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Exec", "ssa{sv}ahah", "u", method_exec, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -36,6 +36,7 @@ typedef struct FakeExecd {
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
+        uint64_t wake_usec;
         unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
 } FakeExecd;
 

@@ -442,5 +442,6 @@ TEST(signals_and_list) {
                 ASSERT_EQ(reply_integer(&r, "memoryLimitMb"), 512);
                 ASSERT_EQ(reply_integer(&r, "pids"), 2);
                 ASSERT_TRUE(json_is_number(json_object_get(r.json, "cpuPercent")));
+                ASSERT_EQ(reply_integer(&r, "cpuUsec"), 500000);
         }
 }

@@ -366,3 +366,46 @@ TEST(end_in_silence) {
         core_wait(&c, sandbox_failed, lost);
         ASSERT_FALSE(sandbox_failed(&c, kept));
 }
+
+/* Figures of a page come by one call, whatever the number of sandboxes; one that is not live has none. */
+TEST(list_with_metrics) {
+        _cleanup_(core_stop) Core c = {};
+        json_t *items, *item;
+        unsigned before;
+        size_t i;
+
+        core_start(&c);
+        {
+                REQUEST(&c, "GET", "/sandbox/sandboxes?metrics=true", NULL, r);
+                ASSERT_EQ(r.status, 200);
+                ASSERT_EQ(reply_integer(&r, "total"), 0);
+        }
+        for (unsigned n = 0; n < 3; n++) {
+                REQUEST(&c, "POST", "/sandbox/sandboxes", "{\"image\":\"test:1\"}", r);
+                ASSERT_EQ(r.status, 200);
+        }
+        before = c.execd.n_calls;
+        {
+                REQUEST(&c, "GET", "/sandbox/sandboxes?metrics=1", NULL, r);
+                items = json_object_get(r.json, "items");
+                ASSERT_EQ(json_array_size(items), 3);
+                json_array_foreach(items, i, item) {
+                        json_t *metrics = json_object_get(item, "metrics");
+
+                        ASSERT_EQ(json_integer_value(json_object_get(metrics, "memoryUsageMb")), 20);
+                        ASSERT_TRUE(json_equal(json_object_get(metrics, "sandboxId"), json_object_get(item, "id")));
+                }
+        }
+        ASSERT_EQ(c.execd.n_calls, before + 1);
+        {
+                REQUEST(&c, "GET", "/sandbox/sandboxes", NULL, r);
+                ASSERT_NULL(json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "metrics"));
+        }
+        ASSERT_EQ(c.execd.n_calls, before + 1);
+        c.execd.fail_method = "StatsMany";
+        c.execd.fail_name = BUS_ERROR_UNAVAILABLE;
+        {
+                REQUEST(&c, "GET", "/sandbox/sandboxes?metrics=1", NULL, r);
+                ASSERT_EQ(r.status, 503);
+        }
+}

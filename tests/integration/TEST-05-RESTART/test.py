@@ -241,6 +241,60 @@ def paused_stays_paused():
         eq(s.out("echo on"), "on\n")
 
 
+SETTINGS = "/etc/sandboxd/sandboxd.conf.d/90-test.conf"
+
+
+def reload_with(*lines):
+    """Writes the settings, has all running services read them, and gives what they say to that."""
+    os.makedirs(os.path.dirname(SETTINGS), exist_ok=True)
+    with open(SETTINGS, "w") as f:
+        f.write("\n".join(lines) + "\n")
+    mark = shell("journalctl --no-pager -o cat -n 0 --show-cursor").split("cursor: ")[1].strip()
+    pids = {unit: main_pid(unit) for unit in UNITS}
+    shell("systemctl reload " + " ".join(UNITS))
+    said = lambda: shell(f"journalctl --no-pager -o short --after-cursor='{mark}' "  # noqa: E731
+                         + " ".join("-t " + unit for unit in UNITS))
+    verdict = re.compile("Settings read again|keeping the old")
+    wait_for("all three have read", lambda: len(verdict.findall(said())) >= 3, 15)
+    eq({unit: main_pid(unit) for unit in UNITS}, pids, "the processes are the same")
+    return said()
+
+
+def status_with(token):
+    return request("GET", "/sandbox/sandboxes", headers={"Authorization": "Bearer " + token})[0]
+
+
+def reload_changes_what_it_can():
+    """Limits, defaults and tokens change live; what cannot is named; a file with a mistake changes nothing."""
+    with Sandbox() as s:
+        # a live command: nobody leaves because of idleness while we look
+        bg = s.post("/exec/background", {"command": "sleep 600"})["id"]
+        shell("systemctl start " + " ".join(UNITS))
+        try:
+            said = reload_with("III_DEFAULT_MEMORY=96", "III_MAX_SANDBOXES=2", "III_REST_PORT=4711",
+                               "SANDBOX_IDLE_EXIT_SEC=60")
+            ok("III_DEFAULT_MEMORY" in said and "III_MAX_SANDBOXES" in said, "named as changed", said)
+            ok(re.search("next start.*III_REST_PORT", said), "named as not changed", said)
+            with Sandbox() as t:
+                eq(t.get()["config"]["memory"], 96, "the new default")
+                eq(shell(f"systemctl show -P MemoryMax {t.scope}").strip(), str(96 * 2**20), "of the scope")
+                eq(request("POST", "/sandbox/sandboxes", {"image": "python:3.12-slim"})[0], 429, "the new limit")
+            said = reload_with("III_DEFAULT_MEMORY=lots", "III_MAX_SANDBOXES=50", "SANDBOX_IDLE_EXIT_SEC=60")
+            ok(f"{SETTINGS}:1:" in said and "III_DEFAULT_MEMORY" in said, "file, line and key", said)
+            with Sandbox() as t:
+                eq(t.get()["config"]["memory"], 96, "the old default stays")
+                eq(request("POST", "/sandbox/sandboxes", {"image": "python:3.12-slim"})[0], 429, "and the limit")
+            reload_with("III_AUTH_TOKEN=first", "SANDBOX_IDLE_EXIT_SEC=60")
+            eq((status_with("first"), status_with("second")), (200, 403), "a token came")
+            reload_with("III_AUTH_TOKEN=second", "SANDBOX_IDLE_EXIT_SEC=60")
+            eq((status_with("first"), status_with("second")), (403, 200), "another came")
+        finally:
+            os.unlink(SETTINGS)
+            shell("systemctl reload " + " ".join(UNITS))
+        wait_for("no token any more", lambda: request("GET", "/sandbox/sandboxes")[0] == 200)
+        ok(api("GET", f"/exec/background/{bg}/status")["running"], "its command runs on")
+
+
 def broken_records_are_set_aside():
     """A truncated, a random, a future and a wrong state file: one line each, the other sandboxes go on."""
     good, bad = Sandbox(), [Sandbox() for _ in range(3)]
@@ -261,4 +315,4 @@ def broken_records_are_set_aside():
 
 
 run_tests([exec_survives_execd, status_of_the_time_between, timeout_holds_without_daemons, death_of_init,
-           manager_reexec_and_reload, paused_stays_paused, broken_records_are_set_aside, thirty_rounds])
+           manager_reexec_and_reload, reload_changes_what_it_can, paused_stays_paused, broken_records_are_set_aside, thirty_rounds])

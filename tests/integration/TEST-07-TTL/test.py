@@ -96,5 +96,20 @@ def one_timer_for_all():
     wait_for("no timer is left", lambda: not shell("systemctl list-units --all --no-legend --plain 'sandbox-due@*.timer'"), 5)
 
 
+def wake(seconds):
+    shell(f"/usr/lib/sandboxd/tests/exec1-tool wake {int(seconds * 1e6)}")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
+
+
+def sandboxd_is_started_when_it_asked_for_it():
+    """A time that moved on counts, the earlier one does not."""
+    wake(1.5)
+    at = wake(3)
+    shell("systemctl stop sandboxd sandbox-execd sandbox-fsd")
+    wait_for("sandboxd is started", lambda: shell("systemctl is-active sandboxd", check=False).strip() == "active", 10)
+    late = time.clock_gettime(time.CLOCK_BOOTTIME) - at
+    ok(-0.05 <= late <= 2, "started at its time, seconds late", late)
+
+
 run_tests([expires, renewal_wins, order_does_not_matter, paused_ones_expire, expires_with_all_dead_and_frees_without_a_client,
-           expires_with_all_masked, one_timer_for_all])
+           expires_with_all_masked, sandboxd_is_started_when_it_asked_for_it, one_timer_for_all])

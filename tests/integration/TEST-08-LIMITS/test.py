@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 
+from probe import run_probe
 from sandboxd import Sandbox, api, cgroup_root, eq, ok, request, run_tests, shell, wait_for
 
 V2 = cgroup_root() == "/sys/fs/cgroup"
@@ -62,6 +63,12 @@ def limits_stand_before_the_first_command():
         values = [read(f"{g}/{f}") for f in ("memory.max", "memory.swap.max", "pids.max", "cpu.max")]
         eq(values, [str(128 * 2**20), "0", "256", "50000 100000"])
         eq(read(f"{g}/run/memory.oom.group"), "1")
+
+
+def probe_passes():
+    """On the kernels of the virtual machines, and with an upper on a disk."""
+    with Sandbox() as s:
+        run_probe(s, timeout=60 * SLOW)
 
 
 def memory_is_bounded():
@@ -358,7 +365,7 @@ def stats_name_their_source():
         ok("Figures: " + m["source"] in shown, "sandboxctl tells, too", shown)
 
 
-run_tests([limits_stand_before_the_first_command, memory_is_bounded, memory_of_files_is_bounded, a_pipeline_dies_as_one,
+run_tests([limits_stand_before_the_first_command, probe_passes, memory_is_bounded, memory_of_files_is_bounded, a_pipeline_dies_as_one,
            another_end_is_no_oom, processes_are_bounded, processor_is_bounded, nothing_is_raised_from_inside,
            limits_change_live, disk_bandwidth_is_bounded, writable_layer_is_bounded, projects_are_apart,
            a_writable_layer_in_memory, no_disk_without_bounds, pause_freezes, stats_name_their_source])

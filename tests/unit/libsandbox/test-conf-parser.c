@@ -20,8 +20,15 @@ TEST(text) {
         char text[] = "# c\nA=1\n\n[S]\n B = \"x y\" \n; c\n[S]\nC=\nno assignment\n=x\nbad=1\nD=a=b";
         char out[512] = "";
 
-        ASSERT_OK(conf_parse_text("f", text, collect, out));
+        ASSERT_EQ(conf_parse_text("f", text, collect, out), 3); /* lines that were passed over */
         ASSERT_STREQ(out, "2:-0:A=1;5:S1:B=x y;8:S2:C=;12:S2:D=a=b;");
+}
+
+TEST(nothing_to_complain_of) {
+        char text[] = "A=1\n[S]\n";
+        char out[64] = "";
+
+        ASSERT_EQ(conf_parse_text("f", text, collect, out), 0);
 }
 
 TEST(missing) {

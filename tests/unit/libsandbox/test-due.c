@@ -45,3 +45,30 @@ TEST(round_trip) {
         close(fd);
         ASSERT_EQ(rmdir(directory), 0);
 }
+
+TEST(the_time_to_wake) {
+        char directory[] = "/tmp/test-due.XXXXXX";
+        unsigned bad = 0;
+        uint64_t usec;
+        int fd, n = 0;
+
+        ASSERT_NOT_NULL(mkdtemp(directory));
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT_OK(due_wake_read(fd, &usec));
+        ASSERT_EQ(usec, USEC_INFINITY);
+        ASSERT_OK(due_wake_write(fd, USEC_INFINITY));
+        ASSERT_OK(due_wake_write(fd, 4711));
+        ASSERT_OK(due_wake_read(fd, &usec));
+        ASSERT_EQ(usec, 4711);
+
+        /* it is no sandbox's deadline, and not a bad one either */
+        ASSERT_OK(due_foreach(fd, count, &n, &bad));
+        ASSERT_EQ(n, 0);
+        ASSERT_EQ(bad, 0);
+
+        ASSERT_OK(write_file_atomic_at(fd, "wake", "soon\n", 0600));
+        ASSERT_EQ(due_wake_read(fd, &usec), -EBADMSG);
+        ASSERT_OK(due_wake_write(fd, USEC_INFINITY));
+        close(fd);
+        ASSERT_EQ(rmdir(directory), 0);
+}

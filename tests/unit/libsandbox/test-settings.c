@@ -77,3 +77,38 @@ TEST(origins_and_format) {
         unsetenv("III_MAX_SANDBOXES");
         unsetenv("III_DEFAULT_CPU");
 }
+
+TEST(a_reload_takes_what_may_change) {
+        _cleanup_(settings_change_done) SettingsChange change = {};
+        _cleanup_(settings_done) Settings s = {}, fresh = {};
+
+        ASSERT_OK(settings_init_defaults(&s));
+        ASSERT_OK(settings_init_defaults(&fresh));
+        ASSERT_OK(settings_assign(&fresh, "III_AUTH_TOKEN", "new"));
+        ASSERT_OK(settings_assign(&fresh, "III_DEFAULT_CPU", "0.5"));
+        ASSERT_OK(settings_assign(&fresh, "III_RATE_LIMIT_ENABLED", "yes"));
+        ASSERT_OK(settings_assign(&fresh, "III_REST_PORT", "4000"));
+        ASSERT_OK(settings_assign(&fresh, "III_WORKSPACE_DIR", "/elsewhere"));
+        ASSERT_OK(settings_assign(&fresh, "SANDBOX_UPLOAD_MAX", "1M"));
+
+        ASSERT_EQ(settings_take_live(&s, &fresh, &change), 1);
+        ASSERT_STREQ(change.live, "III_AUTH_TOKEN, III_DEFAULT_CPU, III_RATE_LIMIT_ENABLED, SANDBOX_UPLOAD_MAX");
+        ASSERT_STREQ(change.fixed, "III_REST_PORT, III_WORKSPACE_DIR");
+        ASSERT_STREQ(s.auth_token, "new");
+        ASSERT_TRUE(s.default_cpu > 0.4 && s.default_cpu < 0.6);
+        ASSERT_TRUE(s.rate_limit);
+        ASSERT_EQ(s.upload_max, MiB);
+        ASSERT_EQ(s.rest_port, 3111);
+        ASSERT_STREQ(s.workspace_dir, "/workspace");
+}
+
+TEST(a_reload_without_a_change) {
+        _cleanup_(settings_change_done) SettingsChange change = {};
+        _cleanup_(settings_done) Settings s = {}, fresh = {};
+
+        ASSERT_OK(settings_init_defaults(&s));
+        ASSERT_OK(settings_init_defaults(&fresh));
+        ASSERT_EQ(settings_take_live(&s, &fresh, &change), 0);
+        ASSERT_NULL(change.live);
+        ASSERT_NULL(change.fixed);
+}

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
-#include "sandboxctl/doctor.h"
+#include "libsandbox/string-util.h"
+#include "sandboxctl/doctor-checks.h"
 #include "tests/test.h"
 
 TEST(release) {
@@ -58,6 +59,36 @@ TEST(sysctl) {
                 (void) snprintf(path, sizeof path, "%s%s", root, parts[i - 1]);
                 ASSERT_EQ(rmdir(path), 0);
         }
+}
+
+TEST(overlap_of_ids) {
+        static const struct {
+                const char *text, *expected;
+        } cases[] = {
+                { "", NULL },
+                { "user:100000:65536\n", NULL },
+                { "user:100000:65536\nbob:500000:65536\nx:1:1\n", "bob:500000:65536" },
+                { "user:458752:65536", NULL },
+                { "user:458752:65537", "user:458752:65537" },
+                { "user:1879048192:65536\nno numbers\n:::\n", NULL },
+                { "root:1:0\n1000:524288:1\n", "1000:524288:1" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char line[64];
+                const char *found = doctor_find_overlap(cases[i].text, 524288, 1879048192, line);
+
+                ASSERT_TRUE(streq_ptr(found, cases[i].expected));
+        }
+}
+
+TEST(addresses) {
+        ASSERT_FALSE(doctor_listens_beyond_loopback("127.0.0.1:3111 (Stream)"));
+        ASSERT_FALSE(doctor_listens_beyond_loopback("[::1]:3111 (Stream) 127.0.0.2:1 (Stream)"));
+        ASSERT_FALSE(doctor_listens_beyond_loopback("/run/sandboxd/api.sock (Stream)"));
+        ASSERT_TRUE(doctor_listens_beyond_loopback("[::]:3111 (Stream)"));
+        ASSERT_TRUE(doctor_listens_beyond_loopback("127.0.0.1:1 (Stream) 0.0.0.0:3111 (Stream)"));
+        ASSERT_TRUE(doctor_listens_beyond_loopback("192.0.2.1:3111 (Stream)"));
 }
 
 TEST(every_check_finds_something) {

@@ -21,7 +21,7 @@ TEST(parse) {
                 { ":x", NULL, ":x", false, 0 },
                 { "-", NULL, "-", true, 0 },
                 { "", NULL, NULL, false, -EINVAL },
-                { "name:", NULL, NULL, false, -EINVAL },
+                { "name:", "name", "./", false, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -10,7 +10,7 @@
 static bool flag, quiet;
 static const char *text;
 static char **list;
-static uint64_t number, seconds, mebibytes;
+static uint64_t number, seconds, interval, mebibytes;
 static double real;
 
 static const Option first[] = {
@@ -23,6 +23,7 @@ static const Option second[] = {
         { 'q', "quiet", NULL, OPTION_FLAG, &quiet, "Say less" },
         { 'n', "number", "N", OPTION_UINT, &number, "A number" },
         { 0, "seconds", "TIME", OPTION_SECONDS, &seconds, "A time" },
+        { 'i', "interval", "TIME", OPTION_INTERVAL, &interval, "A time that may be left out" },
         { 0, "a-name-that-is-far-too-long", "MIB", OPTION_MEBIBYTES, &mebibytes, "A size" },
         { 'r', "real", "R", OPTION_NUMBER, &real, "A fraction" },
         {},
@@ -110,4 +111,28 @@ TEST(help_fits) {
         ASSERT_NOT_NULL(strstr(buffer, "too-long MIB\n                          A size\n"));
         for (char *line = strtok(buffer, "\n"); line; line = strtok(NULL, "\n"))
                 ASSERT_TRUE(strlen(line) <= HELP_COLUMNS);
+}
+
+/* Its value is never the next word, which would be an argument of the verb. */
+TEST(interval) {
+        static const struct {
+                const char *word;
+                uint64_t expected;       /* 0: refused */
+        } cases[] = {
+                { "--interval", INTERVAL_DEFAULT_SEC }, { "--interval=5", 5 }, { "--interval=2min", 120 },
+                { "-i",         INTERVAL_DEFAULT_SEC }, { "--interval=0", 0 }, { "--interval=", 0 },
+                { "--interval=2d", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *const words[] = { cases[i].word, "7", NULL };
+                _cleanup_free_ char **rest = NULL, *error = NULL;
+                int r = parse(UINT32_MAX, words, &rest, &error);
+
+                ASSERT_EQ(r < 0, cases[i].expected == 0);
+                if (r < 0)
+                        continue;
+                ASSERT_EQ(interval, cases[i].expected);
+                ASSERT_STREQ(rest[0], "7");
+        }
 }

@@ -34,6 +34,7 @@ static void fixture_start(Fixture *f) {
 static void fixture_done(Fixture *f) {
         store_close(f->manager.store);
         (void) unlinkat(f->manager.spool_fd, "sandboxd.db", 0);
+        (void) unlinkat(f->manager.spool_fd, "reserve", 0);
         (void) unlinkat(f->manager.spool_fd, COMMAND, 0);
         safe_close(f->manager.spool_fd);
         ASSERT_EQ(rmdir(f->directory), 0);

@@ -39,6 +39,29 @@ TEST(escape) {
         }
 }
 
+/* Eight bytes at a time must come to the same as one: every byte, at every place, with the worst beside it. */
+TEST(escape_wide) {
+        static const char beside[] = { 'x', '\0', '\x1f', '\x7f', '"', '\xff' };
+
+        for (size_t b = 0; b < ELEMENTSOF(beside); b++)
+                for (unsigned c = 0; c < 256; c++)
+                        for (size_t place = 0; place < 17; place++) {
+                                char in[17], wide[sizeof in * JSON_ESCAPE_FACTOR], narrow[sizeof wide];
+                                size_t n_wide, n_narrow = 0, n;
+
+                                memset(in, 'a', sizeof in);
+                                in[place] = (char) c;
+                                in[(place + 1) % sizeof in] = beside[b];
+                                ASSERT_EQ(json_escape(in, sizeof in, true, wide, &n_wide), sizeof in);
+                                if (c >= 0x80) /* a sequence has no meaning byte by byte */
+                                        continue;
+                                for (size_t i = 0; i < sizeof in; i++, n_narrow += n)
+                                        ASSERT_EQ(json_escape(in + i, 1, true, narrow + n_narrow, &n), 1);
+                                ASSERT_EQ(n_wide, n_narrow);
+                                assert_memory_equal(wide, narrow, n_wide);
+                        }
+}
+
 TEST(cut) {
         ASSERT_EQ(utf8_cut("abc", 3), 0);
         ASSERT_EQ(utf8_cut("a\xc3", 2), 1);

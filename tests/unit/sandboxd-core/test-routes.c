@@ -37,6 +37,7 @@ TEST(find) {
                 int expect;
         } cases[] = {
                 { "GET",    "/sandbox/health",                                api_health,            0           },
+                { "GET",    "/sandbox/health/files",                          api_health_service,    0           },
                 { "POST",   "/sandbox/sandboxes/x/exec/stream",               api_exec_stream,       0           },
                 { "POST",   "/sandbox/sandboxes/x/exec/bg_1/stdin",           api_exec_stdin,        0           },
                 { "GET",    "/sandbox/exec/background/bg_1/logs",             api_background_logs,   0           },

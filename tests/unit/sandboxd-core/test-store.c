@@ -62,6 +62,28 @@ static void put(Store *s, const char *id, const char *record) {
                                                           .record = record }));
 }
 
+TEST(room_to_delete_is_reserved) {
+        _cleanup_(store_closep) Store *s = NULL;
+        char path[96];
+        struct stat st;
+        Fixture f;
+        bool fresh;
+
+        fixture_start(&f);
+        ASSERT_OK(store_open(f.directory, &fresh, &s));
+        snprintf(path, sizeof path, "%s/reserve", f.directory);
+        ASSERT_EQ(stat(path, &st), 0);
+        ASSERT_EQ(st.st_size, 4 * MiB);
+        ASSERT_TRUE((uint64_t) st.st_blocks * 512 >= 4 * MiB);
+
+        ASSERT_EQ(unlink(path), 0);
+        s = store_close(s);
+        ASSERT_OK(store_open(f.directory, &fresh, &s));
+        ASSERT_EQ(stat(path, &st), 0);
+        s = store_close(s);
+        ASSERT_EQ(fixture_done_count(&f, "reserve"), 1);
+}
+
 TEST(round_trip) {
         _cleanup_(store_closep) Store *s = NULL;
         uint64_t value;

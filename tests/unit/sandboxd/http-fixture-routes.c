@@ -146,6 +146,7 @@ const HttpTimes short_times = {
         .body_idle_usec = 300 * USEC_PER_MSEC,
         .keep_alive_usec = 600 * USEC_PER_MSEC,
         .write_stall_usec = 500 * USEC_PER_MSEC,
+        .reply_usec = 1000 * USEC_PER_SEC,
         .half_closed_usec = 200 * USEC_PER_MSEC,
         .sweep_usec = 50 * USEC_PER_MSEC,
 };

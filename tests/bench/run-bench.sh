@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Sourced by `dev bench`: boots three instances that differ in their pools alone, has sandbox-bench measure all of them
+# and the others from inside of one, and one virtual machine for what a kernel shared with others cannot show.
+
+readme_begin='<!-- figures of ./dev bench: begin -->'
+readme_end='<!-- figures of ./dev bench: end -->'
+bench_program=/usr/lib/sandboxd/tests/sandbox-bench
+
+parse_bench() {
+    format=table write_readme='' rounds=60 names=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --json) format=json ;;
+        --write-readme) write_readme=1 ;;
+        --rounds) rounds=$(value_of "$@") || exit; shift ;;
+        -*) bad_usage "bench: unknown option '$1'" ;;
+        *) names+=("$1") ;;
+        esac
+        shift
+    done
+}
+
+bench_wants() { # ROW: as rows_select() has it
+    local n
+    [ ${#names[@]} -gt 0 ] || return 0
+    for n in "${names[@]}"; do
+        # shellcheck disable=SC2254 # a pattern
+        case $1 in "$n"*|$n) return 0 ;; esac
+    done
+    return 1
+}
+
+bench_settings() { # NAME
+    echo III_MAX_SANDBOXES=4000
+    case $1 in
+    blank) echo SANDBOX_BLANK_POOL=16 ;;
+    warm) printf '%s\n' III_POOL_SIZE=8 III_POOL_PROFILES=python:3.12-slim,512,1,false ;;
+    esac
+}
+
+# Its socket lies in a folder that all of them share: one client reaches all.
+bench_instance() { # NAME
+    local etc=$work/$1.etc
+    mkdir -p "$etc/sandboxd/sandboxd.conf.d" "$etc/systemd/system/sandboxd.socket.d"
+    bench_settings "$1" >"$etc/sandboxd/sandboxd.conf.d/50-bench.conf"
+    printf '[Socket]\nListenStream=/srv/bench/%s.sock\n' "$1" >"$etc/systemd/system/sandboxd.socket.d/50-bench.conf"
+    attended "$instance" start "$work/$1" --stage "$work/stage" --etc "$etc" --bind "$work/shared:/srv/bench" \
+        --watch $$ >&2
+}
+
+bench_container() {
+    local name
+    mkdir "$work/shared"
+    for name in blank warm cold; do
+        bench_instance "$name" || exit 1
+    done
+    attended "$instance" exec "$work/blank" /testdata/bench/peers.sh /srv/bench/peers.json >&2
+    attended "$instance" exec "$work/blank" $bench_program --rounds "$rounds" --peers /srv/bench/peers.json \
+        --cold /srv/bench/cold.sock --warm /srv/bench/warm.sock "${names[@]}" >"$work/container.json"
+    for name in blank warm cold; do
+        attended "$instance" stop "$work/$name"
+    done
+}
+
+# A machine of its own: MemAvailable of a shared one says nothing of us.
+bench_vm() {
+    local layer=$work/vm.layer
+    echo '[]' >"$work/vm.json"
+    bench_wants memory || return 0
+    packages_ensure "${packages_vm[@]}" && vm_build trixie >&2 || return 0
+    cp -a "$work/stage" "$layer"
+    cp -a "$repo/tests" "$layer/testdata"
+    mkdir -p "$layer/etc/sandboxd/sandboxd.conf.d" "$work/vm.out"
+    bench_settings cold >"$layer/etc/sandboxd/sandboxd.conf.d/50-bench.conf"
+    echo "/testdata/testbed/setup.sh && $bench_program --memory 200 memory >/testout/rows" >"$layer/testdata/job"
+    LIMIT=900 attended "$testbed/boot-vm.sh" trixie "$layer" "$work/vm.out" >&2
+    [ ! -s "$work/vm.out/rows" ] || mv "$work/vm.out/rows" "$work/vm.json"
+}
+
+bench_print() { # FORMAT
+    "$(build_dir "$main_build")/tests/bench/sandbox-bench" --print "$1" <"$work/rows.json"
+}
+
+bench_write_readme() {
+    local new=$work/README.md
+    grep -Fxq -- "$readme_begin" "$repo/README.md" || die "README.md has no line $readme_begin"
+    {
+        sed "/^$readme_begin\$/q" "$repo/README.md"
+        echo
+        bench_print markdown
+        echo
+        sed -n "/^$readme_end\$/,\$p" "$repo/README.md"
+    } >"$new"
+    cat "$new" >"$repo/README.md"
+}
+
+run_bench() {
+    local format write_readme rounds names
+    parse_bench "$@"
+    packages_ensure "${packages_build[@]}" "${packages_run[@]}" "${packages_bench[@]}"
+    work_begin "${TMPDIR:-/tmp}/sandboxd-bench.XXXXXX"
+    stage_into "$work/stage"
+    bench_container
+    bench_vm
+    # What the container could not measure comes from the virtual machine.
+    jq -s '.[1] as $vm | .[0] | map(.name as $n | first($vm[] | select(.name == $n)) // .)' \
+        "$work/container.json" "$work/vm.json" >"$work/rows.json" || die 'there are no figures'
+    [ -z "$write_readme" ] || bench_write_readme
+    bench_print "$format"
+}
