@@ -197,6 +197,11 @@ void service_release(Service *s) {
                 (void) arm_idle_timer(s);
 }
 
+void service_check_idle(Service *s) {
+        if (s && s->holds == 0 && s->options.idle_usec != USEC_INFINITY)
+                (void) sd_event_source_set_time_relative(s->idle_timer, 0);
+}
+
 int service_run(Service *s) {
         int r;
 

@@ -37,6 +37,8 @@ int service_get_sockets(Service *s, const char *name, const int **ret_fds, size_
 
 void service_hold(Service *s);
 void service_release(Service *s);
+/* What on_idle postponed the exit for is done: if nobody holds the daemon, the timer need not run once more. */
+void service_check_idle(Service *s);
 
 /* READY=1, the loop, STOPPING=1. The loop's exit code. */
 int service_run(Service *s);

@@ -36,7 +36,7 @@ typedef struct Settings {
         uint64_t writable_bytes, writable_inodes;
         uint32_t pids_max;
         uint64_t runtime_max_sec;
-        uint32_t blank_pool;
+        uint32_t blank_pool, blank_rate;
         char *cors_origins;     /* comma-separated; empty: no CORS */
         char *host_names;       /* further names that the Host header may have on loopback */
         uint32_t commands_max;  /* live ones a sandbox */

@@ -147,6 +147,7 @@ int method_exec(sd_bus_message *message, void *userdata, sd_bus_error *error) {
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "%u commands run already.",
                                      m->settings.commands_max);
 
+        blanks_note_busy(m);
         r = command_start(s, id, &spec, fds, n_fds, message, error);
         return r < 0 && !sd_bus_error_is_set(error) ? method_error(error, r, "start the command") : r;
 }

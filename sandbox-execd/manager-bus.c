@@ -14,6 +14,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/file-worker.h"
+#include "sandbox-execd/pause.h"
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
@@ -70,16 +71,30 @@ int method_sandbox(sd_bus_message *message, Manager *m, MethodNeeds needs, Sandb
 
 static int method_reserve(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Manager *m = userdata;
-        Sandbox *s;
         int r;
 
         r = method_check_peer(message, m, false, error);
         if (r < 0)
                 return r;
-        r = manager_reserve(m, sd_bus_message_get_bus(message), &s);
+        r = blanks_reserve(m, message);
+        return r < 0 ? method_error(error, r, "begin a sandbox") : 1;
+}
+
+static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *m = userdata;
+        const Pool *p = &m->blanks.pool;
+        int r;
+
+        r = method_check_peer(message, m, false, error);
         if (r < 0)
-                return method_error(error, r, "begin a sandbox");
-        return sd_bus_reply_method_return(message, "s", s->record.id.digits);
+                return r;
+        return sd_bus_reply_method_return(message, "a{sv}", 6,
+                                          "Hits", "t", p->n_hits,
+                                          "Making", "u", p->n_making,
+                                          "Misses", "t", p->n_misses,
+                                          "Ready", "u", p->n_ready,
+                                          "Size", "u", p->used ? p->size : 0,
+                                          "Waiting", "u", p->n_waiting);
 }
 
 static int read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
@@ -115,7 +130,7 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         r = method_sandbox(message, userdata, NEEDS_ANY, &s, error);
         if (r < 0)
                 return r;
-        if (s->created || s->pooled || (s->state == SANDBOX_ENDING && s->error == 0))
+        if (s->created || s->pooled || s->state != SANDBOX_PARKED)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is not reserved.",
                                      s->record.id.digits);
 
@@ -185,13 +200,13 @@ static int pause_or_resume(sd_bus_message *message, Manager *m, bool pause, sd_b
         r = method_sandbox(message, m, NEEDS_LIVE, &s, error);
         if (r < 0)
                 return r;
-        r = sandbox_pause(s, pause);
+        r = sandbox_pause(s, pause, message);
         if (r == -EALREADY)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is %s.", s->record.id.digits,
                                      pause ? "paused already" : "not paused");
         if (r == -EOPNOTSUPP)
                 return bus_error_set(error, BUS_ERROR_UNAVAILABLE, "This system's cgroup tree cannot freeze.");
-        return r < 0 ? method_error(error, r, "pause or resume") : sd_bus_reply_method_return(message, NULL);
+        return r < 0 ? method_error(error, r, "pause or resume") : 1;
 }
 
 static int method_pause(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -202,17 +217,10 @@ static int method_resume(sd_bus_message *message, void *userdata, sd_bus_error *
         return pause_or_resume(message, userdata, false, error);
 }
 
-static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        uint64_t deadline, old;
-        Sandbox *s;
+static int change_deadline(sd_bus_message *message, Sandbox *s, uint64_t deadline, sd_bus_error *error) {
+        uint64_t old = s->record.deadline_usec;
         int r;
 
-        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
-        if (r >= 0)
-                r = sd_bus_message_read_basic(message, 't', &deadline);
-        if (r < 0)
-                return r;
-        old = s->record.deadline_usec;
         r = sandbox_set_deadline(s, deadline);
         if (r < 0)
                 return method_error(error, r, "write the deadline");
@@ -223,8 +231,42 @@ static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_e
                                      s->record.id.digits);
         }
         (void) state_file_write(s->manager->state_fd, &s->record);
-        manager_check_deadlines(userdata);
+        manager_check_deadlines(s->manager);
         return sd_bus_reply_method_return(message, NULL);
+}
+
+static int method_set_deadline(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        uint64_t deadline;
+        Sandbox *s;
+        int r;
+
+        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
+        if (r >= 0)
+                r = sd_bus_message_read_basic(message, 't', &deadline);
+        return r < 0 ? r : change_deadline(message, s, deadline, error);
+}
+
+/* A sandbox that was made ahead becomes a client's: its label tells whose, its life begins. */
+static int method_claim(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *label;
+        uint64_t deadline;
+        Sandbox *s;
+        int r;
+
+        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
+        if (r >= 0)
+                r = sd_bus_message_read(message, "ts", &deadline, &label);
+        if (r < 0)
+                return r;
+        if (strlen(label) > STATE_LABEL_MAX)
+                return bus_error_set(error, BUS_ERROR_INVALID, "The label is longer than %zu bytes.",
+                                     (size_t) STATE_LABEL_MAX);
+        r = free_and_strdup(&s->record.label, label);
+        if (r < 0)
+                return r;
+        s->record.created_usec = now_usec(CLOCK_REALTIME);
+        blanks_note_busy(userdata);
+        return change_deadline(message, s, deadline, error);
 }
 
 static int method_set_wake(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -382,7 +424,7 @@ void manager_emit_gone(Manager *m, const Sandbox *s) {
 
 const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Reserve", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", id), method_reserve,
+        SD_BUS_METHOD_WITH_ARGS("Reserve", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", id, "b", spare), method_reserve,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Create", SD_BUS_ARGS("s", id, "a(hsu)", mounts, "a{sv}", spec),
                                 SD_BUS_RESULT("u", pid, "a{sv}", info), method_create, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -392,6 +434,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_ARGS("s", id), SD_BUS_NO_RESULT, method_resume,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Claim", SD_BUS_ARGS("s", id, "t", deadline_usec, "s", label), SD_BUS_NO_RESULT,
+                                method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetDeadline", SD_BUS_ARGS("s", id, "t", deadline_usec), SD_BUS_NO_RESULT,
                                 method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetWake", SD_BUS_ARGS("t", wake_usec), SD_BUS_NO_RESULT, method_set_wake,
@@ -418,6 +462,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_commands, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("s", id, "s", command), SD_BUS_RESULT("ah", kept),
                                 method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Pool", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", figures), method_pool,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("CommandExited",
@@ -440,6 +486,7 @@ static void on_disconnect(BusServer *server, sd_bus *bus, void *userdata) {
         Sandbox *s;
 
         (void) server;
+        blanks_forget_peer(m, bus);
         HASHMAP_FOREACH(s, m->sandboxes)
                 if (s->owner == bus) {
                         s->owner = NULL;

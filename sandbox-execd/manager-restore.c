@@ -34,7 +34,7 @@ static void serve(Manager *m) {
         }
         manager_arm_deadline(m);
         manager_check_deadlines(m);
-        manager_fill_pool(m);
+        blanks_replenish(m);
         service_release(m->service);
 }
 
@@ -84,11 +84,14 @@ static int take_record(SandboxRecord *record, void *userdata) {
         }
 
         s->created = s->record.live;
+        /* Its maker had a pool, or was making the first of one: so have we. The blank itself is ended. */
+        m->blanks.pool.used |= !s->record.live;
         take_deadline(m, s);
         m->n_restoring++;
         r = sandbox_restore(s);
         if (r < 0) {
-                log_sandbox_errno(LOG_NOTICE, r, s->record.id.digits, "Its init cannot be reached, clearing up: %m");
+                log_sandbox_errno(s->record.live ? LOG_NOTICE : LOG_DEBUG, r, s->record.id.digits,
+                                  "Its init cannot be reached, clearing up: %m");
                 sandbox_end(s, s->record.live ? sandbox_death_reason(s) : END_FAILED);
         } else if (!s->record.live)
                 sandbox_end(s, END_FAILED); /* it was being made */

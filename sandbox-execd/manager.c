@@ -18,8 +18,6 @@
 
 /* Sandboxes are found by id only, in one table that holds blanks, live ones and those that are ending alike. */
 
-#define POOL_PAUSE_USEC (20 * USEC_PER_MSEC)
-
 static int open_directory(const char *path, mode_t mode) {
         int fd;
 
@@ -78,13 +76,6 @@ static int set_up_host(Manager *m) {
         return cgroup_mounts_find(&m->cgroups);
 }
 
-static int on_pool_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        (void) source;
-        (void) usec;
-        manager_fill_pool(userdata);
-        return 0;
-}
-
 static int set_up_parts(Manager *m) {
         sd_event *event = service_event(m->service);
         int r;
@@ -100,10 +91,7 @@ static int set_up_parts(Manager *m) {
         if (r >= 0)
                 r = deadlines_new(event, m->systemd, &m->deadlines);
         if (r >= 0)
-                r = sd_event_add_time_relative(event, &m->pool_timer, CLOCK_MONOTONIC, USEC_INFINITY / 4, 0,
-                                               on_pool_timer, m);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(m->pool_timer, SD_EVENT_OFF);
+                r = blanks_init(m);
         return r < 0 ? log_error_errno(r, "Failed to set up: %m") : 0;
 }
 
@@ -135,6 +123,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         m->server = bus_server_free(m->server);
+        blanks_done(m);
         if (m->sandboxes)
                 HASHMAP_FOREACH(s, m->sandboxes) {
                         (void) hashmap_remove(m->sandboxes, s->record.id.digits);
@@ -144,7 +133,6 @@ Manager *manager_free(Manager *m) {
         deadlines_free(m->deadlines);
         systemd_client_free(m->systemd);
         sd_event_source_disable_unref(m->restore_timer);
-        sd_event_source_disable_unref(m->pool_timer);
         id_ranges_free(m->ranges);
         seccomp_policy_done(&m->seccomp);
         cgroup_mounts_done(&m->cgroups);
@@ -160,89 +148,11 @@ Sandbox *manager_get(Manager *m, const char *id) {
         return hashmap_get(m->sandboxes, id);
 }
 
-static int make_blank(Manager *m, Sandbox **ret) {
-        SandboxId id;
-        Sandbox *s;
-        int r;
-
-        r = sandbox_id_random(&id);
-        if (r < 0)
-                return r;
-        r = sandbox_new(m, id.digits, &s);
-        if (r < 0)
-                return r;
-        r = hashmap_put(m->sandboxes, s->record.id.digits, s);
-        if (r < 0) {
-                sandbox_free(s);
-                return r;
-        }
-        sandbox_wake(s);
-        *ret = s;
-        return 0;
-}
-
-int manager_reserve(Manager *m, sd_bus *owner, Sandbox **ret) {
-        Sandbox *s, *found = NULL;
-        int r;
-
-        m->draining = false;
-        HASHMAP_FOREACH(s, m->sandboxes)
-                if (s->pooled && s->state == SANDBOX_PARKED) {
-                        found = s;
-                        break;
-                }
-        if (!found) {
-                r = make_blank(m, &found);
-                if (r < 0)
-                        return r;
-        }
-        found->pooled = false;
-        found->owner = owner;
-        *ret = found;
-        return 0;
-}
-
-/* One blank at a time, and after a pause: moving a process into a cgroup stalls every fork of the host, so the pool must
- * not fill while a client's command starts. */
-void manager_fill_pool(Manager *m) {
-        unsigned n = 0;
-        Sandbox *s;
-
-        if (m->settings.blank_pool == 0 || m->draining || !m->server)
-                return;
-        HASHMAP_FOREACH(s, m->sandboxes) {
-                if (!s->created && s->state == SANDBOX_MAKING)
-                        return; /* comes back here when it is parked */
-                n += s->pooled && s->state == SANDBOX_PARKED;
-        }
-        if (n >= m->settings.blank_pool)
-                return;
-        if (make_blank(m, &s) >= 0)
-                s->pooled = true;
-}
-
-static void schedule_pool(Manager *m) {
-        if (m->settings.blank_pool == 0 || m->draining)
-                return;
-        (void) sd_event_source_set_time_relative(m->pool_timer, POOL_PAUSE_USEC);
-        (void) sd_event_source_set_enabled(m->pool_timer, SD_EVENT_ONESHOT);
-}
-
 /* Blanks are given back before an exit on idle, and what systemd was not told yet is waited for. */
 int manager_drain(void *userdata) {
         Manager *m = userdata;
-        bool busy = false;
-        Sandbox *s;
 
-        if (!m)
-                return 0;
-        m->draining = true;
-        HASHMAP_FOREACH(s, m->sandboxes)
-                if (s->pooled) {
-                        sandbox_end(s, END_FAILED);
-                        busy = true;
-                }
-        return busy || deadlines_pending(m->deadlines);
+        return m && (blanks_drain(m) > 0 || deadlines_pending(m->deadlines));
 }
 
 void manager_set_idle(Manager *m) {
@@ -254,7 +164,6 @@ void manager_set_idle(Manager *m) {
 /* Spare blanks were made with the old limits: others take their places. */
 int manager_reload(void *userdata) {
         Manager *m = userdata;
-        Sandbox *s;
         int r;
 
         if (!m)
@@ -264,10 +173,7 @@ int manager_reload(void *userdata) {
                 return r;
         m->defaults++;
         manager_set_idle(m);
-        HASHMAP_FOREACH(s, m->sandboxes)
-                if (s->pooled)
-                        sandbox_end(s, END_FAILED);
-        schedule_pool(m);
+        blanks_reload(m);
         return 0;
 }
 
@@ -276,7 +182,12 @@ void manager_forget(Manager *m, Sandbox *s) {
         manager_reply_ended(s);
         if (s->created && s->end_reason != END_FAILED)
                 manager_emit_gone(m, s);
-        schedule_pool(m);
+}
+
+/* The last blank of those that stood between the daemon and its exit. */
+void manager_ended(Manager *m) {
+        if (m->blanks.draining)
+                service_check_idle(m->service);
 }
 
 /* A time that only moves on is no occasion to touch the timer: it fires at the old one, and sandbox-due finds the new

@@ -4,6 +4,7 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/hashmap.h"
 #include "libsandbox/settings.h"
+#include "sandbox-execd/blank.h"
 #include "sandbox-execd/cgroup-mounts.h"
 #include "sandbox-execd/deadline.h"
 #include "sandbox-execd/id-range.h"
@@ -31,9 +32,8 @@ struct Manager {
         uint32_t next_project;
         unsigned n_restoring;
         sd_event_source *restore_timer;
-        sd_event_source *pool_timer;
+        Blanks blanks;
         unsigned defaults; /* counts reloads: a blank has the limits of the settings that it was made under */
-        bool draining; /* idle: blanks are given back, none are made */
 };
 
 /* Directories, users, filters, mounts: all that needs no sandbox yet. */
@@ -47,10 +47,10 @@ int manager_restore(Manager *m);
 void manager_restored(Manager *m);
 
 Sandbox *manager_get(Manager *m, const char *id);
-/* A blank one, out of the pool if there is one. */
-int manager_reserve(Manager *m, sd_bus *owner, Sandbox **ret);
 /* The sandbox is gone: off the table. */
 void manager_forget(Manager *m, Sandbox *s);
+/* It is freed, too. */
+void manager_ended(Manager *m);
 /* Ends those whose deadline has passed, should the timer's program not have done so. */
 void manager_check_deadlines(Manager *m);
 /* Tells the timer the earliest deadline of all. */
@@ -59,7 +59,6 @@ void manager_arm_deadline(Manager *m);
 int manager_set_wake(Manager *m, uint64_t usec);
 /* on_idle of the service: > 0 while blanks are being given back. */
 int manager_drain(void *userdata);
-void manager_fill_pool(Manager *m);
 /* How long the service stays without work, as the settings say. */
 void manager_set_idle(Manager *m);
 /* on_reload of the service. */

@@ -16,6 +16,7 @@
 
 static void restored(Sandbox *s) {
         s->state = SANDBOX_LIVE;
+        sandbox_settled(s);
         commands_clean_up(s);
         manager_restored(s->manager);
 }

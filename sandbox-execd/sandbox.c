@@ -15,6 +15,7 @@
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/command.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/pause.h"
 #include "sandbox-execd/sandbox-steps.h"
 
 /* The walk. s->step counts the steps that were begun, so the one to undo first is always s->step - 1, whether it was
@@ -104,9 +105,7 @@ static void walk_forward(Sandbox *s) {
                 s->state = SANDBOX_PARKED;
                 (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
                 hold(s, false);
-                if (s->create)
-                        leave_parked(s);
-                manager_fill_pool(s->manager);
+                blank_parked(s);
                 return;
         }
         (void) sd_event_source_set_enabled(s->timeout_source, SD_EVENT_OFF);
@@ -117,6 +116,8 @@ static void walk_forward(Sandbox *s) {
 /* An undo that has to wait (for the last process to die) is called again; it looks at the world, not at what it did
  * before. So a daemon that was killed here goes on where it stood by starting from the end. */
 static void walk_back(Sandbox *s) {
+        Manager *m = s->manager;
+
         for (; s->step > 0; s->step--) {
                 const SandboxStep *step = sandbox_steps + s->step - 1;
 
@@ -124,13 +125,9 @@ static void walk_back(Sandbox *s) {
                         return;
         }
         log_sandbox(LOG_DEBUG, s->record.id.digits, "Gone (%s).", end_reason_to_string(s->end_reason));
-        if (s->owner && s->error < 0 && !s->create && s->n_kill_calls == 0) {
-                s->state = SANDBOX_FAILED;
-                hold(s, false);
-                return;
-        }
-        manager_forget(s->manager, s);
+        manager_forget(m, s);
         sandbox_free(s);
+        manager_ended(m);
 }
 
 static int on_walk(sd_event_source *source, void *userdata) {
@@ -222,6 +219,7 @@ Sandbox *sandbox_free(Sandbox *s) {
         systemd_request_free(s->request);
         commands_free(s);
         create_request_free(s->create);
+        pause_done(s);
         for (size_t i = 0; i < s->n_kill_calls; i++)
                 sd_bus_message_unref(s->kill_calls[i]);
         free(s->kill_calls);
@@ -240,6 +238,10 @@ void sandbox_wake(Sandbox *s) {
         (void) sd_event_source_set_enabled(s->walk_source, SD_EVENT_ONESHOT);
 }
 
+void sandbox_settled(Sandbox *s) {
+        hold(s, false);
+}
+
 void sandbox_step_done(Sandbox *s, int error) {
         if (s->state == SANDBOX_ENDING)
                 return;
@@ -254,14 +256,10 @@ void sandbox_step_done(Sandbox *s, int error) {
 void sandbox_end(Sandbox *s, EndReason reason) {
         if (s->state == SANDBOX_ENDING)
                 return;
-        if (s->state == SANDBOX_FAILED) {
-                s->owner = NULL; /* nothing is left to undo */
-                s->state = SANDBOX_ENDING;
-                sandbox_wake(s);
-                return;
-        }
         if (s->state == SANDBOX_RESTORING)
                 manager_restored(s->manager);
+        if (s->pooled)
+                blank_lost(s);
         s->state = SANDBOX_ENDING;
         s->end_reason = reason;
         /* The kernel holds notes of cgroup.events back for 10 ms after the one before, and drops them when the cgroup is
@@ -304,11 +302,7 @@ void sandbox_create(Sandbox *s, CreateRequest *request) {
         record->idmapped = true;
         s->created = true;
         s->create = request;
-
-        if (s->state == SANDBOX_FAILED)
-                sandbox_end(s, END_FAILED);
-        if (s->state == SANDBOX_PARKED)
-                leave_parked(s);
+        leave_parked(s);
 }
 
 /* The file first: it counts whatever happens to us before the timer is armed, the timer only says when to look. */
@@ -323,17 +317,5 @@ int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec) {
                 return r;
         s->record.deadline_usec = deadline_usec;
         manager_arm_deadline(s->manager);
-        return 0;
-}
-
-int sandbox_pause(Sandbox *s, bool pause) {
-        int r;
-
-        if (s->paused == pause)
-                return -EALREADY;
-        r = write_text_at(s->cgroup_fd, CGROUP_NAME_RUN "/cgroup.freeze", pause ? "1" : "0");
-        if (r < 0)
-                return r == -ENOENT ? -EOPNOTSUPP : r;
-        s->paused = pause;
         return 0;
 }

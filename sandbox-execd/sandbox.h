@@ -24,7 +24,6 @@ typedef enum SandboxState {
         SANDBOX_RESTORING, /* of an earlier daemon: init has not told all its commands yet */
         SANDBOX_LIVE,
         SANDBOX_ENDING,
-        SANDBOX_FAILED,    /* all undone; who reserved it shall learn why from Create() */
 } SandboxState;
 
 typedef enum EndReason {
@@ -55,8 +54,12 @@ struct Sandbox {
         SandboxState state;
         EndReason end_reason;
         bool paused;
+        sd_bus_message *pause_call; /* until all are frozen (pause.h) */
+        sd_event_source *pause_source;
+        unsigned pause_tries;
         bool created;            /* Create() was called: others know of it */
-        bool pooled;             /* kept ready, nobody reserved it yet */
+        bool pooled;             /* nobody reserved it yet (blank.h) */
+        Sandbox *next_spare;
         bool held;               /* holds the service while on its way up or down */
         sd_bus *owner;           /* whose Reserve() it is until it is live; only compared */
 
@@ -94,6 +97,8 @@ DEFINE_CLEANUP(Sandbox *, sandbox_free)
 
 /* Goes on walking at the next turn of the loop. */
 void sandbox_wake(Sandbox *s);
+/* It lives by itself now: the daemon may leave. */
+void sandbox_settled(Sandbox *s);
 /* The step that waited is done, or failed. Ignored once the sandbox is ending. */
 void sandbox_step_done(Sandbox *s, int error);
 /* Ends it, whatever it is doing; more than one call is fine. */
@@ -105,8 +110,6 @@ void sandbox_fail(Sandbox *s, int error, const char *what);
 void sandbox_create(Sandbox *s, CreateRequest *request);
 /* The deadline of a live one, also in its file and the timer. */
 int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec);
-/* cgroup.freeze of all commands. -EALREADY: it is so already. */
-int sandbox_pause(Sandbox *s, bool pause);
 
 /* Connects to init; HELLO and the commands come later. */
 int sandbox_connect(Sandbox *s);

@@ -157,8 +157,14 @@ static void serve(Init *i) {
         }
         if (w.fds[POLL_LISTEN].revents)
                 accept_newer(i);
-        else
+        else {
+                bool connected = i->connection >= 0;
+
                 serve_connection(i, &w.fds[POLL_CONNECTION]);
+                /* A blank is its daemon's only: the next one would make its own. */
+                if (connected && i->connection < 0 && i->phase != INIT_PHASE_LIVE)
+                        SYS(exit_group, EXIT_SETUP);
+        }
 
         init_flush(i);
         arm_timer(i);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
@@ -89,10 +91,63 @@ int api_global_metrics(Request *request, sd_bus_error *error) {
         HASHMAP_FOREACH(s, m->sandboxes)
                 active += !s->leaving && !sandbox_is_expired(s);
         return request_reply_json(request, 200,
-                                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "activeSandboxes", active,
+                                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                                            "activeSandboxes", active,
                                             "totalCreated", (json_int_t) c->values[COUNTER_CREATED],
+                                            "createdWarm", (json_int_t) c->values[COUNTER_WARM],
+                                            "createdBlank", (json_int_t) c->values[COUNTER_BLANK],
+                                            "createdCold", (json_int_t) c->values[COUNTER_COLD],
                                             "totalKilled", (json_int_t) c->values[COUNTER_KILLED],
                                             "totalExpired", (json_int_t) c->values[COUNTER_EXPIRED],
                                             "totalLost", (json_int_t) c->values[COUNTER_LOST],
                                             "uptimeSeconds", (json_int_t) ((now - c->started_usec) / USEC_PER_SEC)));
+}
+
+/* One row a profile, by the key that the contract gives it. */
+static json_t *warm_to_json(const Warm *w, json_int_t *total, json_int_t *ready) {
+        json_t *by_profile = json_object();
+        WarmFigures f;
+
+        for (size_t i = 0; warm_get_figures(w, i, &f); i++) {
+                _cleanup_free_ char *key = NULL;
+
+                if (asprintf(&key, "%s:%" PRIu64 ":%g:%s", f.image, f.memory_mib, f.cpu,
+                             f.network ? "true" : "false") < 0)
+                        break;
+                *total += f.ready + f.making;
+                *ready += f.ready;
+                (void) json_object_set_new(by_profile, key,
+                                           json_pack("{s:i, s:i, s:i}", "size", (int) f.size, "ready", (int) f.ready,
+                                                     "making", (int) f.making));
+        }
+        return by_profile;
+}
+
+static int answer_pool(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
+        PoolFigures blank = {};
+        json_int_t total = 0, ready = 0;
+        json_t *by_profile;
+        int r;
+
+        r = execd_read_pool(reply, &blank, error);
+        if (r < 0)
+                return r;
+        by_profile = warm_to_json(call->manager->warm, &total, &ready);
+        return request_reply_json(call->request, 200,
+                                  json_pack("{s:I, s:I, s:o, s:{s:i, s:i, s:i, s:i, s:I, s:I}}", "total", total,
+                                            "ready", ready, "by_profile", by_profile, "blank",
+                                            "size", (int) blank.size, "ready", (int) blank.ready,
+                                            "making", (int) blank.making, "waiting", (int) blank.waiting,
+                                            "hits", (json_int_t) blank.hits, "misses", (json_int_t) blank.misses));
+}
+
+int api_pool_status(Request *request, sd_bus_error *error) {
+        _cleanup_(api_call_freep) ApiCall *call = api_call_new(request, NULL);
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer_pool;
+        r = execd_pool(call->manager->execd, api_call_done, call);
+        return api_call_sent(&call, r, error);
 }

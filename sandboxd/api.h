@@ -129,6 +129,7 @@ int api_process_top(Request *request, sd_bus_error *error);
 
 int api_sandbox_metrics(Request *request, sd_bus_error *error);
 int api_global_metrics(Request *request, sd_bus_error *error);
+int api_pool_status(Request *request, sd_bus_error *error);
 
 int api_health(Request *request, sd_bus_error *error);
 int api_health_service(Request *request, sd_bus_error *error);

@@ -81,6 +81,8 @@ int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
                 r = command_find_output(c);
         if (r < 0)
                 return r;
+        if (!command_is_live(c))
+                spool_rest(c->outputs[0].spool);
         *ret = TAKE_PTR(c);
         return 0;
 }

@@ -244,6 +244,7 @@ static void finish(Command *c, CommandState state) {
                 (void) command_save(c);
         if (state == COMMAND_EXITED && c->forgotten)
                 send_kill(c); /* what the shell left behind */
+        spool_rest(c->outputs[0].spool);
         if (state == COMMAND_EXITED)
                 (void) execd_acknowledge(c->manager->execd, c->sandbox->id, c->id);
         if (!command_is_kept(c) || c->forgotten)

@@ -9,6 +9,9 @@
 
 static const char *const counter_names[_COUNTER_MAX] = {
         [COUNTER_CREATED] = "created",
+        [COUNTER_WARM] = "created-warm",
+        [COUNTER_BLANK] = "created-blank",
+        [COUNTER_COLD] = "created-cold",
         [COUNTER_KILLED] = "killed",
         [COUNTER_EXPIRED] = "expired",
         [COUNTER_LOST] = "lost",
@@ -39,10 +42,42 @@ static int load_start(Counters *c) {
         return r < 0 ? r : store_set_number(c->store, "started", c->started_usec);
 }
 
-int counters_load(Counters *c, Store *store) {
+static void write_all(Counters *c) {
+        for (Counter i = 0; i < _COUNTER_MAX; i++) {
+                if (c->unwritten[i] > 0)
+                        (void) store_add_number(c->store, counter_names[i], c->unwritten[i]);
+                c->unwritten[i] = 0;
+        }
+}
+
+static int on_writer(sd_event_source *source, void *userdata) {
+        (void) source;
+        write_all(userdata);
+        return 0;
+}
+
+static int add_writer(Counters *c, sd_event *event) {
+        int r;
+
+        r = sd_event_add_defer(event, &c->writer, on_writer, c);
+        if (r >= 0)
+                r = sd_event_source_set_priority(c->writer, SD_EVENT_PRIORITY_IDLE);
+        return r < 0 ? r : sd_event_source_set_enabled(c->writer, SD_EVENT_OFF);
+}
+
+void counters_done(Counters *c) {
+        c->writer = sd_event_source_disable_unref(c->writer);
+        if (c->store)
+                write_all(c);
+}
+
+int counters_load(Counters *c, sd_event *event, Store *store) {
         int r;
 
         *c = (Counters) { .store = store };
+        r = add_writer(c, event);
+        if (r < 0)
+                return r;
         for (Counter i = 0; i < _COUNTER_MAX; i++) {
                 r = store_get_number(store, counter_names[i], c->values + i);
                 if (r < 0)
@@ -54,4 +89,10 @@ int counters_load(Counters *c, Store *store) {
 void counters_add(Counters *c, Counter which) {
         c->values[which]++;
         (void) store_add_number(c->store, counter_names[which], 1);
+}
+
+void counters_add_later(Counters *c, Counter which) {
+        c->values[which]++;
+        c->unwritten[which]++;
+        (void) sd_event_source_set_enabled(c->writer, SD_EVENT_ONESHOT);
 }

@@ -21,6 +21,7 @@ typedef struct Creation {
         CreateRequest request;
         char *name, *image;
         Sandbox *sandbox;       /* once it has an id */
+        Counter origin;         /* what made it fast, or not */
         bool rooted;            /* fsd was asked: there may be a root */
         CreateCallback callback;
         void *userdata;
@@ -48,10 +49,11 @@ static void give_up(Creation *c, const sd_bus_error *error) {
                 (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
                 if (c->rooted)
                         removal_drop_root(m, c->sandbox->id);
-                else
+                else if (!c->request.warm)
                         (void) store_remove_sandbox(m->store, c->sandbox->id);
-                manager_forget_sandbox(m, c->sandbox);
-        } else if (!c->sandbox)
+                if (!c->request.warm)
+                        manager_forget_sandbox(m, c->sandbox);
+        } else if (!c->sandbox && !c->request.warm)
                 m->n_reserved--;
         c->callback(NULL, error, c->userdata);
         manager_unattend(m);
@@ -70,6 +72,27 @@ static void give_up_errno(Creation *c, int r) {
         give_up(c, &error);
 }
 
+/* The callback may begin another creation: this one is over before. */
+static void finish(Creation *c) {
+        Manager *m = c->manager;
+
+        counters_add_later(&m->counters, COUNTER_CREATED);
+        counters_add_later(&m->counters, c->origin);
+        removal_arm_timer(m);
+        c->callback(c->sandbox, NULL, c->userdata);
+        manager_unattend(m);
+        creation_free(c);
+}
+
+static void finish_warm(Creation *c) {
+        Manager *m = c->manager;
+
+        c->sandbox->state = SANDBOX_RUNNING;
+        c->callback(c->sandbox, NULL, c->userdata);
+        manager_unattend(m);
+        creation_free(c);
+}
+
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
         Manager *m = c->manager;
@@ -84,27 +107,23 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                         give_up(c, error);
                 return;
         }
-        r = store_begin(m->store); /* one commit for both: the client waits */
-        if (r >= 0) {
-                r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
-                if (r >= 0)
-                        counters_add(&m->counters, COUNTER_CREATED);
-                r = MIN(r, store_end(m->store));
-        }
-        if (r < 0) {
-                give_up_errno(c, r);
+        if (c->request.warm) {
+                finish_warm(c);
                 return;
         }
-        removal_arm_timer(m);
-        c->callback(c->sandbox, NULL, c->userdata);
-        manager_unattend(m);
-        creation_free(c);
+        r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
+        if (r < 0)
+                give_up_errno(c, r);
+        else
+                finish(c);
 }
 
 /* A label that is too long for execd's record is left out: such a sandbox cannot be adopted without our database. */
-static char *make_label(const Sandbox *s) {
+static char *make_label(const Sandbox *s, bool warm) {
         char *label = NULL;
 
+        if (warm)
+                return strdup(WARM_LABEL);
         if (sandbox_to_record(s, &label) >= 0 && strlen(label) >= SANDBOX_LABEL_MAX)
                 label = mfree(label);
         return label;
@@ -123,7 +142,7 @@ static int ask_create(Creation *c, sd_bus_message *prepared) {
         spec.writable_inodes = m->settings.writable_inodes;
         spec.deadline_usec = c->sandbox->deadline_usec;
         spec.network = c->request.network;
-        spec.label = make_label(c->sandbox);
+        spec.label = make_label(c->sandbox, c->request.warm);
         if (asprintf(&spec.hostname, "%.12s", c->sandbox->id) < 0)
                 return -ENOMEM;
         spec.workdir = strdup(workdir ?: m->settings.workspace_dir);
@@ -146,17 +165,21 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
                 give_up_errno(c, r);
 }
 
+static int make_sandbox(Creation *c, const char *id) {
+        return sandbox_new(&(SandboxInit) { .id = id, .name = c->name, .image = c->image,
+                                            .config = json_incref(c->request.config),
+                                            .metadata = json_incref(c->request.metadata),
+                                            .entrypoint = json_incref(c->request.entrypoint),
+                                            .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
+                                            .timeout_sec = c->request.timeout_sec }, &c->sandbox);
+}
+
 static int add_record(Creation *c, const char *id) {
         Manager *m = c->manager;
         int r;
 
-        r = sandbox_new(&(SandboxInit) { .id = id, .name = c->name, .image = c->image,
-                                         .config = TAKE_PTR(c->request.config),
-                                         .metadata = TAKE_PTR(c->request.metadata),
-                                         .entrypoint = TAKE_PTR(c->request.entrypoint),
-                                         .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
-                                         .timeout_sec = c->request.timeout_sec }, &c->sandbox);
-        if (r < 0)
+        r = make_sandbox(c, id);
+        if (r < 0 || c->request.warm)
                 return r;
         r = manager_add_sandbox(m, c->sandbox);
         if (r < 0) {
@@ -180,21 +203,91 @@ static int prepare_root(Creation *c) {
 static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
         const char *id;
-        int r;
+        int r, spare;
 
         if (!reply) {
                 give_up(c, error);
                 return;
         }
-        r = sd_bus_message_read_basic(reply, 's', &id);
+        r = sd_bus_message_read(reply, "sb", &id, &spare);
         if (r >= 0 && !sandbox_id_is_valid(id))
                 r = -EBADMSG;
-        if (r >= 0)
+        if (r >= 0) {
+                c->origin = spare ? COUNTER_BLANK : COUNTER_COLD;
                 r = add_record(c, id);
+        }
         if (r >= 0)
                 r = prepare_root(c);
         if (r < 0)
                 give_up_errno(c, r);
+}
+
+/* The sandbox is there, so that a failure to write its record is not worth to lose it for: execd has the label. */
+static void on_claimed(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        Creation *c = userdata;
+        Manager *m = c->manager;
+        int r;
+
+        if (reply) {
+                (void) manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
+                finish(c);
+                return;
+        }
+        if (m->stopping) {
+                give_up(c, error);
+                return;
+        }
+        /* It ended under our hands, or execd did not answer: another one, made from the start. */
+        log_sandbox(LOG_DEBUG, c->sandbox->id, "A warm sandbox could not be claimed: %s", error->message);
+        (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
+        removal_drop_root(m, c->sandbox->id);
+        manager_forget_sandbox(m, c->sandbox);
+        c->sandbox = sandbox_unref(c->sandbox);
+        m->n_reserved++;
+        r = execd_reserve(m->execd, on_reserved, c);
+        if (r < 0)
+                give_up_errno(c, r);
+}
+
+/* The id is that of the warm one, all else the client's. */
+static int claim(Creation *c, const char *id) {
+        _cleanup_free_ char *label = NULL;
+        Manager *m = c->manager;
+        int r;
+
+        c->origin = COUNTER_WARM;
+        r = make_sandbox(c, id);
+        if (r < 0)
+                return r;
+        label = make_label(c->sandbox, /* warm= */ false);
+        r = manager_add_sandbox(m, c->sandbox);
+        if (r < 0)
+                return r;
+        r = execd_claim(m->execd, id, c->sandbox->deadline_usec, label ?: "", on_claimed, c);
+        if (r < 0)
+                manager_forget_sandbox(m, c->sandbox);
+        return r;
+}
+
+static int begin(Creation *c) {
+        _cleanup_(sandbox_unrefp) Sandbox *taken = NULL;
+        const json_t *config = c->request.config;
+        const char *workdir = json_string_value(json_object_get(config, "workdir"));
+        Manager *m = c->manager;
+        int r;
+
+        if (!c->request.warm)
+                taken = warm_take(m->warm, &(WarmWish) {
+                                .image = c->image, .workdir = workdir ?: m->settings.workspace_dir,
+                                .memory_bytes = (uint64_t) json_integer_value(json_object_get(config, "memory")) * MiB,
+                                .cpu = json_number_value(json_object_get(config, "cpu")),
+                                .network = c->request.network });
+        if (taken)
+                return claim(c, taken->id);
+        r = execd_reserve(m->execd, on_reserved, c);
+        if (r >= 0 && !c->request.warm)
+                m->n_reserved++;
+        return r;
 }
 
 static int creation_new(Manager *m, const CreateRequest *request, Creation **ret) {
@@ -217,6 +310,14 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
         return 0;
 }
 
+/* The pool is filled when nothing else is to be done, and makes room under the limit. */
+static void note_client(Manager *m) {
+        warm_note_busy(m->warm);
+        if (manager_count(m) + warm_count(m->warm) > m->settings.max_sandboxes)
+                warm_evict(m->warm);
+        warm_start(m->warm);
+}
+
 int create_start(Manager *m, const CreateRequest *request, CreateCallback callback, void *userdata,
                  sd_bus_error *error) {
         _cleanup_(creation_freep) Creation *c = NULL;
@@ -225,19 +326,20 @@ int create_start(Manager *m, const CreateRequest *request, CreateCallback callba
         r = creation_new(m, request, &c);
         if (r < 0)
                 return r;
-        if (manager_count(m) >= m->settings.max_sandboxes)
+        if (!request->warm && manager_count(m) >= m->settings.max_sandboxes)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum sandbox limit reached: %u",
                                      m->settings.max_sandboxes);
         c->callback = callback;
         c->userdata = userdata;
 
-        r = execd_reserve(m->execd, on_reserved, c);
+        r = begin(c);
         if (r == -EHOSTDOWN)
                 return bus_error_set(error, BUS_ERROR_UNAVAILABLE, "A service is not available; please try again.");
         if (r < 0)
                 return r;
-        m->n_reserved++;
         manager_attend(m);
         TAKE_PTR(c);
+        if (!request->warm)
+                note_client(m);
         return 0;
 }

@@ -4,13 +4,14 @@
 #include "sandboxd/manager.h"
 
 /* Creation: an id from execd, a record, a root from fsd, a life from execd. A failure at any step takes the earlier
- * ones back. */
+ * ones back. One that fits a warm sandbox takes that: then there is one question to execd and one record. */
 
 typedef struct CreateRequest {
         const char *name, *image;       /* name NULL: the id */
         json_t *config, *metadata, *entrypoint; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
+        bool warm;                      /* for the pool: no record, no count, no client */
 } CreateRequest;
 
 /* error NULL: it runs. */

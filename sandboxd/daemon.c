@@ -45,7 +45,9 @@ static void daemon_done(Daemon *d) {
 static int on_idle(void *userdata) {
         Daemon *d = userdata;
 
-        return d->http ? http_server_drain(d->http) : 0;
+        if (d->http && http_server_drain(d->http) > 0)
+                return 1;
+        return warm_drain(d->manager->warm) > 0;
 }
 
 /* All sockets of the unit bear one name, in the order that its file and drop-ins give: sort them by family. */
@@ -122,8 +124,10 @@ static void on_reconciled(void *userdata) {
         int r;
 
         r = http_server_new(&options, &d->http);
-        if (r >= 0)
+        if (r >= 0) {
+                warm_start(d->manager->warm);
                 return;
+        }
         d->result = log_error_errno(r, "Failed to start the HTTP server: %m");
         (void) sd_event_exit(service_event(d->service), 1);
 }

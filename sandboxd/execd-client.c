@@ -209,6 +209,23 @@ int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, P
         return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
+int execd_claim(ExecdClient *c, const char *id, uint64_t deadline_usec, const char *label, PeerCallback callback,
+                void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Claim", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ts", deadline_usec, label);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_pool(ExecdClient *c, PeerCallback callback, void *userdata) {
+        return call_without_arguments(c, "Pool", PEER_REPEATABLE, callback, userdata);
+}
+
 int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
                      void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -311,6 +328,19 @@ int execd_read_command(sd_bus_message *m, CommandStatus *ret) {
         s.timed_out = timed_out;
         *ret = s;
         return 1;
+}
+
+static const BusField pool_fields[] = {
+        { "Hits",    BUS_FIELD_U64, offsetof(PoolFigures, hits)    },
+        { "Making",  BUS_FIELD_U32, offsetof(PoolFigures, making)  },
+        { "Misses",  BUS_FIELD_U64, offsetof(PoolFigures, misses)  },
+        { "Ready",   BUS_FIELD_U32, offsetof(PoolFigures, ready)   },
+        { "Size",    BUS_FIELD_U32, offsetof(PoolFigures, size)    },
+        { "Waiting", BUS_FIELD_U32, offsetof(PoolFigures, waiting) },
+};
+
+int execd_read_pool(sd_bus_message *m, PoolFigures *ret, sd_bus_error *error) {
+        return bus_fields_read(m, pool_fields, ELEMENTSOF(pool_fields), ret, error);
 }
 
 int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error) {

@@ -45,6 +45,9 @@ int execd_list(ExecdClient *c, PeerCallback callback, void *userdata);
 /* When to start us, should we not run; CLOCK_BOOTTIME, USEC_INFINITY: not at all. */
 int execd_set_wake(ExecdClient *c, uint64_t usec, PeerCallback callback, void *userdata);
 int execd_set_deadline(ExecdClient *c, const char *id, uint64_t deadline_usec, PeerCallback callback, void *userdata);
+int execd_claim(ExecdClient *c, const char *id, uint64_t deadline_usec, const char *label, PeerCallback callback,
+                void *userdata);
+int execd_pool(ExecdClient *c, PeerCallback callback, void *userdata);
 int execd_set_limits(ExecdClient *c, const char *id, const SandboxLimits *limits, PeerCallback callback,
                      void *userdata);
 
@@ -66,6 +69,14 @@ int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallba
 
 /* > 0 while there is a row. The strings are borrowed from the message. */
 int execd_read_command(sd_bus_message *m, CommandStatus *ret);
+
+/* Of the blank pool. */
+typedef struct PoolFigures {
+        uint64_t hits, misses;
+        uint32_t size, ready, making, waiting;
+} PoolFigures;
+
+int execd_read_pool(sd_bus_message *m, PoolFigures *ret, sd_bus_error *error);
 
 int execd_read_stats(sd_bus_message *m, SandboxStats *ret, sd_bus_error *error);
 /* > 0 while there is a row of StatsMany(); *ret_id is borrowed from the message. Free each with sandbox_stats_done(). */

@@ -33,7 +33,10 @@ static void on_command(const CommandStatus *status, void *userdata) {
 }
 
 static void on_gone(const char *id, const char *reason, void *userdata) {
-        removal_on_gone(userdata, id, reason);
+        Manager *m = userdata;
+
+        warm_on_gone(m->warm, id);
+        removal_on_gone(m, id, reason);
 }
 
 static void on_commands(sd_bus_message *reply, void *userdata) {
@@ -84,7 +87,7 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = waker_new(m, &m->waker);
         if (r >= 0)
-                r = counters_load(&m->counters, m->store);
+                r = counters_load(&m->counters, m->event, m->store);
         if (r >= 0)
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
@@ -129,6 +132,9 @@ int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret
         r = load_state(m, options->state_directory);
         if (r < 0)
                 return r;
+        r = warm_new(m, &m->warm);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the pool: %m");
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -152,10 +158,12 @@ Manager *manager_free(Manager *m) {
                 command_unref(c);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
+        warm_free(m->warm);
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
         safe_close(m->spool_fd);
+        counters_done(&m->counters);
         event_hub_free(m->events);
         waker_free(m->waker);
         store_rest(m->store);
@@ -190,8 +198,9 @@ Sandbox *manager_get_sandbox(Manager *m, const char *id) {
 
 /* While there is a sandbox its end may be told at any time, and who asks for its state shall know. That keeps execd, but
  * not us: the last request is what counts. */
-static void update_attachment(Manager *m) {
-        execd_client_set_attached(m->execd, m->n_attended > 0 || hashmap_size(m->sandboxes) > 0);
+void manager_update_attachment(Manager *m) {
+        execd_client_set_attached(m->execd, m->n_attended > 0 || hashmap_size(m->sandboxes) > 0 ||
+                                                    warm_count(m->warm) > 0);
 }
 
 int manager_add_sandbox(Manager *m, Sandbox *s) {
@@ -199,7 +208,7 @@ int manager_add_sandbox(Manager *m, Sandbox *s) {
 
         if (r >= 0) {
                 sandbox_ref(s);
-                update_attachment(m);
+                manager_update_attachment(m);
         }
         return r;
 }
@@ -231,7 +240,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                         manager_drop_command(m, c);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
-                update_attachment(m);
+                manager_update_attachment(m);
         }
 }
 
@@ -242,13 +251,13 @@ size_t manager_count(Manager *m) {
 void manager_attend(Manager *m) {
         service_hold(m->service);
         m->n_attended++;
-        update_attachment(m);
+        manager_update_attachment(m);
 }
 
 void manager_unattend(Manager *m) {
         assert(m->n_attended > 0);
         m->n_attended--;
-        update_attachment(m);
+        manager_update_attachment(m);
         service_release(m->service);
 }
 

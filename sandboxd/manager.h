@@ -11,9 +11,10 @@
 #include "sandboxd/fsd-client.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
+#include "sandboxd/warm.h"
 
 /* The one owner of all state. */
-typedef struct Manager {
+struct Manager {
         Settings settings;
         Service *service;
         sd_event *event;
@@ -24,6 +25,7 @@ typedef struct Manager {
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
+        Warm *warm;             /* NULL: no pool */
 
         Hashmap *sandboxes;     /* by public id; each holds a reference */
         Hashmap *commands;      /* by id; each holds a reference */
@@ -32,7 +34,7 @@ typedef struct Manager {
         sd_event_source *expiry_timer;
         bool stopping;          /* nothing is ended or forgotten any more: the next start goes on */
         bool fresh;             /* the database was made now: execd may know more than it */
-} Manager;
+};
 
 typedef struct ManagerOptions {
         Service *service;
@@ -64,6 +66,8 @@ size_t manager_count(Manager *m);
 /* Somebody needs the signals of execd, and so us. */
 void manager_attend(Manager *m);
 void manager_unattend(Manager *m);
+/* After a change of what there is. */
+void manager_update_attachment(Manager *m);
 
 Command *manager_find_command(Manager *m, const char *id);
 int manager_add_command(Manager *m, Command *c);

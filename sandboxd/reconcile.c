@@ -23,9 +23,10 @@ typedef struct Reconcile {
 static void finish(Reconcile *c) {
         Manager *m = c->manager;
 
-        if (!c->failed)
+        if (!c->failed) {
                 (void) store_set_number(m->store, "unclean", 0);
-        else
+                (void) store_set_number(m->store, "warm", 0);
+        } else
                 log_warning("The records could not be compared with what runs; they are believed.");
         removal_arm_timer(m);
         (void) removal_sweep(m);
@@ -64,6 +65,12 @@ static void end_stray(Manager *m, const char *id) {
         removal_drop_root(m, id);
 }
 
+/* Of the pool of a sandboxd that crashed: this one makes its own. */
+static void end_left_warm(Manager *m, const char *id) {
+        (void) execd_call(m->execd, "Kill", id, peer_ignore, NULL);
+        removal_drop_root(m, id);
+}
+
 /* The state that counts is the one of the cgroup. */
 static void compare_state(Manager *m, Sandbox *s, const char *state) {
         SandboxState seen = streq(state, "paused") ? SANDBOX_PAUSED : streq(state, "live") ? SANDBOX_RUNNING
@@ -85,7 +92,9 @@ static int read_list(Reconcile *c, sd_bus_message *reply) {
                 if (s) {
                         s->seen = true;
                         compare_state(c->manager, s, state);
-                } else if (streq(state, "dead") || adopt(c->manager, id, state, deadline, label, created) < 0)
+                } else if (streq(label, WARM_LABEL))
+                        end_left_warm(c->manager, id);
+                else if (streq(state, "dead") || adopt(c->manager, id, state, deadline, label, created) < 0)
                         end_stray(c->manager, id);
         }
         return r;
@@ -217,12 +226,17 @@ static void on_relisted(sd_bus_message *reply, const sd_bus_error *error, void *
         if (!reply || sd_bus_message_enter_container(reply, 'a', "(sstst)") < 0)
                 return;
         while (sd_bus_message_read(reply, "(sstst)", &id, &state, &deadline, &label, &created) > 0) {
+                Sandbox *warm = warm_get(m->warm, id);
+
                 s = manager_get_sandbox(m, id);
                 if (s && !streq(state, "dead")) {
                         s->seen = true;
                         compare_state(m, s, state);
                 }
+                if (warm)
+                        warm->seen = !streq(state, "dead");
         }
+        warm_forget_unseen(m->warm);
         HASHMAP_FOREACH(s, m->sandboxes) {
                 if (!s->seen && sandbox_is_live(s))
                         removal_on_gone(m, s->id, "init-died");
@@ -278,11 +292,12 @@ static void on_list(sd_bus_message *reply, const sd_bus_error *error, void *user
 }
 
 void reconcile_start(Manager *m, ReconcileCallback callback, void *userdata) {
-        uint64_t unclean = 1;
+        uint64_t unclean = 1, warm = 1;
         Reconcile *c;
 
         (void) store_get_number(m->store, "unclean", &unclean);
-        if (!m->fresh && unclean == 0 && hashmap_size(m->sandboxes) == 0) {
+        (void) store_get_number(m->store, "warm", &warm);
+        if (!m->fresh && unclean == 0 && warm == 0 && hashmap_size(m->sandboxes) == 0) {
                 /* A record is written before anything is made, so without records there is nothing to look for. */
                 callback(userdata);
                 return;

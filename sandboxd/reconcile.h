@@ -7,6 +7,7 @@
  *
  *   record "creating"              nobody waits for it any more: ended, forgotten
  *   record without a scope         expired or ended with the machine: forgotten, counted
+ *   scope labelled as warm         ended: a pool that a crash left
  *   scope without a record         adopted from its label, or ended when that is not whole
  *   root without either            removed
  *   command of a known sandbox     its pipes are read on, its status is stored and acknowledged */

@@ -19,6 +19,7 @@ static const Route sandbox_routes[] = {
         { "GET",    "/health/:service",              api_health_service,    0,                 "Whether it answers" },
         { "GET",    "/images",                       api_images,            0,                 "Catalog of images" },
         { "GET",    "/metrics",                      api_global_metrics,    0,                 "Counters" },
+        { "GET",    "/pool/status",                  api_pool_status,       0,                 "Spare sandboxes" },
         { "GET",    "/sandboxes",                    api_sandbox_list,      0,                 "List sandboxes" },
         { "POST",   "/sandboxes",                    api_sandbox_create,    0,                 "Create a sandbox" },
         { "DELETE", SANDBOX,                         api_sandbox_delete,    0,                 "End a sandbox" },

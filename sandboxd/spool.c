@@ -27,8 +27,10 @@ struct Spool {
         unsigned n_ref;
         int dir_fd;
         int fd;
-        bool named, live;
+        bool live;
         uint64_t cleared;       /* (live) all bytes from total up to here are 0 */
+        char *name;             /* NULL: unnamed */
+        bool resting;           /* named: open only while somebody reads */
         char *memory;
         size_t memory_size;
         uint64_t total, lost;
@@ -101,7 +103,9 @@ static int open_named(Spool *s, const char *name) {
         SpoolHeader header = {};
         ssize_t n;
 
-        s->named = true;
+        s->name = strdup(name);
+        if (!s->name)
+                return -ENOMEM;
         s->fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->fd < 0)
                 return -errno;
@@ -144,18 +148,45 @@ int spool_new_live(int dir_fd, const char *name, Spool **ret) {
         return new_spool(dir_fd, name, /* live= */ true, ret);
 }
 
+static int wake(Spool *s) {
+        if (!s->name || s->fd >= 0)
+                return 0;
+        s->fd = openat(s->dir_fd, s->name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        return s->fd < 0 ? -errno : 0;
+}
+
+static void settle(Spool *s) {
+        if (s->resting && s->n_ref == 1)
+                s->fd = safe_close(s->fd);
+}
+
+void spool_rest(Spool *s) {
+        if (s && s->name) {
+                s->resting = true;
+                settle(s);
+        }
+}
+
+/* Who holds it may read on though the file is removed meanwhile. */
 Spool *spool_ref(Spool *s) {
-        if (s)
+        if (s) {
                 s->n_ref++;
+                (void) wake(s);
+        }
         return s;
 }
 
 Spool *spool_unref(Spool *s) {
-        if (s && --s->n_ref == 0) {
-                safe_close(s->fd);
-                free(s->memory);
-                free(s);
+        if (!s)
+                return NULL;
+        if (--s->n_ref > 0) {
+                settle(s);
+                return NULL;
         }
+        safe_close(s->fd);
+        free(s->memory);
+        free(s->name);
+        free(s);
         return NULL;
 }
 
@@ -175,7 +206,7 @@ static int append_file(Spool *s, const char *data, size_t n) {
                 data += k;
                 n -= k;
         }
-        return s->named ? write_total(s) : 0;
+        return s->name ? write_total(s) : 0;
 }
 
 /* The memory was too small: from now on the bytes stand in a file that nobody else can name. */
@@ -224,6 +255,11 @@ int spool_append(Spool *s, const void *data, size_t n) {
 
         if (n == 0)
                 return 0;
+        r = wake(s);
+        if (r < 0) {
+                s->lost += n;
+                return r;
+        }
         if (s->fd < 0) {
                 if (s->total + n <= SPOOL_MEMORY_MAX)
                         return append_memory(s, data, n);
@@ -311,6 +347,7 @@ static ssize_t read_file(Spool *s, uint64_t position, void *buffer, size_t n) {
 
 ssize_t spool_read(Spool *s, uint64_t *cursor, void *buffer, size_t n) {
         ssize_t k;
+        int r;
 
         assert(s);
         assert(cursor);
@@ -321,11 +358,15 @@ ssize_t spool_read(Spool *s, uint64_t *cursor, void *buffer, size_t n) {
                 return 0;
 
         n = (size_t) MIN((uint64_t) n, s->total - *cursor);
+        r = wake(s);
+        if (r < 0)
+                return r;
         if (s->fd < 0) {
                 memcpy(buffer, s->memory + *cursor, n);
                 k = (ssize_t) n;
         } else
                 k = read_file(s, *cursor, buffer, n);
+        settle(s);
         if (k > 0)
                 *cursor += (uint64_t) k;
         return k;

@@ -25,6 +25,10 @@ Spool *spool_ref(Spool *s);
 Spool *spool_unref(Spool *s);
 DEFINE_CLEANUP(Spool *, spool_unref)
 
+/* Of a command that has ended: the descriptor of a named one is closed while nobody reads, since hundreds of such are
+ * remembered. */
+void spool_rest(Spool *s);
+
 /* On failure (disk full) the bytes are lost and counted as such, what was stored before stays readable. */
 int spool_append(Spool *s, const void *data, size_t n);
 

@@ -55,6 +55,9 @@ void core_start_sandboxd(Core *c) {
         settings.worker_name = strdup("worker");
         if (c->max_sandboxes > 0)
                 settings.max_sandboxes = c->max_sandboxes;
+        settings.pool_size = c->pool_size;
+        if (c->pool_profiles)
+                ASSERT_OK(free_and_strdup(&settings.pool_profiles, c->pool_profiles));
         ASSERT_OK(auth_new(&settings, NULL, &c->auth));
         ASSERT_OK(manager_new(&options, &settings, &c->manager));
         c->reconciled = false;
@@ -70,7 +73,7 @@ void core_stop_sandboxd(Core *c) {
 }
 
 void core_start(Core *c) {
-        *c = (Core) { .max_sandboxes = c->max_sandboxes };
+        *c = (Core) { .max_sandboxes = c->max_sandboxes, .pool_size = c->pool_size, .pool_profiles = c->pool_profiles };
         log_set_max_level(getenv("TEST_VERBOSE") ? LOG_DEBUG : LOG_EMERG);
         strcpy(c->directory, "/tmp/core-XXXXXX");
         ASSERT_NOT_NULL(mkdtemp(c->directory));

@@ -19,6 +19,8 @@ typedef struct Core {
         HttpServer *http;
         bool reconciled;
         uint32_t max_sandboxes;
+        uint32_t pool_size;
+        const char *pool_profiles;
 } Core;
 
 void core_start(Core *c);

@@ -93,7 +93,7 @@ static int method_reserve(sd_bus_message *m, void *userdata, sd_bus_error *error
         BEGIN(f, m, error);
         f->n_reserved++;
         ASSERT_OK(sandbox_id_random(&id));
-        ASSERT_OK(sd_bus_message_append_basic(reply, 's', id.digits));
+        ASSERT_OK(sd_bus_message_append(reply, "sb", id.digits, true));
         return answer(f, m, reply);
 }
 
@@ -194,6 +194,28 @@ static int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *
         if (!s)
                 return -ENXIO;
         ASSERT_OK(sd_bus_message_read_basic(m, 't', &s->deadline_usec));
+        return answer(f, m, reply);
+}
+
+static int method_claim(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeExecd *f = userdata;
+        const char *label;
+        FakeSandbox *s;
+
+        BEGIN(f, m, error);
+        s = read_sandbox(f, m, error);
+        if (!s)
+                return -ENXIO;
+        ASSERT_OK(sd_bus_message_read(m, "ts", &s->deadline_usec, &label));
+        ASSERT_OK(free_and_strdup(&s->label, label));
+        return answer(f, m, reply);
+}
+
+static int method_pool(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeExecd *f = userdata;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_append(reply, "a{sv}", 2, "Size", "u", 8U, "Ready", "u", 7U));
         return answer(f, m, reply);
 }
 
@@ -486,11 +508,13 @@ static int method_set_limits(sd_bus_message *m, void *userdata, sd_bus_error *er
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("Reserve", "", "s", method_reserve, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Reserve", "", "sb", method_reserve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Create", "sa(hsu)a{sv}", "ua{sv}", method_create, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Kill", "s", "", method_kill, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Pause", "s", "", method_pause, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Resume", "s", "", method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Claim", "sts", "", method_claim, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Pool", "", "a{sv}", method_pool, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetDeadline", "st", "", method_set_deadline, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetWake", "t", "", method_set_wake, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("SetLimits", "sa{sv}", "", method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -8,7 +8,8 @@ import signal
 import threading
 import time
 
-from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for)
+from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
+                      wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.02; done"
@@ -156,7 +157,7 @@ def thirty_rounds():
 
 def scopes():
     lines = shell("systemctl list-units --no-legend --plain 'sandbox-*.scope'").splitlines()
-    return {"sbx_" + line.split()[0][len("sandbox-"):-len(".scope")] for line in lines}
+    return {"sbx_" + line.split()[0][len("sandbox-"):-len(".scope")] for line in lines} - spares()
 
 
 def exec_survives_execd():

@@ -22,6 +22,7 @@ def all_leave_with_sandboxes_alive():
     wait_for("no process but the inits", lambda: not ours(), 2)
     eq(shell("ps -eo comm= | grep -c '^sandbox-init' || true").strip(), "3", "inits")
     eq(made[0].out("cat x"), "y", "the next request finds all as it was")
+    wait_for("those that took over left, too", lambda: not running(), 12)
     for s in made:
         s.delete()
     wait_for("all daemons left", lambda: not running(), 12)

@@ -3,7 +3,7 @@
 import os
 import time
 
-from sandboxd import eq, shell, wait_for
+from sandboxd import Sandbox, api, eq, shell, wait_for
 
 COUNT = '. "$TESTDATA/testbed/lib.sh"; counts'
 
@@ -12,7 +12,19 @@ def counts():
     return dict(line.split("=", 1) for line in shell(f"bash -c '{COUNT}'").splitlines())
 
 
+def at_rest():
+    """The pools are full (or off): a fresh sandbox-execd begins to fill its own with the first sandbox."""
+    status = api("GET", "/pool/status")
+    if not status["blank"]["size"]:
+        Sandbox().delete()
+        status = api("GET", "/pool/status")
+    blank, warm = status["blank"], sum(p["size"] for p in status["by_profile"].values())
+    return blank["ready"] == blank["size"] and not blank["making"] and status["ready"] == warm
+
+
 def differences(before):
+    if not at_rest():
+        return {"pools": ("full", "not full")}
     after = counts()
     return {k: (v, after[k]) for k, v in before.items() if v and after[k] and v != after[k]}
 
@@ -21,7 +33,8 @@ def baseline():
     """The counts, once systemd has collected the scopes of earlier sandboxes too, which no reply waits for."""
     def records():
         return sum(len(n) == 32 for n in os.listdir("/run/sandboxd/execd"))
-    return wait_for("a scope for each record", lambda: (c := counts()) and int(c["scopes"]) == records() and c)
+    return wait_for("a scope for each record",
+                    lambda: at_rest() and (c := counts()) and int(c["scopes"]) == records() and c)
 
 
 def settled(before, what="what differs from before"):

@@ -36,9 +36,21 @@ TEST(parked_has_nothing_of_the_host) {
         }
         fclose(f);
         ASSERT_TRUE(n > 2);
-        box_connect(&b);
-        ASSERT_EQ(b.hello.phase, INIT_PHASE_PARKED);
         box_done(&b);
+}
+
+/* Whoever made it is gone, and nobody else would want it. */
+TEST(blank_ends_with_its_connection) {
+        struct pollfd p;
+        Box b;
+
+        for (int i = 0; i < 2; i++) {
+                (i == 0 ? box_fresh : box_parked)(&b);
+                box_disconnect(&b);
+                p = (struct pollfd) { .fd = b.pidfd, .events = POLLIN };
+                ASSERT_EQ(poll(&p, 1, 60000), 1);
+                box_done(&b);
+        }
 }
 
 TEST(exit_status) {

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libsandbox/pool.h"
+
+#include "libsandbox/time-util.h"
+
+static unsigned subtract(unsigned a, unsigned b) {
+        return a > b ? a - b : 0;
+}
+
+/* Those under way belong to the ones who wait first. */
+static unsigned missing_spares(const Pool *p) {
+        return p->used ? subtract(p->size, p->n_ready + subtract(p->n_making, p->n_waiting)) : 0;
+}
+
+/* The moment of the next batch for which nobody waits. Half a pool is enough to wait for quiet with. */
+static uint64_t next_batch(const Pool *p) {
+        uint64_t quiet = usec_add(p->busy_usec, POOL_QUIET_USEC), latest = usec_add(p->short_usec, POOL_PATIENCE_USEC);
+
+        if (p->n_ready <= p->size / 2)
+                latest = p->short_usec;
+        return MAX(p->next_usec, MIN(quiet, latest));
+}
+
+unsigned pool_plan(Pool *p, uint64_t now, uint64_t *ret_again_usec) {
+        unsigned unserved = subtract(p->n_waiting, p->n_making), missing = missing_spares(p), n;
+
+        *ret_again_usec = USEC_INFINITY;
+        if (missing == 0)
+                p->short_usec = USEC_INFINITY;
+        else if (p->short_usec == USEC_INFINITY)
+                p->short_usec = now;
+
+        if (unserved == 0) {
+                uint64_t at = next_batch(p);
+
+                /* One batch at a time: the end of the one under way asks again. */
+                if (missing == 0 || p->n_making > 0)
+                        return 0;
+                if (now < at) {
+                        *ret_again_usec = at;
+                        return 0;
+                }
+        }
+
+        n = MIN(unserved + missing, subtract(POOL_IN_FLIGHT_MAX, p->n_making));
+        if (n > 0 && p->rate > 0)
+                p->next_usec = MAX(p->next_usec, now + n * USEC_PER_SEC / p->rate);
+        return n;
+}
+
+void pool_note_busy(Pool *p, uint64_t now) {
+        p->busy_usec = now;
+}
+
+/* What fails once will fail again soon: a pool that cannot be filled shall not keep the machine busy with trying. */
+void pool_note_made(Pool *p, bool success, uint64_t now) {
+        uint64_t pause;
+
+        assert(p->n_making > 0);
+
+        p->n_making--;
+        if (success) {
+                p->n_failures = 0;
+                return;
+        }
+        pause = (100 * USEC_PER_MSEC) << MIN(p->n_failures, 10U);
+        pause = MIN(pause, POOL_BACKOFF_MAX_USEC);
+        p->next_usec = MAX(p->next_usec, now + pause);
+        p->n_failures++;
+}
