@@ -82,17 +82,17 @@ bench_print() { # FORMAT
     "$(build_dir "$main_build")/tests/bench/sandbox-bench" --print "$1" <"$work/rows.json"
 }
 
+# What stands between the two lines becomes the table.
 bench_write_readme() {
-    local new=$work/README.md
-    grep -Fxq -- "$readme_begin" "$repo/README.md" || die "README.md has no line $readme_begin"
-    {
-        sed "/^$readme_begin\$/q" "$repo/README.md"
-        echo
-        bench_print markdown
-        echo
-        sed -n "/^$readme_end\$/,\$p" "$repo/README.md"
-    } >"$new"
-    cat "$new" >"$repo/README.md"
+    grep -Fxq -- "$readme_begin" "$repo/README.md" && grep -Fxq -- "$readme_end" "$repo/README.md" ||
+        die "README.md has no lines $readme_begin and $readme_end"
+    bench_print markdown >"$work/table" || :
+    [ -s "$work/table" ] || die 'there is no table'
+    awk -v begin="$readme_begin" -v end="$readme_end" -v table="$work/table" '
+        $0 == end { inside = 0; print "" }
+        !inside { print }
+        $0 == begin { inside = 1; print ""; while ((getline line <table) > 0) print line }' \
+        "$repo/README.md" >"$work/README.md" && cat "$work/README.md" >"$repo/README.md"
 }
 
 run_bench() {

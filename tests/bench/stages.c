@@ -112,10 +112,10 @@ static void step_warm(Bench *b, Http *h) {
 
         if (!b->wanted[MEASURE_CREATE_WARM] || b->failures[MEASURE_CREATE_WARM])
                 return;
-        before = rest_counter(h, "poolWarmHits");
+        before = rest_counter(h, "createdWarm");
         if (rest_create(h, &s, &usec) < 0)
                 return;
-        if (rest_counter(h, "poolWarmHits") > before)
+        if (rest_counter(h, "createdWarm") > before)
                 bench_add(b, MEASURE_CREATE_WARM, usec);
         gap();
         (void) rest_delete(h, &s, NULL);

@@ -109,7 +109,7 @@ TEST(more_trees_than_places) {
 
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
                 fds[i] = make_tree(paths[i]);
-                write_text(fds[i], "etc/services", "abcdefgh" + i);
+                write_text(fds[i], "etc/services", &"abcdefgh"[i]);
         }
         for (size_t round = 0; round < 3; round++)
                 for (size_t i = 0; i < ELEMENTSOF(paths); i++)
