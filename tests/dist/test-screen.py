@@ -164,6 +164,7 @@ def signals_put_the_terminal_back():
     t.process.send_signal(signal.SIGTSTP)
     while t.inside:
         t.pump(0.2)
+    os.waitid(os.P_PID, t.process.pid, os.WSTOPPED | os.WNOWAIT) # the last thing it does
     assert termios.tcgetattr(t.slave) == t.before
     t.process.send_signal(signal.SIGCONT)
     t.wait("running +one$")
