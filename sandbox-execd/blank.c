@@ -11,7 +11,12 @@
 
 /* A reservation that finds no spare waits here instead of being bound to a sandbox of its own: so a burst is served in
  * the order of its arrival by whatever is ready first, and a blank whose making fails costs one answer only if there
- * is none left that could serve. */
+ * is none left that could serve.
+ *
+ * The network namespace, the dearest part of a blank, is made here, off the way of a request, and freed by a worker of
+ * the kernel some time after its last process died. Nothing tells a service cheaply how many wait there: user limits can
+ * be set but not read, and slabinfo looks at every cache of the machine. So no count is kept; what bounds those that are
+ * dead is the bound on those that are made: so many under way, and a rate when nobody waits. */
 
 struct Reservation {
         Reservation *next;
