@@ -16,7 +16,7 @@ import tempfile
 import termios
 import time
 
-source, program, shell = sys.argv[1:]
+source, program, shell = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3]
 here = os.path.dirname(os.path.abspath(__file__))
 completion = source + "/sandboxctl/completion"
 LIMIT_SEC = 30
