@@ -41,16 +41,18 @@ void check(bool good, const char *name, const char *format, ...) {
         putchar('\n');
 }
 
+/* In a loop: files of /proc give a page at a time. */
 const char *slurp(const char *path) {
         static char text[65536];
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        ssize_t n = -1;
+        size_t size = 0;
+        ssize_t n;
 
-        if (fd >= 0) {
-                n = read(fd, text, sizeof text - 1);
+        while (fd >= 0 && (n = read(fd, text + size, sizeof text - 1 - size)) > 0)
+                size += (size_t) n;
+        if (fd >= 0)
                 close(fd);
-        }
-        text[n < 0 ? 0 : n] = 0;
+        text[size] = 0;
         return text;
 }
 
