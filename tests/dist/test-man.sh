@@ -21,7 +21,7 @@ import sys
 source = sys.argv[1]
 table = open(source + "/libsandbox/settings.c").read()
 page = open(source + "/man/sandboxd.conf.5").read()
-rows = {name: fallback for name, fallback in re.findall(r'ROW\("(\w+)",\s*\w+,\s*\w+,\s*(NULL|"[^"]*")', table)}
+rows = {name: fallback for name, fallback in re.findall(r'(?:ROW|FIXED)\("(\w+)",\s*\w+,\s*\w+,\s*(NULL|"[^"]*")', table)}
 told = dict(re.findall(r'^\.BR (\w+) " \(\w+, (.*)\)"$', page, re.M))
 for name in sorted(rows.keys() | told.keys()):
     wanted = {None: None, "NULL": "not set by default", '""': "empty by default"}.get(
