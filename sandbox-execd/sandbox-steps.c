@@ -357,19 +357,26 @@ static int append_create_limits(sd_bus_message *m, void *userdata) {
         return r < 0 || !spec->network ? r : scope_append_network(m);
 }
 
+/* As the blank has them already, if it was made under the settings that hold now. */
+static bool limits_are_the_defaults(const Sandbox *s) {
+        const Settings *settings = &s->manager->settings;
+        const SandboxSpec *spec = &s->create->spec;
+
+        return s->defaults == s->manager->defaults &&
+               spec->memory_max_bytes == settings->default_memory_mib * MiB && spec->pids_max == settings->pids_max &&
+               spec->cpu_quota_usec == (uint64_t) (settings->default_cpu * USEC_PER_SEC) && spec->io_read_bps == 0 &&
+               spec->io_write_bps == 0 && !spec->network;
+}
+
 /* Asked for before the root is made and collected after it: systemd works while init mounts. */
 static int apply_limits(Sandbox *s) {
         SystemdRequestOptions options = { .action = SYSTEMD_SET_PROPERTIES, .unit = s->scope,
                                           .append_properties = append_create_limits, .on_done = on_limits,
                                           .userdata = s };
-        const Settings *settings = &s->manager->settings;
-        const SandboxSpec *spec = &s->create->spec;
         int r;
 
-        if (s->defaults == s->manager->defaults && spec->memory_max_bytes == settings->default_memory_mib * MiB && spec->pids_max == settings->pids_max &&
-            spec->cpu_quota_usec == (uint64_t) (settings->default_cpu * USEC_PER_SEC) && spec->io_read_bps == 0 &&
-            spec->io_write_bps == 0 && !spec->network)
-                return 1; /* as the blank has them */
+        if (limits_are_the_defaults(s))
+                return 1;
         r = systemd_client_request(s->manager->systemd, &options, &s->request);
         return r < 0 ? r : 1;
 }
