@@ -141,3 +141,4 @@ int api_health(Request *request, sd_bus_error *error);
 int api_health_service(Request *request, sd_bus_error *error);
 int api_sweep(Request *request, sd_bus_error *error);
 int api_images(Request *request, sd_bus_error *error);
+int api_openapi(Request *request, sd_bus_error *error);

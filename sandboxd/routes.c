@@ -29,6 +29,8 @@ static const Route sandbox_routes[] = {
           .reply = "Images" },
         { "GET",    "/metrics",                      api_global_metrics,    0,                 "Counters",
           .reply = "GlobalMetrics" },
+        { "GET",    "/openapi.json",                 api_openapi,           0,                 "This document",
+          .reply = "object" },
         { "GET",    "/pool/status",                  api_pool_status,       0,                 "Spare sandboxes",
           .reply = "Pool" },
         { "GET",    "/sandboxes",                    api_sandbox_list,      0,                 "List sandboxes",
@@ -70,7 +72,7 @@ static const Route sandbox_routes[] = {
         { "GET",    SANDBOX "/files/raw",            api_file_get_raw,      0,                 "Read a file as it is",
           .input = &file_raw_get_table, .reply = "bytes" },
         { "PUT",    SANDBOX "/files/raw",            api_file_put_raw,      ROUTE_BODY_STREAM, "Write as it is",
-          .input = &file_raw_put_table, .reply = "Written" },
+          .input = &file_raw_put_table, .reply = "FileWritten" },
         { "POST",   SANDBOX "/files/read",           api_file_read,         ROUTE_READS,       "Read a file as text",
           .input = &file_path_table, .reply = "string" },
         { "POST",   SANDBOX "/files/rmdir",          api_file_rmdir,        0,                 "Remove trees",
@@ -113,9 +115,16 @@ static const Route sandbox_routes[] = {
           .input = &terminal_stream_table, .reply = "bytes" },
 };
 
+/* Of no dialect. */
+static const Route root_routes[] = {
+        { "GET",    "/openapi.json",                 api_openapi,           0,                 "This document",
+          .reply = "object" },
+};
+
 const RouteTable route_tables[] = {
         { .dialect = &dialect_sandbox, .prefix = "/sandbox", .routes = sandbox_routes,
           .n_routes = ELEMENTSOF(sandbox_routes) },
+        { .dialect = &dialect_none, .prefix = "", .routes = root_routes, .n_routes = ELEMENTSOF(root_routes) },
 };
 const size_t n_route_tables = ELEMENTSOF(route_tables);
 
