@@ -23,6 +23,7 @@ typedef struct Creation {
         Sandbox *sandbox;       /* once it has an id */
         Counter origin;         /* what made it fast, or not */
         bool rooted;            /* fsd was asked: there may be a root */
+        int error;              /* found while fsd works, for when it has answered */
         CreateCallback callback;
         void *userdata;
 } Creation;
@@ -72,10 +73,14 @@ static void give_up_errno(Creation *c, int r) {
         give_up(c, &error);
 }
 
-/* The callback may begin another creation: this one is over before. */
+/* The sandbox is there, so that a failure to write its record is not worth to lose it for: the record that it is being
+ * created is there, too, or execd has the label, and the next start takes it over by either. So the reply does not wait for
+ * the database. The callback may begin another creation: this one is over before. */
 static void finish(Creation *c) {
         Manager *m = c->manager;
 
+        c->sandbox->state = SANDBOX_RUNNING;
+        manager_save_later(m, c->sandbox);
         counters_add_later(&m->counters, COUNTER_CREATED);
         counters_add_later(&m->counters, c->origin);
         removal_arm_timer(m);
@@ -95,8 +100,6 @@ static void finish_warm(Creation *c) {
 
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
-        Manager *m = c->manager;
-        int r;
 
         if (!reply) {
                 /* The reservation went with the service that gave it: nothing that the client did wrong. */
@@ -111,11 +114,7 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                 finish_warm(c);
                 return;
         }
-        r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
-        if (r < 0)
-                give_up_errno(c, r);
-        else
-                finish(c);
+        finish(c);
 }
 
 /* A label that is too long for execd's record is left out: such a sandbox cannot be adopted without our database. */
@@ -160,7 +159,7 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
                 give_up(c, error);
                 return;
         }
-        r = ask_create(c, reply);
+        r = c->error < 0 ? c->error : ask_create(c, reply);
         if (r < 0)
                 give_up_errno(c, r);
 }
@@ -174,7 +173,7 @@ static int make_sandbox(Creation *c, const char *id) {
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
 
-static int add_record(Creation *c, const char *id) {
+static int add_sandbox(Creation *c, const char *id) {
         Manager *m = c->manager;
         int r;
 
@@ -186,8 +185,13 @@ static int add_record(Creation *c, const char *id) {
                 c->sandbox = sandbox_unref(c->sandbox);
                 return r;
         }
-        m->n_reserved--; /* from here on the record is what counts */
-        return manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        m->n_reserved--; /* from here on the sandbox is what counts */
+        return 0;
+}
+
+/* So that whatever a crash of ours leaves is found by the next start. */
+static int write_record(Creation *c) {
+        return c->request.warm ? 0 : manager_set_state(c->manager, c->sandbox, SANDBOX_CREATING);
 }
 
 static int prepare_root(Creation *c) {
@@ -198,6 +202,21 @@ static int prepare_root(Creation *c) {
                 options.writable = settings->writable;
         c->rooted = true;
         return fsd_prepare_root(c->manager->fsd, c->image, c->sandbox->id, &options, on_prepared, c);
+}
+
+/* The next start compares all lists if it finds any record. So unless this one is the first, fsd can work while it is
+ * being written. */
+static int begin_root(Creation *c) {
+        bool alone = hashmap_size(c->manager->sandboxes) <= 1;
+        int r = 0;
+
+        if (alone)
+                r = write_record(c);
+        if (r >= 0)
+                r = prepare_root(c);
+        if (r >= 0 && !alone)
+                c->error = write_record(c);
+        return r;
 }
 
 static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
@@ -214,22 +233,20 @@ static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *
                 r = -EBADMSG;
         if (r >= 0) {
                 c->origin = spare ? COUNTER_BLANK : COUNTER_COLD;
-                r = add_record(c, id);
+                r = add_sandbox(c, id);
         }
         if (r >= 0)
-                r = prepare_root(c);
+                r = begin_root(c);
         if (r < 0)
                 give_up_errno(c, r);
 }
 
-/* The sandbox is there, so that a failure to write its record is not worth to lose it for: execd has the label. */
 static void on_claimed(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
         Manager *m = c->manager;
         int r;
 
         if (reply) {
-                (void) manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
                 finish(c);
                 return;
         }

@@ -73,6 +73,40 @@ static int load_command(const StoredCommand *row, void *userdata) {
         return r < 0 ? r : manager_add_command(userdata, c);
 }
 
+static void save_unsaved(Manager *m) {
+        Sandbox *first = TAKE_PTR(m->unsaved);
+        bool together = first && first->next_unsaved && store_begin(m->store) >= 0;
+
+        for (Sandbox *s = first; s; s = s->next_unsaved)
+                (void) manager_save_sandbox(m, s);
+        if (together)
+                (void) store_end(m->store);
+        for (Sandbox *s = first, *next; s; s = next) {
+                next = s->next_unsaved;
+                s->unsaved = false;
+                if (s->state == SANDBOX_STOPPED)
+                        removal_drop_root(m, s->id);
+                sandbox_unref(s);
+                service_release(m->service);
+        }
+}
+
+static int on_saver(sd_event_source *source, void *userdata) {
+        (void) source;
+        save_unsaved(userdata);
+        return 0;
+}
+
+static int add_saver(Manager *m) {
+        int r;
+
+        r = sd_event_add_defer(m->event, &m->saver, on_saver, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->saver, SD_EVENT_OFF);
+        /* Replies that are ready go first. */
+        return r < 0 ? r : sd_event_source_set_priority(m->saver, SD_EVENT_PRIORITY_NORMAL + 10);
+}
+
 static int load_state(Manager *m, const char *state_directory) {
         int r;
 
@@ -86,6 +120,8 @@ static int load_state(Manager *m, const char *state_directory) {
         r = event_hub_new(m->event, m->store, m->settings.events_max, &m->events);
         if (r >= 0)
                 r = waker_new(m, &m->waker);
+        if (r >= 0)
+                r = add_saver(m);
         if (r >= 0)
                 r = counters_load(&m->counters, m->event, m->store);
         if (r >= 0)
@@ -151,6 +187,8 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         m->stopping = true;
+        if (m->store)
+                save_unsaved(m);
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
@@ -163,6 +201,7 @@ Manager *manager_free(Manager *m) {
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
         free(m->openapi);
+        sd_event_source_disable_unref(m->saver);
         safe_close(m->spool_fd);
         counters_done(&m->counters);
         event_hub_free(m->events);
@@ -230,6 +269,16 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
         return manager_save_sandbox(m, s);
+}
+
+void manager_save_later(Manager *m, Sandbox *s) {
+        (void) sd_event_source_set_enabled(m->saver, SD_EVENT_ONESHOT);
+        if (s->unsaved)
+                return;
+        s->unsaved = true;
+        s->next_unsaved = m->unsaved;
+        m->unsaved = sandbox_ref(s);
+        service_hold(m->service);
 }
 
 void manager_forget_sandbox(Manager *m, Sandbox *s) {

@@ -76,7 +76,7 @@ static void compare_state(Manager *m, Sandbox *s, const char *state) {
         SandboxState seen = streq(state, "paused") ? SANDBOX_PAUSED : streq(state, "live") ? SANDBOX_RUNNING
                                                                                            : SANDBOX_FAILED;
 
-        if (s->state != seen && s->state != SANDBOX_CREATING)
+        if (s->state != seen)
                 (void) manager_set_state(m, s, seen);
 }
 
@@ -91,7 +91,9 @@ static int read_list(Reconcile *c, sd_bus_message *reply) {
 
                 if (s) {
                         s->seen = true;
-                        compare_state(c->manager, s, state);
+                        /* Whoever was creating it is gone, but it came to life, and the client may have been told. */
+                        if (s->state != SANDBOX_CREATING || !streq(state, "dead"))
+                                compare_state(c->manager, s, state);
                 } else if (streq(label, WARM_LABEL))
                         end_left_warm(c->manager, id);
                 else if (streq(state, "dead") || adopt(c->manager, id, state, deadline, label, created) < 0)
@@ -231,7 +233,8 @@ static void on_relisted(sd_bus_message *reply, const sd_bus_error *error, void *
                 s = manager_get_sandbox(m, id);
                 if (s && !streq(state, "dead")) {
                         s->seen = true;
-                        compare_state(m, s, state);
+                        if (s->state != SANDBOX_CREATING)
+                                compare_state(m, s, state);
                 }
                 if (warm)
                         warm->seen = !streq(state, "dead");

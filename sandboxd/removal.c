@@ -75,18 +75,16 @@ void removal_drop_root(Manager *m, const char *id) {
         TAKE_PTR(removal);
 }
 
+/* It is gone for everybody at once; its record, as stopped (and so counted, should the next start find it), and its files
+ * follow when the reply is out. */
 static void forget(Manager *m, Sandbox *s, Counter reason) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
 
-        bool together = store_begin(m->store) >= 0;
-
-        counters_add(&m->counters, reason);
+        counters_add_later(&m->counters, reason);
         end_commands(m, s);
-        (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
-        if (together)
-                (void) store_end(m->store);
-        removal_drop_root(m, s->id);
+        s->state = SANDBOX_STOPPED;
         manager_forget_sandbox(m, s);
+        manager_save_later(m, s);
         removal_arm_timer(m);
 }
 

@@ -36,6 +36,8 @@ typedef struct Sandbox {
 
         bool leaving;                           /* somebody deletes it: it is not there for anybody else */
         bool seen;                              /* mark of a reconciliation */
+        bool unsaved;                           /* is in the list of manager_save_later() */
+        struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
 } Sandbox;
