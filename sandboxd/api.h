@@ -100,6 +100,14 @@ int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
 
+int api_queue_submit(Request *request, sd_bus_error *error);
+int api_queue_list(Request *request, sd_bus_error *error);
+int api_queue_status(Request *request, sd_bus_error *error);
+int api_queue_cancel(Request *request, sd_bus_error *error);
+int api_queue_requeue(Request *request, sd_bus_error *error);
+int api_queue_dlq(Request *request, sd_bus_error *error);
+int api_queue_purge(Request *request, sd_bus_error *error);
+
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);
 int api_terminal_get(Request *request, sd_bus_error *error);

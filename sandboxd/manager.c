@@ -92,6 +92,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
+        if (r >= 0)
+                r = queue_new(m, &m->queue);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -159,6 +161,7 @@ Manager *manager_free(Manager *m) {
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
+        queue_free(m->queue);
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
@@ -228,6 +231,7 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
+        queue_look(m->queue); /* its jobs may wait for that */
         return manager_save_sandbox(m, s);
 }
 

@@ -9,6 +9,7 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
 #include "sandboxd/warm.h"
@@ -22,6 +23,7 @@ struct Manager {
         Counters counters;
         EventHub *events;
         struct Waker *waker;
+        Queue *queue;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

@@ -81,6 +81,7 @@ static void forget(Manager *m, Sandbox *s, Counter reason) {
         bool together = store_begin(m->store) >= 0;
 
         counters_add(&m->counters, reason);
+        queue_end_sandbox(m->queue, s->public_id);
         end_commands(m, s);
         (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
         if (together)
