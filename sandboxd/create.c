@@ -174,9 +174,15 @@ static int make_sandbox(Creation *c, const char *id) {
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
 
+static void tell_name(Creation *c) {
+        if (c->request.on_named)
+                c->request.on_named(c->sandbox->public_id, c->userdata);
+}
+
 static int add_record(Creation *c, const char *id) {
         Manager *m = c->manager;
-        int r;
+        bool together;
+        int r, q;
 
         r = make_sandbox(c, id);
         if (r < 0 || c->request.warm)
@@ -187,7 +193,11 @@ static int add_record(Creation *c, const char *id) {
                 return r;
         }
         m->n_reserved--; /* from here on the record is what counts */
-        return manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        together = c->request.on_named && store_begin(m->store) >= 0;
+        tell_name(c);
+        r = manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        q = together ? store_end(m->store) : 0;
+        return r < 0 ? r : q;
 }
 
 static int prepare_root(Creation *c) {
@@ -263,6 +273,7 @@ static int claim(Creation *c, const char *id) {
         r = manager_add_sandbox(m, c->sandbox);
         if (r < 0)
                 return r;
+        tell_name(c); /* from now on its label brings it back, should we die */
         r = execd_claim(m->execd, id, c->sandbox->deadline_usec, label ?: "", on_claimed, c);
         if (r < 0)
                 manager_forget_sandbox(m, c->sandbox);

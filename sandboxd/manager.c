@@ -93,6 +93,8 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
         if (r >= 0)
+                r = idempotency_new(m->store, &m->idempotency);
+        if (r >= 0)
                 r = queue_new(m, &m->queue);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
@@ -162,6 +164,7 @@ Manager *manager_free(Manager *m) {
                 sandbox_unref(s);
         warm_free(m->warm);
         queue_free(m->queue);
+        idempotency_free(m->idempotency);
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);

@@ -9,6 +9,7 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/idempotency.h"
 #include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
@@ -24,6 +25,7 @@ struct Manager {
         EventHub *events;
         struct Waker *waker;
         Queue *queue;
+        Idempotency *idempotency;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

@@ -208,6 +208,10 @@ void job_begin(Job *j) {
                 return;
         }
         r = job_need_record(j);
+        if (r == -ENOENT) { /* what wrote it was taken back, and its client was told so */
+                queue_drop_job(j);
+                return;
+        }
         if (r >= 0 && s->n_live < m->settings.commands_max)
                 r = make_attempt(j, s, &j->command, &spec);
         if (r < 0 || !j->command) {

@@ -62,6 +62,8 @@ Job *queue_find(Queue *q, const char *id);
 int queue_add(Queue *q, const Job *model, const char *sandbox, QueuePlace place, Job **ret);
 /* Reads its record unless it is there. */
 int job_need_record(Job *j);
+/* Frees it and leaves its record. */
+void queue_drop_job(Job *j);
 /* Records the end and frees it. */
 void queue_end_job(Job *j, JobStatus status, const char *text);
 

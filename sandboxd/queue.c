@@ -77,7 +77,7 @@ int queue_add(Queue *q, const Job *model, const char *sandbox, QueuePlace place,
         return 0;
 }
 
-static void drop_job(Job *j) {
+void queue_drop_job(Job *j) {
         JobWaiter *waiters = TAKE_PTR(j->waiters);
         Queue *q = j->queue;
 
@@ -161,7 +161,7 @@ void queue_end_job(Job *j, JobStatus status, const char *text) {
                 j->command->unrecorded = true;
         if (r >= 0)
                 publish(j, status, text);
-        drop_job(j);
+        queue_drop_job(j);
         queue_trim(q);
         queue_look(q);
 }
@@ -227,7 +227,7 @@ int queue_submit(Queue *q, const QueueRequest *request, json_t **ret_job, sd_bus
                 return r;
         r = job_record_write(q, added, JOB_PENDING, record, &added->size);
         if (r < 0) {
-                drop_job(added);
+                queue_drop_job(added);
                 return r;
         }
         q->bytes += added->size;
@@ -312,7 +312,7 @@ int queue_requeue(Queue *q, const char *id, json_t **ret_job, sd_bus_error *erro
         if (r >= 0) {
                 r = job_record_write(q, j, JOB_PENDING, record, NULL);
                 if (r < 0)
-                        drop_job(j);
+                        queue_drop_job(j);
         }
         if (r < 0)
                 return r;
