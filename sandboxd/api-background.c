@@ -59,6 +59,8 @@ int api_exec_background(Request *request, sd_bus_error *error) {
                 return -ENOMEM;
         r = command_new(call->manager, s, COMMAND_BACKGROUND, input.text, &c);
         if (r >= 0)
+                r = idempotency_note_object(call->use, c->id);
+        if (r >= 0)
                 r = command_start(c, &input.spec, &input.input, &background_handlers, call);
         return api_call_sent(&call, r, error);
 }

@@ -179,6 +179,7 @@ static json_t *command_to_json(const Command *c) {
                 [COMMAND_EXEC] = "exec",
                 [COMMAND_STREAM] = "stream",
                 [COMMAND_BACKGROUND] = "background",
+                [COMMAND_JOB] = "job",
                 [COMMAND_STRANGER] = "unattended",
                 [COMMAND_TERMINAL] = "terminal",
         };

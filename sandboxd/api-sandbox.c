@@ -20,6 +20,12 @@ static int reply_sandbox(Request *request, const Sandbox *s) {
         return request_reply_json(request, 200, sandbox_to_json(request_userdata(request), s));
 }
 
+static void on_named(const char *public_id, void *userdata) {
+        const ApiCall *call = userdata;
+
+        (void) idempotency_note_object(call->use, public_id);
+}
+
 static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
         Request *request;
@@ -54,7 +60,8 @@ int api_sandbox_create(Request *request, sd_bus_error *error) {
         r = create_start(m, &(CreateRequest) {
                         .name = input.name, .image = input.image, .config = create_input_config(&input),
                         .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint),
-                        .timeout_sec = (uint64_t) input.timeout, .network = input.network }, on_created, call, error);
+                        .timeout_sec = (uint64_t) input.timeout, .network = input.network,
+                        .on_named = call->use ? on_named : NULL }, on_created, call, error);
         return api_call_sent(&call, r, error);
 }
 

@@ -70,7 +70,8 @@ ApiCall *api_call_new(Request *request, Sandbox *s) {
 
         if (call) {
                 *call = (ApiCall) { .request = request, .manager = request_userdata(request),
-                                    .sandbox = sandbox_ref(s), .fd = -EBADF };
+                                    .sandbox = sandbox_ref(s), .fd = -EBADF,
+                                    .use = idempotency_use_ref(request_guard_data(request)) };
                 request_on_gone(request, on_client_gone, call);
         }
         return call;
@@ -83,6 +84,7 @@ ApiCall *api_call_free(ApiCall *call) {
                 if (call->free_data)
                         call->free_data(call->data);
                 safe_close(call->fd);
+                idempotency_use_unref(call->use);
                 sandbox_unref(call->sandbox);
                 free(call);
         }

@@ -10,6 +10,7 @@
 extern const RouteTable route_tables[];
 extern const size_t n_route_tables;
 int routes_print(void);
+extern const RequestGuard idempotency_guard;
 
 /* The sandbox that ":id" names. live: it must run or be paused; running: it must run. */
 typedef enum SandboxNeed {
@@ -43,6 +44,7 @@ struct ApiCall {
         void (*on_reply)(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error);
         void *data;
         void (*free_data)(void *data);
+        IdempotencyUse *use;    /* of the request's key; may be NULL */
         int64_t number;
         int fd;
 };
@@ -105,6 +107,14 @@ int api_exec_signal(Request *request, sd_bus_error *error);
 int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
+
+int api_queue_submit(Request *request, sd_bus_error *error);
+int api_queue_list(Request *request, sd_bus_error *error);
+int api_queue_status(Request *request, sd_bus_error *error);
+int api_queue_cancel(Request *request, sd_bus_error *error);
+int api_queue_requeue(Request *request, sd_bus_error *error);
+int api_queue_dlq(Request *request, sd_bus_error *error);
+int api_queue_purge(Request *request, sd_bus_error *error);
 
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);

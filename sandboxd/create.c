@@ -173,6 +173,11 @@ static int make_sandbox(Creation *c, const char *id) {
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
 
+static void tell_name(Creation *c) {
+        if (c->request.on_named)
+                c->request.on_named(c->sandbox->public_id, c->userdata);
+}
+
 static int add_sandbox(Creation *c, const char *id) {
         Manager *m = c->manager;
         int r;
@@ -189,9 +194,20 @@ static int add_sandbox(Creation *c, const char *id) {
         return 0;
 }
 
-/* So that whatever a crash of ours leaves is found by the next start. */
+/* So that whatever a crash of ours leaves is found by the next start. What else is to be known of it (the name that its
+ * client asked for it by) is written with it, or not at all. */
 static int write_record(Creation *c) {
-        return c->request.warm ? 0 : manager_set_state(c->manager, c->sandbox, SANDBOX_CREATING);
+        Manager *m = c->manager;
+        bool together;
+        int r, q;
+
+        if (c->request.warm)
+                return 0;
+        together = c->request.on_named && store_begin(m->store) >= 0;
+        tell_name(c);
+        r = manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        q = together ? store_end(m->store) : 0;
+        return r < 0 ? r : q;
 }
 
 static int prepare_root(Creation *c) {
@@ -280,6 +296,7 @@ static int claim(Creation *c, const char *id) {
         r = manager_add_sandbox(m, c->sandbox);
         if (r < 0)
                 return r;
+        tell_name(c); /* from now on its label brings it back, should we die */
         r = execd_claim(m->execd, id, c->sandbox->deadline_usec, label ?: "", on_claimed, c);
         if (r < 0)
                 manager_forget_sandbox(m, c->sandbox);

@@ -119,6 +119,7 @@ static void on_reconciled(void *userdata) {
                 .unix_fds = d->unix_fds,
                 .n_unix = d->n_unix,
                 .auth = d->auth,
+                .guard = &idempotency_guard,
                 .userdata = d->manager,
         };
         int r;

@@ -219,7 +219,7 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
                 r = make_user(&in, error);
         if (r < 0)
                 return r;
-        if (s->n_live >= m->settings.commands_max)
+        if (!(flags & EXEC_INPUT_LATER) && s->n_live >= m->settings.commands_max)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum command limit reached: %u",
                                      m->settings.commands_max);
 

@@ -23,6 +23,7 @@ typedef struct ExecInput {
 typedef enum ExecInputFlags {
         EXEC_INPUT_NO_TIMEOUT = 1 << 0,         /* background: lives as long as it wants */
         EXEC_INPUT_STDIN_PIPE = 1 << 1,         /* "stdin": true is understood */
+        EXEC_INPUT_LATER = 1 << 2,              /* it does not run yet: how many run now does not matter */
 } ExecInputFlags;
 
 /* What exec_input_read() reads: all of it everywhere, though only streams make a difference of the second. */

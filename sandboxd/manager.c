@@ -128,6 +128,10 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
+        if (r >= 0)
+                r = idempotency_new(m->store, &m->idempotency);
+        if (r >= 0)
+                r = queue_new(m, &m->queue);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -197,6 +201,8 @@ Manager *manager_free(Manager *m) {
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
+        queue_free(m->queue);
+        idempotency_free(m->idempotency);
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
@@ -268,6 +274,7 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
+        queue_look(m->queue); /* its jobs may wait for that */
         return manager_save_sandbox(m, s);
 }
 

@@ -9,6 +9,8 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/idempotency.h"
+#include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
 #include "sandboxd/warm.h"
@@ -23,6 +25,8 @@ struct Manager {
         EventHub *events;
         struct Waker *waker;
         char *openapi;                  /* the document, once somebody has asked for it */
+        Queue *queue;
+        Idempotency *idempotency;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

@@ -20,6 +20,12 @@ typedef struct Reconcile {
         bool failed;
 } Reconcile;
 
+/* What was left undone goes on before the first request comes. */
+static void done(Manager *m, ReconcileCallback callback, void *userdata) {
+        queue_start(m->queue);
+        callback(userdata);
+}
+
 static void finish(Reconcile *c) {
         Manager *m = c->manager;
 
@@ -30,7 +36,7 @@ static void finish(Reconcile *c) {
                 log_warning("The records could not be compared with what runs; they are believed.");
         removal_arm_timer(m);
         (void) removal_sweep(m);
-        c->callback(c->userdata);
+        done(m, c->callback, c->userdata);
         manager_unattend(m);
         free(c);
 }
@@ -144,6 +150,8 @@ static void lose_commands(Manager *m) {
                         continue;
                 if (c->attended)
                         command_on_unknown(c);
+                else if (c->kind == COMMAND_JOB)
+                        command_on_missing(c);
                 else {
                         c->state = COMMAND_LOST;
                         c->finished_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC;
@@ -302,14 +310,14 @@ void reconcile_start(Manager *m, ReconcileCallback callback, void *userdata) {
         (void) store_get_number(m->store, "warm", &warm);
         if (!m->fresh && unclean == 0 && warm == 0 && hashmap_size(m->sandboxes) == 0) {
                 /* A record is written before anything is made, so without records there is nothing to look for. */
-                callback(userdata);
+                done(m, callback, userdata);
                 return;
         }
 
         c = new0(Reconcile, 1);
         if (!c) {
                 log_oom();
-                callback(userdata);
+                done(m, callback, userdata);
                 return;
         }
         *c = (Reconcile) { .manager = m, .callback = callback, .userdata = userdata };

@@ -81,6 +81,7 @@ static void forget(Manager *m, Sandbox *s, Counter reason) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
 
         counters_add_later(&m->counters, reason);
+        queue_end_sandbox(m->queue, s->public_id);
         end_commands(m, s);
         s->state = SANDBOX_STOPPED;
         manager_forget_sandbox(m, s);

@@ -103,6 +103,7 @@ struct Request {
         char **headers;               /* name, value, name, value... for the reply to come */
         void (*on_gone)(Request *r, void *userdata);
         void *on_gone_userdata;
+        void *guard_data;
 
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */

@@ -50,6 +50,8 @@ static void drop_body(Request *r) {
 Request *http_request_free(Request *r) {
         if (r) {
                 drop_body(r);
+                if (r->guard_data)
+                        r->server->options.guard->ended(r);
                 route_match_done(&r->match);
                 json_decref(r->query);
                 json_decref(r->input);
@@ -125,16 +127,36 @@ static void settle(Request *r, int result, sd_bus_error *error) {
                 (void) request_reply_errno(r, result);
 }
 
+/* What was replied is not to be: what it tells of could not be kept. */
+static void take_back(Request *r, int result, sd_bus_error *error) {
+        if (r->response)
+                MHD_destroy_response(TAKE_PTR(r->response));
+        settle(r, result, error);
+}
+
+static int guard_request(Request *r, sd_bus_error *error) {
+        const RequestGuard *guard = r->server->options.guard;
+
+        return guard && r->match.route->flags & ROUTE_CREATES ? guard->begin(r, error) : 1;
+}
+
 static void call_handler(Request *r) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int result;
 
         result = http_input_merge(r, &error);
         if (result >= 0)
+                result = guard_request(r, &error);
+        if (result > 0)
                 result = r->match.route->handler(r, &error);
         if (result == 0 && !r->response && !r->broken) /* it promised a reply */
                 result = -EPROTO;
         settle(r, result, &error);
+        if (r->guard_data) {
+                result = r->server->options.guard->handled(r, &error);
+                if (result < 0)
+                        take_back(r, result, &error);
+        }
 }
 
 static bool authenticate(Request *r) {
@@ -369,6 +391,18 @@ const Route *request_route(const Request *r) {
 
 const char *request_method(const Request *r) {
         return r->method;
+}
+
+const char *request_path(const Request *r) {
+        return r->target;
+}
+
+void *request_guard_data(const Request *r) {
+        return r->guard_data;
+}
+
+void request_set_guard_data(Request *r, void *data) {
+        r->guard_data = data;
 }
 
 const char *request_path_value(const Request *r, const char *name) {

@@ -38,6 +38,7 @@ typedef struct HttpServerOptions {
         const int *unix_fds;    /* the sockets named "api" */
         size_t n_unix;
         Auth *auth;
+        const RequestGuard *guard; /* NULL: none */
         const HttpTimes *times; /* NULL: the defaults */
         void *userdata;         /* request_userdata() */
 } HttpServerOptions;

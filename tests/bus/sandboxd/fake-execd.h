@@ -36,7 +36,12 @@ typedef struct FakeExecd {
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
+        /* A command may be asked for twice; the second time it is refused. */
+        bool may_repeat;
+        /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */
+        bool hide_commands;
         uint64_t wake_usec;
+        unsigned n_repeats;
         unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
 } FakeExecd;
 
