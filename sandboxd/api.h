@@ -100,6 +100,10 @@ int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
 
+int api_event_history(Request *request, sd_bus_error *error);
+int api_event_publish(Request *request, sd_bus_error *error);
+int api_stream_events(Request *request, sd_bus_error *error);
+
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);
 int api_terminal_get(Request *request, sd_bus_error *error);

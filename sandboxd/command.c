@@ -15,6 +15,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/sandbox-event.h"
 #include "sandboxd/terminal.h"
 
 /* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
@@ -242,6 +243,8 @@ static void finish(Command *c, CommandState state) {
                 handlers->on_finished(c, c->userdata);
         if (command_is_kept(c) && !c->forgotten)
                 (void) command_save(c);
+        if (state == COMMAND_EXITED)
+                sandbox_event_exec(c);
         if (state == COMMAND_EXITED && c->forgotten)
                 send_kill(c); /* what the shell left behind */
         spool_rest(c->outputs[0].spool);

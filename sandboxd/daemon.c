@@ -173,7 +173,7 @@ static int take_settings(Daemon *d, SettingsChange *ret) {
         auth_free(d->auth);
         d->auth = TAKE_PTR(auth);
         set_idle(d, &d->manager->settings);
-        event_hub_set_keep(d->manager->events, d->manager->settings.events_max);
+        event_hub_set_keep(d->manager->events, d->manager->settings.events_max, d->manager->settings.events_age_sec);
         return d->http ? http_server_reload(d->http, d->auth) : 0;
 }
 

@@ -6,6 +6,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/sandbox-event.h"
 
 /* A sandbox that is being removed is marked at once (leaving): of two that ask, one finds it. The mark is not stored: a
  * removal that a crash of ours interrupted is found again as a record without a scope, or comes back as what it still
@@ -49,6 +50,7 @@ static void on_root_removed(sd_bus_message *reply, const sd_bus_error *error, vo
 
         (void) reply;
         service_release(m->service);
+        event_hub_flush(m->events); /* the record is what the next start would tell of its end by */
         if (error) {
                 log_warning("Failed to remove the files of a sandbox, the next start tries again: %s",
                             error->message);
@@ -85,6 +87,7 @@ static void forget(Manager *m, Sandbox *s, Counter reason) {
         (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
         if (together)
                 (void) store_end(m->store);
+        sandbox_event(m, reason == COUNTER_EXPIRED ? EVENT_EXPIRED : EVENT_KILLED, s);
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
         removal_arm_timer(m);
@@ -141,6 +144,7 @@ void removal_on_gone(Manager *m, const char *id, const char *reason) {
                 log_sandbox(LOG_WARNING, s->id, "The sandbox failed: %s.", reason);
                 counters_add(&m->counters, COUNTER_LOST);
                 (void) manager_set_state(m, s, SANDBOX_FAILED);
+                sandbox_event_error(m, s, reason, NULL);
                 end_commands(m, s);
         }
 }

@@ -13,6 +13,8 @@
 static const Route sandbox_routes[] = {
         /* method path                             handler                flags              help */
         { "POST",   "/admin/sweep",                  api_sweep,             0,                 "End what is expired" },
+        { "GET",    "/events/history",               api_event_history,     0,                 "What happened" },
+        { "POST",   "/events/publish",               api_event_publish,     0,                 "Say what happened" },
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output" },
         { "GET",    "/exec/background/:id/status",   api_background_status, 0,                 "Its state" },
         { "GET",    "/health",                       api_health,            ROUTE_NO_AUTH,     "Whether we serve" },
@@ -60,6 +62,7 @@ static const Route sandbox_routes[] = {
         { "POST",   TERMINAL "/input",               api_terminal_input,    INPUT,             "Type" },
         { "POST",   TERMINAL "/resize",              api_terminal_resize,   ROUTE_QUIET,       "Set its size" },
         { "GET",    TERMINAL "/stream",              api_terminal_stream,   0,                 "What it shows" },
+        { "GET",    "/stream/events",                api_stream_events,     0,                 "As it happens" },
 };
 
 const RouteTable route_tables[] = {
