@@ -11,22 +11,21 @@
  * yet. */
 
 /* Since the last question; the first one gets the average since the creation. */
-static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
+static double cpu_percent(const Sandbox *s, CpuSample *last, uint64_t cpu_usec) {
         uint64_t now = now_usec(CLOCK_BOOTTIME), wall = now_usec(CLOCK_REALTIME), elapsed, used = cpu_usec;
 
-        if (s->sample_usec > 0) {
-                elapsed = now - s->sample_usec;
-                used = cpu_usec > s->sample_cpu_usec ? cpu_usec - s->sample_cpu_usec : 0;
+        if (last->usec > 0) {
+                elapsed = now - last->usec;
+                used = cpu_usec > last->cpu_usec ? cpu_usec - last->cpu_usec : 0;
         } else
                 elapsed = wall > s->created_msec * USEC_PER_MSEC ? wall - s->created_msec * USEC_PER_MSEC : 0;
-        s->sample_usec = now;
-        s->sample_cpu_usec = cpu_usec;
+        *last = (CpuSample) { now, cpu_usec };
         return (double) used * 100.0 / (double) MAX(elapsed, UINT64_C(1));
 }
 
 /* cpuUsec is for whoever asks often, or along with others: the rate is then his own to make. Most sandboxes use less
  * than the MiB that the contract counts in, hence the bytes. */
-static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
+json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last) {
         uint64_t limit;
         double cpu;
 
@@ -34,7 +33,7 @@ static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
         if (stats->memory_max > 0 && stats->memory_max != UINT64_MAX)
                 limit = stats->memory_max;
         return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}",
-                         "sandboxId", s->public_id, "cpuPercent", cpu_percent(s, stats->cpu_usec),
+                         "sandboxId", s->public_id, "cpuPercent", cpu_percent(s, last, stats->cpu_usec),
                          "memoryUsageMb", (json_int_t) (stats->memory_current / MiB),
                          "memoryLimitMb", (json_int_t) (limit / MiB),
                          "memoryUsageBytes", (json_int_t) stats->memory_current,
@@ -53,7 +52,7 @@ static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *er
         int r;
 
         r = execd_read_stats(reply, &stats, error);
-        return r < 0 ? r : request_reply_json(call->request, 200, metrics_to_json(call->sandbox, &stats));
+        return r < 0 ? r : request_reply_json(call->request, 200, metrics_to_json(call->sandbox, &stats, &call->sandbox->cpu));
 }
 
 int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error) {
@@ -71,7 +70,7 @@ int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *
                 s = manager_get_sandbox(m, id);
                 if (s)
                         (void) json_object_set_new(json_object_get(by_id, s->public_id), "metrics",
-                                                   metrics_to_json(s, &stats));
+                                                   metrics_to_json(s, &stats, &s->cpu));
         }
         return r;
 }

@@ -74,6 +74,8 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+/* last is what the rate is since; it becomes this one. */
+json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
 int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error);
 /* The entrypoint of a new sandbox. */
@@ -103,6 +105,8 @@ int api_background_logs(Request *request, sd_bus_error *error);
 int api_event_history(Request *request, sd_bus_error *error);
 int api_event_publish(Request *request, sd_bus_error *error);
 int api_stream_events(Request *request, sd_bus_error *error);
+int api_stream_logs(Request *request, sd_bus_error *error);
+int api_stream_metrics(Request *request, sd_bus_error *error);
 
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);

@@ -22,6 +22,7 @@ struct Manager {
         Counters counters;
         EventHub *events;
         struct EventFeed *feed;
+        struct LogWatch *log_watches;
         struct Waker *waker;
         int spool_fd;
         ExecdClient *execd;

@@ -55,6 +55,8 @@ static const Route sandbox_routes[] = {
         { "GET",    SANDBOX "/processes/top",        api_process_top,       0,                 "List by use" },
         { "POST",   SANDBOX "/renew",                api_sandbox_renew,     0,                 "Set the end" },
         { "POST",   SANDBOX "/resume",               api_sandbox_resume,    0,                 "Go on" },
+        { "GET",    SANDBOX "/stream/logs",          api_stream_logs,       0,                 "What it says" },
+        { "GET",    SANDBOX "/stream/metrics",       api_stream_metrics,    0,                 "What it uses" },
         { "GET",    SANDBOX "/terminals",            api_terminal_list,     0,                 "List terminals" },
         { "POST",   SANDBOX "/terminals",            api_terminal_open,     0,                 "Open a terminal" },
         { "DELETE", TERMINAL,                        api_terminal_close,    0,                 "Hang up and forget" },

@@ -238,3 +238,93 @@ TEST(stream_of_events) {
                 ASSERT_EQ(r.status, 200);
         }
 }
+
+static void run_to_end(Core *c, const char *id, const char *command) {
+        char body[256], bg[64];
+        bool running = true;
+
+        snprintf(body, sizeof body, "{\"command\":\"%s\"}", command);
+        {
+                REQUEST(c, "POST", path("/sandbox/sandboxes/%s/exec/background", id), body, r);
+                ASSERT_EQ(r.status, 200);
+                snprintf(bg, sizeof bg, "%s", reply_string(&r, "id"));
+        }
+        while (running) {
+                REQUEST(c, "GET", path("/sandbox/exec/background/%s/status", bg), NULL, r);
+                running = json_is_true(json_object_get(r.json, "running"));
+        }
+}
+
+/* "2026-01-31T12:00:00.000Z " and then the line. */
+static void assert_line(const char *data, const char *line) {
+        const char *time = strstr(data, line);
+
+        ASSERT_NOT_NULL(time);
+        ASSERT_TRUE(time - data > 25);
+        ASSERT_EQ(time[-1], ' ');
+        ASSERT_EQ(time[-2], 'Z');
+        ASSERT_EQ(time[-15], 'T');
+}
+
+TEST(stream_of_logs) {
+        _cleanup_(core_stop) Core c = {};
+        Client follower;
+        char id[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        run_to_end(&c, id, "printf 'one\\\\ntwo\\\\n'");
+        run_to_end(&c, id, "printf 'three\\\\nfour'");
+        {
+                REQUEST(&c, "GET", path("/sandbox/sandboxes/%s/stream/logs?follow=false&tail=3", id), NULL, r);
+
+                ASSERT_EQ(r.status, 200);
+                ASSERT_TRUE(!strstr(r.body, "one"));
+                assert_line(r.body, "two\"");
+                assert_line(r.body, "three\"");
+                assert_line(r.body, "four\"");
+                ASSERT_TRUE(strstr(r.body, "two") < strstr(r.body, "three"));
+                ASSERT_NOT_NULL(startswith(r.body, "data: {\"type\":\"stdout\",\"data\":\""));
+                ASSERT_NOT_NULL(strstr(r.body, "}\n\ndata: {\"type\":\"end\",\"data\":\"\",\"timestamp\":"));
+        }
+        {
+                REQUEST(&c, "GET", path("/sandbox/sandboxes/%s/stream/logs?follow=false&tail=0", id), NULL, r);
+                ASSERT_NOT_NULL(startswith(r.body, "data: {\"type\":\"end\""));
+        }
+        {
+                REQUEST(&c, "GET", path("/sandbox/sandboxes/%s/stream/logs?follow=false&tail=1&binary=1", id), NULL, r);
+                ASSERT_NOT_NULL(strstr(r.body, "\"encoding\":\"base64\",\"data\":\"Zm91cg==\""));
+        }
+        {
+                REQUEST(&c, "GET", path("/sandbox/sandboxes/%s/stream/logs", "sbx_000000000000000000000000"), NULL, r);
+                ASSERT_EQ(r.status, 404);
+        }
+        client_open(&c, &follower, "GET", path("/sandbox/sandboxes/%s/stream/logs?tail=1", id), NULL);
+        client_wait_text(&follower, "four");
+        run_to_end(&c, id, "printf 'fi'; sleep 0.1; printf 've'");
+        client_wait_text(&follower, "five\"");
+        {
+                REQUEST(&c, "DELETE", path("/sandbox/sandboxes/%s", id), NULL, r);
+                ASSERT_EQ(r.status, 200);
+        }
+        client_wait_text(&follower, "\"type\":\"end\"");
+        client_close(&follower);
+}
+
+TEST(stream_of_metrics) {
+        _cleanup_(core_stop) Core c = {};
+        Client client;
+        char id[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        client_open(&c, &client, "GET", path("/sandbox/sandboxes/%s/stream/metrics?interval=0", id), NULL);
+        client_wait_text(&client, "data: {\"sandboxId\":\"sbx_");
+        ASSERT_NOT_NULL(strstr(client.data, "\"cpuPercent\":"));
+        {
+                REQUEST(&c, "DELETE", path("/sandbox/sandboxes/%s", id), NULL, r);
+                ASSERT_EQ(r.status, 200);
+        }
+        client_wait_text(&client, "data: {\"type\":\"error\",\"error\":\"Container stopped\",\"timestamp\":");
+        client_close(&client);
+}
