@@ -40,6 +40,7 @@ static const JsonField history_fields[] = {
         { "until",     JSON_FIELD_INT,    offsetof(HistoryInput, until),   JSON_FIELD_CLAMP, 0, MSEC_MAX,
           "older, milliseconds since the epoch" },
 };
+const JsonTable event_history_table = JSON_TABLE(history_fields);
 
 static int on_number(const StoredObject *row, void *userdata) {
         *(uint64_t *) userdata = row->number;
@@ -118,6 +119,7 @@ static const JsonField publish_fields[] = {
         { "topic",     JSON_FIELD_STRING, offsetof(PublishInput, topic),
           JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY, 0, 0, "1 to 128 visible characters" },
 };
+const JsonTable event_publish_table = JSON_TABLE(publish_fields);
 
 static int publish(Request *request, void *userdata, sd_bus_error *error) {
         Manager *m = request_userdata(request);
@@ -218,6 +220,7 @@ static const JsonField stream_fields[] = {
         { "topic",     JSON_FIELD_STRING, offsetof(StreamInput, topic),   JSON_FIELD_LENIENT, 0, 0,
           "exact, or the begin of it with a '*'; default: sandbox.*" },
 };
+const JsonTable stream_events_table = JSON_TABLE(stream_fields);
 
 /* Clients of the contract know no ids and get none: whoever sends one does. */
 static int stream_events(Request *request, void *userdata, sd_bus_error *error) {

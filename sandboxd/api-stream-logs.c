@@ -285,6 +285,7 @@ static const JsonField logs_fields[] = {
         { "tail",     JSON_FIELD_INT,  offsetof(LogsInput, tail),     JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0,
           TAIL_MAX, "last lines of what was said" },
 };
+const JsonTable stream_logs_table = JSON_TABLE(logs_fields);
 
 static int stream_logs(Request *request, void *userdata, sd_bus_error *error) {
         const LogsInput *input = userdata;

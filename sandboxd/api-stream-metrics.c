@@ -136,6 +136,7 @@ static const JsonField metrics_fields[] = {
         { "interval", JSON_FIELD_NUMBER, offsetof(MetricsInput, interval), JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 1,
           3600, "seconds" },
 };
+const JsonTable stream_metrics_table = JSON_TABLE(metrics_fields);
 
 static int stream_new(Request *request, Sandbox *sandbox, double interval, MetricsStream **ret) {
         _cleanup_(stream_unrefp) MetricsStream *s = new0(MetricsStream, 1);

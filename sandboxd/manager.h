@@ -24,6 +24,7 @@ struct Manager {
         struct EventFeed *feed;
         struct LogWatch *log_watches;
         struct Waker *waker;
+        char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
