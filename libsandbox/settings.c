@@ -63,7 +63,7 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_SLICES", SETTING_U32, slices, "16", "slices that the scopes are spread over"),
         ROW("SANDBOX_STRICT_COMMAND", SETTING_BOOL, strict_command, "false", "refuse white space in a command name"),
         ROW("SANDBOX_TERMINALS_MAX", SETTING_U32, terminals_max, "32", "live terminals a sandbox"),
-        ROW("SANDBOX_TRACES_MAX", SETTING_U32, traces_max, "10000", "requests that are remembered; 0: none"),
+        FIXED("SANDBOX_TRACES_MAX", SETTING_U32, traces_max, "10000", "requests that are remembered; 0: none"),
         ROW("SANDBOX_UPLOAD_MAX", SETTING_SIZE, upload_max, "8G", "bytes of a raw upload"),
         ROW("SANDBOX_WRITABLE", SETTING_STRING, writable, "auto", "disk, tmpfs, or auto: disk where quotas work"),
         ROW("SANDBOX_WRITABLE_INODES", SETTING_U64, writable_inodes, "262144", "files that a sandbox may make"),

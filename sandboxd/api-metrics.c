@@ -2,9 +2,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
+#include "sandboxd/json-fields.h"
 
 /* Figures for display. Those of a sandbox come from its cgroup by way of execd; CPU is a rate, so that the last sample
  * is kept in the (not stored) part of the record. The network figures are those of an interface that does not exist
@@ -79,16 +82,31 @@ int api_sandbox_metrics(Request *request, sd_bus_error *error) {
         return api_ask_execd(request, "Stats", answer_metrics, error);
 }
 
-int api_global_metrics(Request *request, sd_bus_error *error) {
+typedef struct GlobalInput {
+        char *format;
+} GlobalInput;
+
+static const JsonField global_fields[] = {
+        { "format", JSON_FIELD_STRING, offsetof(GlobalInput, format), JSON_FIELD_LENIENT, 0, 0,
+          "prometheus: as text for its scraper" },
+};
+const JsonTable global_metrics_table = JSON_TABLE(global_fields);
+
+/* A scraper names the formats that it reads, and JSON is not among them, as it is with other clients. */
+static bool wants_text(const char *accept) {
+        return accept && !strstr(accept, "json") && (strstr(accept, "openmetrics") || strstr(accept, "text/plain"));
+}
+
+static int reply_global(Request *request, void *userdata, sd_bus_error *error) {
+        const char *accept = request_header(request, "Accept");
         Manager *m = request_userdata(request);
         const Counters *c = &m->counters;
         uint64_t now = now_usec(CLOCK_BOOTTIME);
-        json_int_t active = 0;
-        Sandbox *s;
+        const GlobalInput *input = userdata;
+        json_int_t active = api_count_active(m);
 
-        (void) error;
-        HASHMAP_FOREACH(s, m->sandboxes)
-                active += !s->leaving && !sandbox_is_expired(s);
+        if (streq_ptr(input->format, "prometheus") || wants_text(accept))
+                return api_prometheus(request, error);
         return request_reply_json(request, 200,
                                   json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                                             "activeSandboxes", active,
@@ -100,6 +118,12 @@ int api_global_metrics(Request *request, sd_bus_error *error) {
                                             "totalExpired", (json_int_t) c->values[COUNTER_EXPIRED],
                                             "totalLost", (json_int_t) c->values[COUNTER_LOST],
                                             "uptimeSeconds", (json_int_t) ((now - c->started_usec) / USEC_PER_SEC)));
+}
+
+int api_global_metrics(Request *request, sd_bus_error *error) {
+        static const ApiInput route = { global_fields, ELEMENTSOF(global_fields), reply_global };
+
+        return api_with_input(request, &route, &(GlobalInput) {}, error);
 }
 
 /* One row a profile, by the key that the contract gives it. */

@@ -76,6 +76,7 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
 extern const JsonTable event_history_table, event_publish_table;
+extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
@@ -115,6 +116,15 @@ int api_event_publish(Request *request, sd_bus_error *error);
 int api_stream_events(Request *request, sd_bus_error *error);
 int api_stream_logs(Request *request, sd_bus_error *error);
 int api_stream_metrics(Request *request, sd_bus_error *error);
+
+/* An HttpServerOptions.on_outcome. */
+struct HttpOutcome;
+void api_trace(const struct HttpOutcome *outcome, void *userdata);
+json_int_t api_count_active(Manager *m);
+int api_traces(Request *request, sd_bus_error *error);
+int api_observability_metrics(Request *request, sd_bus_error *error);
+int api_observability_clear(Request *request, sd_bus_error *error);
+int api_prometheus(Request *request, sd_bus_error *error);
 
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);

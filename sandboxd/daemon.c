@@ -119,6 +119,7 @@ static void on_reconciled(void *userdata) {
                 .unix_fds = d->unix_fds,
                 .n_unix = d->n_unix,
                 .auth = d->auth,
+                .on_outcome = api_trace,
                 .userdata = d->manager,
         };
         int r;

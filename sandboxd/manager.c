@@ -13,6 +13,7 @@
 #include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/trace.h"
 #include "sandboxd/waker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
@@ -87,6 +88,8 @@ static int load_state(Manager *m, const char *state_directory) {
         r = event_hub_new(m->event, m->store, m->settings.events_max, m->settings.events_age_sec, &m->events);
         if (r >= 0)
                 r = event_feed_new(m->events, m->store, &m->feed);
+        if (r >= 0)
+                r = trace_log_new(m->event, m->store, m->settings.traces_max, &m->traces);
         if (r >= 0)
                 r = waker_new(m, &m->waker);
         if (r >= 0)
@@ -169,6 +172,7 @@ Manager *manager_free(Manager *m) {
         safe_close(m->spool_fd);
         counters_done(&m->counters);
         event_feed_free(m->feed);
+        trace_log_free(m->traces);
         event_hub_free(m->events);
         waker_free(m->waker);
         store_rest(m->store);

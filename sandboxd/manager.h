@@ -23,6 +23,7 @@ struct Manager {
         EventHub *events;
         struct EventFeed *feed;
         struct LogWatch *log_watches;
+        struct TraceLog *traces;
         struct Waker *waker;
         char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;

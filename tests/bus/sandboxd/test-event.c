@@ -328,3 +328,98 @@ TEST(stream_of_metrics) {
         client_wait_text(&client, "data: {\"type\":\"error\",\"error\":\"Container stopped\",\"timestamp\":");
         client_close(&client);
 }
+
+static void clear_traces(Core *c) {
+        REQUEST(c, "POST", "/sandbox/observability/clear", "{}", r);
+        ASSERT_EQ(r.status, 200);
+}
+
+TEST(traces) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        clear_traces(&c);
+        post(&c, path("/sandbox/sandboxes/%s/exec", id), "{\"command\":\"true\"}");
+        {
+                REQUEST(&c, "GET", "/sandbox/sandboxes/sbx_none", NULL, r);
+                ASSERT_EQ(r.status, 404);
+        }
+        for (unsigned i = 0; i < 2; i++) { /* of this process, and of the one before */
+                REQUEST(&c, "GET", "/sandbox/observability/traces?functionId=sandbox::exec", NULL, r);
+                json_t *trace = json_array_get(json_object_get(r.json, "traces"), 0);
+
+                ASSERT_EQ(reply_integer(&r, "total"), 1);
+                ASSERT_STREQ(json_string_value(json_object_get(trace, "sandboxId")), id);
+                ASSERT_STREQ(json_string_value(json_object_get(trace, "status")), "ok");
+                ASSERT_TRUE(json_number_value(json_object_get(trace, "duration")) > 0);
+                core_stop_sandboxd(&c);
+                core_start_sandboxd(&c);
+        }
+        {
+                REQUEST(&c, "GET", "/sandbox/observability/traces?functionId=sandbox::get", NULL, r);
+                json_t *trace = json_array_get(json_object_get(r.json, "traces"), 0);
+
+                ASSERT_STREQ(json_string_value(json_object_get(trace, "status")), "error");
+                ASSERT_STREQ(json_string_value(json_object_get(trace, "error")), "Sandbox not found: sbx_none");
+        }
+        {
+                REQUEST(&c, "GET", "/sandbox/observability/metrics", NULL, r);
+                ASSERT_EQ(reply_integer(&r, "totalErrors"), 1);
+                ASSERT_EQ(reply_integer(&r, "activeSandboxes"), 1);
+                ASSERT_EQ(json_integer_value(json_object_get(json_object_get(r.json, "functionCounts"),
+                                                             "sandbox::exec")), 1);
+        }
+        {
+                REQUEST(&c, "POST", "/sandbox/observability/clear", "{\"before\":1}", r);
+                ASSERT_EQ(reply_integer(&r, "cleared"), 0);
+        }
+        clear_traces(&c);
+        {
+                REQUEST(&c, "GET", "/sandbox/observability/traces", NULL, r);
+                ASSERT_TRUE(reply_integer(&r, "total") <= 1); /* the call that cleared */
+        }
+}
+
+TEST(prometheus) {
+        static const struct {
+                const char *query, *headers;
+                bool text;
+        } cases[] = {
+                { "", "", false },
+                { "", "Accept: application/json, text/plain, */*\r\n", false },
+                { "", "Accept: text/plain\r\n", true },
+                { "", "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n", true },
+                { "?format=prometheus", "", true },
+                { "/prometheus", "", true },
+        };
+        _cleanup_(core_stop) Core c = {};
+        char id[40], sample[128];
+
+        core_start(&c);
+        {
+                REQUEST(&c, "GET", "/sandbox/metrics/prometheus", NULL, r);
+                ASSERT_EQ(r.status, 200);
+                ASSERT_NOT_NULL(strstr(r.body, "sandboxd_sandboxes{state=\"running\"} 0\n"));
+        }
+        {
+                REQUEST(&c, "POST", "/sandbox/sandboxes", "{\"image\":\"test\",\"name\":\"a\\\"\\\\\\nb\"}", r);
+                snprintf(id, sizeof id, "%s", reply_string(&r, "id"));
+        }
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(reply_done) Reply r = {};
+                Client client;
+
+                client_open_raw(&c, &client, "GET", path("/sandbox/metrics%s", cases[i].query), cases[i].headers, "", 0);
+                client_wait(&client, &r);
+                ASSERT_EQ(r.status, 200);
+                ASSERT_EQ(!!strcasestr(r.head, "Content-Type: text/plain; version=0.0.4"), cases[i].text);
+                ASSERT_EQ(!!r.json, !cases[i].text);
+                if (!cases[i].text)
+                        continue;
+                snprintf(sample, sizeof sample, "\nsandbox_memory_bytes{sandbox=\"%s\"} ", id);
+                ASSERT_NOT_NULL(strstr(r.body, sample));
+                ASSERT_NOT_NULL(strstr(r.body, "name=\"a\\\"\\\\\\nb\"} 1\n"));
+        }
+}
