@@ -9,6 +9,7 @@
 #include "sandboxd/create.h"
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* The life of a sandbox. Whatever changes it asks execd first and writes the record when execd has answered: the
  * record never claims what has not happened. */
@@ -110,8 +111,13 @@ int api_sandbox_delete(Request *request, sd_bus_error *error) {
 static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
         if (call->sandbox->leaving)
                 return; /* its record may be gone already and must not come back */
-        if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+        if (!reply && !sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+                return;
+        if (call->sandbox->state != (SandboxState) call->number) {
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
+                sandbox_event(call->manager, call->number == SANDBOX_PAUSED ? EVENT_PAUSED : EVENT_RESUMED,
+                              call->sandbox);
+        }
 }
 
 static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
@@ -168,6 +174,7 @@ static void on_renewed(ApiCall *call, sd_bus_message *reply, const sd_bus_error 
         sandbox_set_expiry(call->sandbox, (uint64_t) call->number);
         (void) manager_save_sandbox(call->manager, call->sandbox);
         removal_arm_timer(call->manager);
+        sandbox_event(call->manager, EVENT_RENEWED, call->sandbox);
 }
 
 int api_sandbox_renew(Request *request, sd_bus_error *error) {
@@ -225,6 +232,7 @@ static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error 
         json_object_foreach(wanted, key, value)
                 (void) json_object_set(call->sandbox->config, key, value);
         (void) manager_save_sandbox(call->manager, call->sandbox);
+        sandbox_event(call->manager, EVENT_LIMITED, call->sandbox);
 }
 
 static void free_json(void *data) {

@@ -77,11 +77,16 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
+extern const JsonTable event_history_table, event_publish_table;
+extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
+extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+/* last is what the rate is since; it becomes this one. */
+json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
 int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error);
 /* The entrypoint of a new sandbox. */
@@ -115,6 +120,21 @@ int api_queue_cancel(Request *request, sd_bus_error *error);
 int api_queue_requeue(Request *request, sd_bus_error *error);
 int api_queue_dlq(Request *request, sd_bus_error *error);
 int api_queue_purge(Request *request, sd_bus_error *error);
+
+int api_event_history(Request *request, sd_bus_error *error);
+int api_event_publish(Request *request, sd_bus_error *error);
+int api_stream_events(Request *request, sd_bus_error *error);
+int api_stream_logs(Request *request, sd_bus_error *error);
+int api_stream_metrics(Request *request, sd_bus_error *error);
+
+/* An HttpServerOptions.on_outcome. */
+struct HttpOutcome;
+void api_trace(const struct HttpOutcome *outcome, void *userdata);
+json_int_t api_count_active(Manager *m);
+int api_traces(Request *request, sd_bus_error *error);
+int api_observability_metrics(Request *request, sd_bus_error *error);
+int api_observability_clear(Request *request, sd_bus_error *error);
+int api_prometheus(Request *request, sd_bus_error *error);
 
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);

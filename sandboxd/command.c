@@ -15,7 +15,9 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/command-internal.h"
+#include "sandboxd/log-watch.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/sandbox-event.h"
 #include "sandboxd/terminal.h"
 
 /* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
@@ -102,6 +104,7 @@ Command *command_unref(Command *c) {
                 }
                 command_close_input(c);
                 forget_start(c);
+                output_times_done(&c->times);
                 terminal_free(c->terminal);
                 sandbox_unref(c->sandbox);
                 free(c->text);
@@ -135,9 +138,19 @@ uint64_t command_duration_msec(const Command *c) {
         return end > c->started_usec ? MAX((end - c->started_usec) / USEC_PER_MSEC, UINT64_C(1)) : 1;
 }
 
+/* Whoever reads its log wants to know; before the output is in the spool its begin is known. */
+static void note_output(Command *c) {
+        if (c->kind == COMMAND_BACKGROUND) {
+                output_times_note(&c->times, spool_total(c->outputs[0].spool), now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
+                log_watch_wake(c->manager, c->sandbox);
+        }
+}
+
 static void take_output(CommandOutput *o, const char *data, size_t n) {
         Command *c = o->command;
         int r;
+
+        note_output(c);
 
         if (o->spool) {
                 r = spool_append(o->spool, data, n);
@@ -238,11 +251,14 @@ static void finish(Command *c, CommandState state) {
         c->state = state;
         end(c);
 
+        log_watch_wake(c->manager, c->sandbox); /* a last line may have no end */
         handlers = TAKE_PTR(c->handlers);
         if (handlers && handlers->on_finished)
                 handlers->on_finished(c, c->userdata);
         if (command_is_kept(c) && !c->forgotten)
                 (void) command_save(c);
+        if (state == COMMAND_EXITED)
+                sandbox_event_exec(c);
         if (state == COMMAND_EXITED && c->forgotten)
                 send_kill(c); /* what the shell left behind */
         for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)

@@ -6,6 +6,7 @@
 
 #include "libsandbox/sandbox-spec.h"
 #include "sandboxd/execd-client.h"
+#include "sandboxd/output-times.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/spool.h"
 
@@ -80,6 +81,7 @@ struct Command {
         Adoption *adoption;     /* its pipes are on their way to us */
         Terminal *terminal;
         CommandOutput outputs[2];
+        OutputTimes times;      /* (background) */
         int stdin_fd;
         char *stdin_data;
         size_t stdin_length, stdin_done;

@@ -8,6 +8,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* One function a step, each started by the answer to the one before. The place under the limit is taken before
  * anything is asked (n_reserved) and handed on to the record as soon as there is an id, so that at no moment one
@@ -57,6 +58,10 @@ static void give_up(Creation *c, const sd_bus_error *error) {
         } else if (!c->sandbox && !c->request.warm)
                 m->n_reserved--;
         c->callback(NULL, error, c->userdata);
+        if (!c->request.warm && !m->stopping)
+                event_publish(m, EVENT_ERROR, NULL, json_pack("{s:s, s:s, s:s}", "reason", "create-failed", "error",
+                                                              error->message ? error->message : error->name,
+                                                              "image", c->image));
         manager_unattend(m);
         creation_free(c);
 }
@@ -85,6 +90,7 @@ static void finish(Creation *c) {
         counters_add_later(&m->counters, c->origin);
         removal_arm_timer(m);
         c->callback(c->sandbox, NULL, c->userdata);
+        sandbox_event(m, EVENT_CREATED, c->sandbox);
         manager_unattend(m);
         creation_free(c);
 }

@@ -10,8 +10,10 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/trace.h"
 #include "sandboxd/waker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
@@ -117,7 +119,11 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_attach(m->store, m->event);
         if (r < 0)
                 return r;
-        r = event_hub_new(m->event, m->store, m->settings.events_max, &m->events);
+        r = event_hub_new(m->event, m->store, m->settings.events_max, m->settings.events_age_sec, &m->events);
+        if (r >= 0)
+                r = event_feed_new(m->events, m->store, &m->feed);
+        if (r >= 0)
+                r = trace_log_new(m->event, m->store, m->settings.traces_max, &m->traces);
         if (r >= 0)
                 r = waker_new(m, &m->waker);
         if (r >= 0)
@@ -210,6 +216,8 @@ Manager *manager_free(Manager *m) {
         sd_event_source_disable_unref(m->saver);
         safe_close(m->spool_fd);
         counters_done(&m->counters);
+        event_feed_free(m->feed);
+        trace_log_free(m->traces);
         event_hub_free(m->events);
         waker_free(m->waker);
         store_rest(m->store);

@@ -23,6 +23,9 @@ struct Manager {
         Store *store;
         Counters counters;
         EventHub *events;
+        struct EventFeed *feed;
+        struct LogWatch *log_watches;
+        struct TraceLog *traces;
         struct Waker *waker;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;

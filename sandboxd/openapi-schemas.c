@@ -5,10 +5,13 @@
 const OpenapiSchema openapi_schemas[] = {
         { "BackgroundExec",  "id:string sandboxId:string command:string running:boolean startedAt:integer pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
+        { "Cleared",         "cleared:integer" },
         { "Closed",          "closed:string" },
         { "Command",         "id:string sandboxId:string command:string running:boolean startedAt:integer kind:string "
                              "pid?:integer exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Commands",        "commands:Command[]" },
+        { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
+        { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
                              "timedOut?:boolean oom?:boolean error?:string" },
         { "ExecStreamChunk", "type:string data:string timestamp:integer encoding?:string dropped?:integer id?:string "
@@ -24,6 +27,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
         { "Killed",          "killed:integer signal:string" },
+        { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
+        { "ObservabilityMetrics", "totalRequests:integer totalErrors:integer avgDuration:number p95Duration:number "
+                             "activeSandboxes:integer functionCounts:object" },
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },
         { "Pool",            "total:integer ready:integer by_profile:object blank:object" },
         { "ProcessInfo",     "pid:integer user:string cpu:string memory:string command:string state:string" },
@@ -48,6 +54,9 @@ const OpenapiSchema openapi_schemas[] = {
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "TerminalSize",    "cols:integer rows:integer" },
         { "Terminals",       "terminals:Terminal[]" },
+        { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
+                             "httpStatus:integer sandboxId?:string error?:string" },
+        { "Traces",          "traces:Trace[] total:integer" },
         { "Written",         "success:boolean written:integer" },
 };
 const size_t n_openapi_schemas = ELEMENTSOF(openapi_schemas);

@@ -8,6 +8,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
  * created here; what does not fit is adopted or ended. If a service does not answer, the records are believed and the
@@ -82,8 +83,17 @@ static void compare_state(Manager *m, Sandbox *s, const char *state) {
         SandboxState seen = streq(state, "paused") ? SANDBOX_PAUSED : streq(state, "live") ? SANDBOX_RUNNING
                                                                                            : SANDBOX_FAILED;
 
-        if (s->state != seen)
-                (void) manager_set_state(m, s, seen);
+        SandboxState before = s->state;
+
+        if (before == seen)
+                return;
+        (void) manager_set_state(m, s, seen);
+        if (seen == SANDBOX_FAILED)
+                sandbox_event_error(m, s, "init-died", NULL);
+        else if (before == SANDBOX_CREATING)
+                sandbox_event(m, EVENT_CREATED, s);
+        else
+                sandbox_event(m, seen == SANDBOX_PAUSED ? EVENT_PAUSED : EVENT_RESUMED, s);
 }
 
 static int read_list(Reconcile *c, sd_bus_message *reply) {
@@ -110,13 +120,19 @@ static int read_list(Reconcile *c, sd_bus_message *reply) {
 
 static void forget_record(Manager *m, Sandbox *s) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
-        bool expired = sandbox_is_expired(s);
+        bool expired = sandbox_is_expired(s), made = s->state != SANDBOX_CREATING;
 
         if (s->state != SANDBOX_STOPPED) {
                 log_sandbox(LOG_INFO, s->id, "The sandbox is gone (%s), forgetting its record.",
                             expired ? "expired" : "it ended without us");
                 counters_add(&m->counters, expired ? COUNTER_EXPIRED : COUNTER_LOST);
-        }
+                s->state = SANDBOX_STOPPED; /* what is told of it is its last state */
+                if (expired)
+                        sandbox_event(m, EVENT_EXPIRED, s);
+                else
+                        sandbox_event_error(m, s, made ? "lost" : "create-failed", NULL);
+        } else
+                sandbox_event_make_up(m, expired ? EVENT_EXPIRED : EVENT_KILLED, s);
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
 }
@@ -134,7 +150,8 @@ static void compare_records(Reconcile *c) {
                 else if (s->state == SANDBOX_CREATING) {
                         end_stray(m, s->id);
                         manager_forget_sandbox(m, s);
-                }
+                } else
+                        sandbox_event_make_up(m, EVENT_CREATED, s);
         }
 }
 

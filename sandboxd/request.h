@@ -34,6 +34,15 @@ const char *request_principal(const Request *r);
  * ones win. Borrowed. */
 json_t *request_input(Request *r);
 
+/* Of the server that serves it. */
+typedef struct HttpFigures {
+        size_t connections, connections_max;
+        const uint64_t *statuses; /* replies by status, up to n_statuses */
+        size_t n_statuses;
+} HttpFigures;
+
+void request_get_figures(const Request *r, HttpFigures *ret);
+
 /* The sandbox (id of 32 digits) that the request is about, for the log. */
 void request_set_sandbox(Request *r, const char *id);
 

@@ -24,6 +24,11 @@ SandboxState sandbox_state_from_string(const char *s);
 
 #define SANDBOX_PUBLIC_ID_SIZE (sizeof(SANDBOX_ID_PREFIX) + SANDBOX_ID_SHORT)
 
+/* Of the last metrics, from which the next rate is computed. */
+typedef struct CpuSample {
+        uint64_t usec, cpu_usec;
+} CpuSample;
+
 typedef struct Sandbox {
         unsigned n_ref;
         char id[SANDBOX_ID_LENGTH + 1];
@@ -39,7 +44,7 @@ typedef struct Sandbox {
         bool unsaved;                           /* is in the list of manager_save_later() */
         struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
-        uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
+        CpuSample cpu;
 } Sandbox;
 
 /* Takes config, metadata and entrypoint over, also on failure. */

@@ -25,6 +25,8 @@ typedef struct HttpStream HttpStream;
 #define HTTP_LARGE_BODY_MAX (48 * MiB)
 #define HTTP_INPUT_MAX (64 * KiB)
 
+#define HTTP_STATUS_END 600U
+
 typedef struct HttpListener {
         HttpServer *server;
         int fd;
@@ -50,6 +52,7 @@ struct HttpServer {
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
         RateTable *rates;             /* of requests by token; NULL: no limit */
         uint32_t rate_rpm, rate_burst; /* that it was made with */
+        uint64_t statuses[HTTP_STATUS_END]; /* replies by status */
         bool accept_paused, in_access, refused, refusal_logged;
 };
 
@@ -100,15 +103,17 @@ struct Request {
         HttpStream *stream;
         struct MHD_Response *response;
         unsigned status;
+        char *error_text;             /* of an error, as the client was told */
         char **headers;               /* name, value, name, value... for the reply to come */
         void (*on_gone)(Request *r, void *userdata);
         void *on_gone_userdata;
         void *guard_data;
 
+        uint64_t begun_usec;
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
         uint64_t replying_usec, reply_base; /* since when, and progress then */
-        bool suspended, close, broken, handed_over, event_stream, audited;
+        bool suspended, close, broken, handed_over, event_stream, audited, admitted;
 };
 
 /* http-server.c */

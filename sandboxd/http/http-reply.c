@@ -19,6 +19,7 @@
 #define JSON_TYPE "application/json"
 #define STREAM_TYPE "text/event-stream"
 #define FILE_BLOCK_BYTES (64 * KiB)
+#define ERROR_TEXT_MAX 256U
 
 static void add_cors_headers(Request *r) {
         const Settings *settings = r->server->options.settings;
@@ -198,6 +199,8 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
 static int reply_envelope(Request *r, unsigned status, const char *code, const char *message) {
         const Dialect *d = r->dialect ? r->dialect : &dialect_none;
 
+        if (!r->error_text)
+                r->error_text = strndup(message, ERROR_TEXT_MAX);
         return request_reply_json(r, status, d->envelope(status, code, message));
 }
 

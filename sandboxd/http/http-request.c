@@ -30,6 +30,7 @@ Request *http_request_new(HttpConnection *c, const char *target) {
         if (!r->target)
                 return NULL;
         r->started_usec = c->head_since_usec > 0 ? c->head_since_usec : now_usec(CLOCK_MONOTONIC);
+        r->begun_usec = r->started_usec;
         r->target_size = strlen(target);
         r->target_clean = http_target_is_clean(target);
         query = strchr(r->target, '?');
@@ -58,6 +59,7 @@ Request *http_request_free(Request *r) {
                 if (r->response)
                         MHD_destroy_response(r->response);
                 strv_free(r->headers);
+                free(r->error_text);
                 auth_free(r->auth);
                 free(r->target);
                 free(r);
@@ -72,6 +74,19 @@ static void tell_gone(Request *r) {
                 callback(r, r->on_gone_userdata);
 }
 
+/* Of those that may ask at all: who has no token must not fill what is remembered. */
+static void tell_outcome(const Request *r, unsigned status) {
+        const HttpServerOptions *o = &r->server->options;
+
+        if (status > 0 && status < HTTP_STATUS_END)
+                r->server->statuses[status]++;
+        if (o->on_outcome && r->admitted && !(r->match.route->flags & ROUTE_NO_AUTH))
+                o->on_outcome(&(HttpOutcome) { .table = r->match.table, .route = r->match.route, .sandbox = r->sandbox,
+                                               .error = r->error_text, .status = status,
+                                               .duration_usec = now_usec(CLOCK_MONOTONIC) - r->begun_usec },
+                              o->userdata);
+}
+
 void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
@@ -79,6 +94,7 @@ void http_request_completed(Request *r) {
         http_audit(r, r->phase == REQUEST_REPLYING ? r->status : 0);
         if (!r->handed_over)
                 tell_gone(r);
+        tell_outcome(r, r->phase == REQUEST_REPLYING || r->response ? r->status : 0);
         http_stream_detach(r);
         http_connection_unwatch(c);
         c->request = NULL;
@@ -243,7 +259,7 @@ static void examine_head(Request *r, const char *url, const char *version) {
         result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
         if (result < 0)
                 (void) http_reply_not_found(r, result);
-        else if (authenticate(r) && limit_rate(r) && limit_body(r) &&
+        else if ((r->admitted = authenticate(r)) && limit_rate(r) && limit_body(r) &&
                  r->match.route->flags & ROUTE_BODY_STREAM) {
                 call_handler(r);
                 if (!r->response && !r->has_sink)
@@ -435,4 +451,9 @@ json_t *request_input(Request *r) {
 void request_on_gone(Request *r, void (*callback)(Request *r, void *userdata), void *userdata) {
         r->on_gone = callback;
         r->on_gone_userdata = userdata;
+}
+
+void request_get_figures(const Request *r, HttpFigures *ret) {
+        *ret = (HttpFigures) { .connections = r->server->n_connections, .connections_max = r->server->connections_max,
+                               .statuses = r->server->statuses, .n_statuses = HTTP_STATUS_END };
 }
