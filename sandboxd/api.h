@@ -72,6 +72,9 @@ int api_reply_success(Request *request);
 /* {"success": true}, whatever came back. */
 int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
 
+/* The ExecResult of a command that has exited; 504 if its time was over. */
+int api_reply_result(Request *request, const Command *c);
+
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
@@ -107,6 +110,16 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+
+int api_git_clone(Request *request, sd_bus_error *error);
+int api_git_status(Request *request, sd_bus_error *error);
+int api_git_commit(Request *request, sd_bus_error *error);
+int api_git_diff(Request *request, sd_bus_error *error);
+int api_git_log(Request *request, sd_bus_error *error);
+int api_git_branch(Request *request, sd_bus_error *error);
+int api_git_checkout(Request *request, sd_bus_error *error);
+int api_git_push(Request *request, sd_bus_error *error);
+int api_git_pull(Request *request, sd_bus_error *error);
 
 int api_file_read(Request *request, sd_bus_error *error);
 int api_file_write(Request *request, sd_bus_error *error);

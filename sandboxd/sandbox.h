@@ -31,12 +31,14 @@ typedef struct Sandbox {
         SandboxState state;
         char *name, *image;
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
+        json_t *env;                            /* what env.h changed: string, or null for one taken away; or NULL */
         uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
         uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */
 
         bool leaving;                           /* somebody deletes it: it is not there for anybody else */
         bool seen;                              /* mark of a reconciliation */
         unsigned n_live;                        /* commands */
+        struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
 } Sandbox;
 
