@@ -111,6 +111,11 @@ int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
 
+int api_env_get(Request *request, sd_bus_error *error);
+int api_env_set(Request *request, sd_bus_error *error);
+int api_env_list(Request *request, sd_bus_error *error);
+int api_env_delete(Request *request, sd_bus_error *error);
+
 int api_git_clone(Request *request, sd_bus_error *error);
 int api_git_status(Request *request, sd_bus_error *error);
 int api_git_commit(Request *request, sd_bus_error *error);
