@@ -126,6 +126,10 @@ int api_git_checkout(Request *request, sd_bus_error *error);
 int api_git_push(Request *request, sd_bus_error *error);
 int api_git_pull(Request *request, sd_bus_error *error);
 
+int api_interpret_execute(Request *request, sd_bus_error *error);
+int api_interpret_install(Request *request, sd_bus_error *error);
+int api_interpret_kernels(Request *request, sd_bus_error *error);
+
 int api_file_read(Request *request, sd_bus_error *error);
 int api_file_write(Request *request, sd_bus_error *error);
 int api_file_delete(Request *request, sd_bus_error *error);
