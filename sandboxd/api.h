@@ -74,6 +74,9 @@ int api_reply_success(Request *request);
 /* {"success": true}, whatever came back. */
 int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
 
+/* The ExecResult of a command that has exited; 504 if its time was over. */
+int api_reply_result(Request *request, const Command *c);
+
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
@@ -143,6 +146,25 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+
+int api_env_get(Request *request, sd_bus_error *error);
+int api_env_set(Request *request, sd_bus_error *error);
+int api_env_list(Request *request, sd_bus_error *error);
+int api_env_delete(Request *request, sd_bus_error *error);
+
+int api_git_clone(Request *request, sd_bus_error *error);
+int api_git_status(Request *request, sd_bus_error *error);
+int api_git_commit(Request *request, sd_bus_error *error);
+int api_git_diff(Request *request, sd_bus_error *error);
+int api_git_log(Request *request, sd_bus_error *error);
+int api_git_branch(Request *request, sd_bus_error *error);
+int api_git_checkout(Request *request, sd_bus_error *error);
+int api_git_push(Request *request, sd_bus_error *error);
+int api_git_pull(Request *request, sd_bus_error *error);
+
+int api_interpret_execute(Request *request, sd_bus_error *error);
+int api_interpret_install(Request *request, sd_bus_error *error);
+int api_interpret_kernels(Request *request, sd_bus_error *error);
 
 int api_file_read(Request *request, sd_bus_error *error);
 int api_file_write(Request *request, sd_bus_error *error);

@@ -88,6 +88,7 @@ Sandbox *sandbox_unref(Sandbox *s) {
                 json_decref(s->config);
                 json_decref(s->metadata);
                 json_decref(s->entrypoint);
+                json_decref(s->env);
                 free(s);
         }
         return NULL;
@@ -124,9 +125,9 @@ int sandbox_to_record(const Sandbox *s, char **ret) {
         char boot[SD_ID128_STRING_MAX] = "";
 
         (void) current_boot(boot);
-        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:I, s:I, s:s}",
+        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:I, s:I, s:s}",
                            "version", 1, "dialect", "sandbox", "name", s->name, "image", s->image, "config", s->config,
-                           "metadata", s->metadata, "entrypoint", s->entrypoint, "expires",
+                           "metadata", s->metadata, "entrypoint", s->entrypoint, "env", s->env, "expires",
                            (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot);
         if (!record)
                 return -ENOMEM;
@@ -147,7 +148,7 @@ static void restore_expiry(Sandbox *s, json_int_t expires, json_int_t deadline, 
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
-        json_t *config, *metadata, *entrypoint = NULL;
+        json_t *config, *metadata, *entrypoint = NULL, *env = NULL;
         const char *name, *image, *boot;
         json_int_t expires, deadline;
         SandboxState state_value = sandbox_state_from_string(state);
@@ -156,10 +157,11 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         object = json_loads(record, JSON_REJECT_DUPLICATES, NULL);
         if (!sandbox_id_is_valid(id) || state_value < 0 || !object)
                 return -EBADMSG;
-        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s:I, s:I, s:s}", "version", &version, "name", &name,
-                        "image", &image, "config", &config, "metadata", &metadata, "entrypoint", &entrypoint,
-                        "expires", &expires, "deadline", &deadline, "boot", &boot) < 0 ||
-            version != 1 || !json_is_object(config) || !json_is_object(metadata) || expires < 0 || deadline < 0)
+        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s:I, s:I, s:s}", "version", &version, "name",
+                        &name, "image", &image, "config", &config, "metadata", &metadata, "entrypoint", &entrypoint,
+                        "env", &env, "expires", &expires, "deadline", &deadline, "boot", &boot) < 0 ||
+            version != 1 || !json_is_object(config) || !json_is_object(metadata) || (env && !json_is_object(env)) ||
+            expires < 0 || deadline < 0)
                 return -EBADMSG;
 
         r = sandbox_new(&(SandboxInit) { .id = id, .name = name, .image = image, .config = json_incref(config),
@@ -167,6 +169,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
                                          .created_msec = created_msec }, &s);
         if (r < 0)
                 return r;
+        s->env = json_incref(env);
         s->state = state_value;
         restore_expiry(s, expires, deadline, boot);
         *ret = TAKE_PTR(s);

@@ -36,6 +36,7 @@ typedef struct Sandbox {
         SandboxState state;
         char *name, *image;
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
+        json_t *env;                            /* what env.h changed: string, or null for one taken away; or NULL */
         uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
         uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */
 
@@ -45,6 +46,7 @@ typedef struct Sandbox {
         struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
         CpuSample cpu;
+        struct EnvMirror *env_mirror;           /* /etc/environment is being written */
 } Sandbox;
 
 /* Takes config, metadata and entrypoint over, also on failure. */
