@@ -81,6 +81,13 @@ void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
 int api_parse_signal(const char *name, int *ret, sd_bus_error *error);
 
+int api_template_create(Request *request, sd_bus_error *error);
+int api_template_list(Request *request, sd_bus_error *error);
+int api_template_get(Request *request, sd_bus_error *error);
+int api_template_delete(Request *request, sd_bus_error *error);
+/* The input of a creation: over the template that it names, if it does. A new reference. */
+int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
 int api_sandbox_create(Request *request, sd_bus_error *error);
 int api_sandbox_list(Request *request, sd_bus_error *error);
 int api_sandbox_get(Request *request, sd_bus_error *error);

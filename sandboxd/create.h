@@ -8,7 +8,7 @@
 
 typedef struct CreateRequest {
         const char *name, *image;       /* name NULL: the id */
-        json_t *config, *metadata, *entrypoint; /* taken over, also on failure */
+        json_t *config, *metadata, *entrypoint, *secrets; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
         bool warm;                      /* for the pool: no record, no count, no client */

@@ -60,6 +60,10 @@ static const Route sandbox_routes[] = {
         { "POST",   TERMINAL "/input",               api_terminal_input,    INPUT,             "Type" },
         { "POST",   TERMINAL "/resize",              api_terminal_resize,   ROUTE_QUIET,       "Set its size" },
         { "GET",    TERMINAL "/stream",              api_terminal_stream,   0,                 "What it shows" },
+        { "GET",    "/templates",                    api_template_list,     0,                 "List templates" },
+        { "POST",   "/templates",                    api_template_create,   0,                 "Make a template" },
+        { "DELETE", "/templates/:template",          api_template_delete,   0,                 "Forget a template" },
+        { "GET",    "/templates/:template",          api_template_get,      0,                 "Show a template" },
 };
 
 const RouteTable route_tables[] = {
