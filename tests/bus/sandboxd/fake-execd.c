@@ -78,7 +78,7 @@ static FakeSandbox *read_sandbox(FakeExecd *f, sd_bus_message *m, sd_bus_error *
 FakeSandbox *fake_execd_add(FakeExecd *f, const char *id, const char *state, const char *label) {
         FakeSandbox *s = f->sandboxes + f->n_sandboxes++;
 
-        assert_true(f->n_sandboxes <= FAKE_MAX);
+        assert_true(f->n_sandboxes <= FAKE_SANDBOXES_MAX);
         *s = (FakeSandbox) { .label = strdup(label), .deadline_usec = USEC_INFINITY,
                              .created_usec = now_usec(CLOCK_REALTIME) };
         snprintf(s->id, sizeof s->id, "%s", id);

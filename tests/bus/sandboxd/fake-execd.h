@@ -6,6 +6,7 @@
 /* io.sandboxd.Exec1 as the core sees it: sandboxes are entries of a list, commands are children of the test. */
 
 #define FAKE_MAX 64U
+#define FAKE_SANDBOXES_MAX 1024U
 
 typedef struct FakeSandbox {
         char id[33], state[8];
@@ -29,7 +30,7 @@ typedef struct FakeExecd {
         BusServer *server;
         int listen_fd;
         char path[108];
-        FakeSandbox sandboxes[FAKE_MAX];
+        FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
