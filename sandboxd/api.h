@@ -81,6 +81,11 @@ void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
 int api_parse_signal(const char *name, int *ret, sd_bus_error *error);
 
+int api_alert_create(Request *request, sd_bus_error *error);
+int api_alert_list(Request *request, sd_bus_error *error);
+int api_alert_delete(Request *request, sd_bus_error *error);
+int api_alert_history(Request *request, sd_bus_error *error);
+
 int api_template_create(Request *request, sd_bus_error *error);
 int api_template_list(Request *request, sd_bus_error *error);
 int api_template_get(Request *request, sd_bus_error *error);

@@ -10,6 +10,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/alert.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/waker.h"
@@ -92,6 +93,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
+        if (r >= 0)
+                r = alerts_new(m, &m->alerts);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -156,6 +159,7 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
+        m->alerts = alerts_free(m->alerts);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
@@ -228,6 +232,8 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
+        if (s->alerts)
+                alerts_update(m->alerts);
         return manager_save_sandbox(m, s);
 }
 
@@ -238,6 +244,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
+        alerts_forget_sandbox(m->alerts, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

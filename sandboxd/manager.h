@@ -22,6 +22,7 @@ struct Manager {
         Counters counters;
         EventHub *events;
         struct Waker *waker;
+        struct Alerts *alerts;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

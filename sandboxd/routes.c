@@ -13,6 +13,7 @@
 static const Route sandbox_routes[] = {
         /* method path                             handler                flags              help */
         { "POST",   "/admin/sweep",                  api_sweep,             0,                 "End what is expired" },
+        { "DELETE", "/alerts/:alert",                api_alert_delete,      0,                 "Forget an alert" },
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output" },
         { "GET",    "/exec/background/:id/status",   api_background_status, 0,                 "Its state" },
         { "GET",    "/health",                       api_health,            ROUTE_NO_AUTH,     "Whether we serve" },
@@ -24,6 +25,9 @@ static const Route sandbox_routes[] = {
         { "POST",   "/sandboxes",                    api_sandbox_create,    0,                 "Create a sandbox" },
         { "DELETE", SANDBOX,                         api_sandbox_delete,    0,                 "End a sandbox" },
         { "GET",    SANDBOX,                         api_sandbox_get,       0,                 "Show a sandbox" },
+        { "GET",    SANDBOX "/alerts",               api_alert_list,        0,                 "List alerts" },
+        { "POST",   SANDBOX "/alerts",               api_alert_create,      0,                 "Set an alert" },
+        { "GET",    SANDBOX "/alerts/history",       api_alert_history,     0,                 "When they fired" },
         { "GET",    SANDBOX "/exec",                 api_exec_list,         0,                 "List commands" },
         { "POST",   SANDBOX "/exec",                 api_exec,              0,                 "Run a command" },
         { "POST",   SANDBOX "/exec/:command/signal", api_exec_signal,       0,                 "Signal a command" },

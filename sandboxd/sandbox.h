@@ -38,6 +38,7 @@ typedef struct Sandbox {
         bool leaving;                           /* somebody deletes it: it is not there for anybody else */
         bool seen;                              /* mark of a reconciliation */
         unsigned n_live;                        /* commands */
+        struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
 } Sandbox;
 

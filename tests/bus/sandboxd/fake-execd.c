@@ -463,10 +463,14 @@ static int method_stats_many(sd_bus_message *m, void *userdata, sd_bus_error *er
         BEGIN(f, m, error);
         ASSERT_OK(sd_bus_message_read_strv(m, &ids));
         ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(sa{sv})"));
+        f->n_stats++;
         STRV_FOREACH(id, ids)
-                if (find_sandbox(f, *id))
-                        ASSERT_OK(sd_bus_message_append(reply, "(sa{sv})", *id, 2, "CpuUSec", "t", UINT64_C(500000),
-                                                        "MemoryCurrent", "t", 20 * MiB));
+                if (find_sandbox(f, *id)) {
+                        ASSERT_OK(sd_bus_message_open_container(reply, 'r', "sa{sv}"));
+                        ASSERT_OK(sd_bus_message_append_basic(reply, 's', *id));
+                        ASSERT_OK(bus_fields_append(reply, sandbox_stats_fields, n_sandbox_stats_fields, &f->stats));
+                        ASSERT_OK(sd_bus_message_close_container(reply));
+                }
         ASSERT_OK(sd_bus_message_close_container(reply));
         return answer(f, m, reply);
 }
@@ -548,7 +552,8 @@ static void open_server(FakeExecd *f) {
 void fake_execd_start(FakeExecd *f, Service *service, const char *directory) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        *f = (FakeExecd) { .service = service };
+        *f = (FakeExecd) { .service = service,
+                           .stats = { .cpu_usec = 500000, .memory_current = 20 * MiB, .source = "cgroup" } };
         assert_true(snprintf(f->path, sizeof f->path, "%s/execd.sock", directory) < (int) sizeof f->path);
         memcpy(address.sun_path, f->path, sizeof f->path);
         f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "libsandbox/bus-util.h"
+#include "libsandbox/sandbox-spec.h"
 
 /* io.sandboxd.Exec1 as the core sees it: sandboxes are entries of a list, commands are children of the test. */
 
@@ -38,7 +38,8 @@ typedef struct FakeExecd {
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
         uint64_t wake_usec;
-        unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
+        SandboxStats stats;     /* StatsMany() of each */
+        unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs, n_stats;
 } FakeExecd;
 
 void fake_execd_start(FakeExecd *f, Service *service, const char *directory);
