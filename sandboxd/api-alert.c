@@ -20,6 +20,7 @@ static const JsonField alert_fields[] = {
         { "threshold", JSON_FIELD_NUMBER, offsetof(AlertInput, threshold), JSON_FIELD_MANDATORY, 0, 0,
           "percent; of pids, their number" },
 };
+const JsonTable alert_table = JSON_TABLE(alert_fields);
 
 static int check_input(const AlertInput *input, AlertInit *ret, sd_bus_error *error) {
         AlertInit init = { .metric = alert_metric_from_string(input->metric),
@@ -102,6 +103,7 @@ static const JsonField history_fields[] = {
         { "limit",  JSON_FIELD_INT, offsetof(HistoryInput, limit),  JSON_FIELD_CLAMP, 1, 1000,    "events at most" },
         { "offset", JSON_FIELD_INT, offsetof(HistoryInput, offset), JSON_FIELD_CLAMP, 0, 1000000, "events to skip" },
 };
+const JsonTable alert_history_table = JSON_TABLE(history_fields);
 
 static int add_event(const StoredObject *row, void *userdata) {
         json_t *event = json_loads(row->record, 0, NULL);

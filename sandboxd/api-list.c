@@ -37,6 +37,7 @@ static const JsonField list_fields[] = {
         { "status",   JSON_FIELD_STRING, offsetof(ListInput, status),    JSON_FIELD_LENIENT, 0, 0,
           "only sandboxes in this state" },
 };
+const JsonTable sandbox_list_table = JSON_TABLE(list_fields);
 
 /* One of "name" and "name=value". */
 static bool label_matches(const json_t *metadata, const char *label, size_t n) {

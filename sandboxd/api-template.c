@@ -24,6 +24,7 @@ static const JsonField template_fields[] = {
         { "name",        JSON_FIELD_STRING, offsetof(TemplateInput, name),
           JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY, 0, TEMPLATE_NAME_MAX, "a name that no other has" },
 };
+const JsonTable template_table = JSON_TABLE(template_fields);
 
 /* error gets the text; the name of the template is the client's own. */
 static int explain(int r, const char *name, sd_bus_error *error) {

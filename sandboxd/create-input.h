@@ -5,6 +5,7 @@
 #include <systemd/sd-bus.h>
 
 #include "libsandbox/settings.h"
+#include "sandboxd/json-fields.h"
 
 /* What a client may say when it creates a sandbox, checked. */
 typedef struct CreateInput {
@@ -16,6 +17,8 @@ typedef struct CreateInput {
         json_t *secrets;        /* the rest of the environment: never shown, in no label */
         char **secret_env;      /* names in env that belong to secrets */
 } CreateInput;
+
+extern const JsonTable create_table;
 
 int create_input_read(json_t *object, const Settings *settings, CreateInput *ret, sd_bus_error *error);
 void create_input_done(CreateInput *input);

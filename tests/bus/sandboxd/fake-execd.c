@@ -15,7 +15,6 @@
 #include "libsandbox/bus-names.h"
 #include "libsandbox/fd-util.h"
 #include "libsandbox/sandbox-id.h"
-#include "libsandbox/sandbox-spec.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "tests/test.h"
@@ -123,9 +122,7 @@ typedef struct Gone {
 } Gone;
 
 static int append_gone(sd_bus_message *m, void *userdata) {
-        const Gone *gone = userdata;
-
-        return sd_bus_message_append(m, "ss", gone->id, gone->reason);
+        return sd_bus_message_append(m, "ss", ((const Gone *) userdata)->id, ((const Gone *) userdata)->reason);
 }
 
 static void kill_commands(FakeExecd *f, const char *id) {
@@ -450,9 +447,7 @@ static int method_stats(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         BEGIN(f, m, error);
         if (!read_sandbox(f, m, error))
                 return -ENXIO;
-        ASSERT_OK(sd_bus_message_append(reply, "a{sv}", 5, "CpuUSec", "t", UINT64_C(500000), "MemoryCurrent", "t",
-                                        20 * MiB + 5, "MemoryMax", "t", 512 * MiB, "PidsCurrent", "t", UINT64_C(2),
-                                        "Source", "s", "cgroup"));
+        ASSERT_OK(bus_fields_append(reply, sandbox_stats_fields, n_sandbox_stats_fields, &f->stats));
         return answer(f, m, reply);
 }
 
@@ -552,8 +547,7 @@ static void open_server(FakeExecd *f) {
 void fake_execd_start(FakeExecd *f, Service *service, const char *directory) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        *f = (FakeExecd) { .service = service,
-                           .stats = { .cpu_usec = 500000, .memory_current = 20 * MiB, .source = "cgroup" } };
+        *f = (FakeExecd) { .service = service, .stats = FAKE_STATS };
         assert_true(snprintf(f->path, sizeof f->path, "%s/execd.sock", directory) < (int) sizeof f->path);
         memcpy(address.sun_path, f->path, sizeof f->path);
         f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -7,6 +7,8 @@
 
 #define FAKE_MAX 64U
 #define FAKE_SANDBOXES_MAX 1024U
+#define FAKE_STATS { .cpu_usec = 500000, .memory_current = 20 * MiB + 5, .memory_max = 512 * MiB, .pids_current = 2, \
+                     .source = "cgroup" }
 
 typedef struct FakeSandbox {
         char id[33], state[8];
@@ -38,7 +40,7 @@ typedef struct FakeExecd {
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
         uint64_t wake_usec;
-        SandboxStats stats;     /* StatsMany() of each */
+        SandboxStats stats;     /* of each */
         unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs, n_stats;
 } FakeExecd;
 
