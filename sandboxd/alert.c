@@ -361,7 +361,7 @@ static void on_stats(sd_bus_message *reply, const sd_bus_error *error, void *use
 }
 
 static bool is_watched(const Sandbox *s) {
-        return s->alerts && s->state == SANDBOX_RUNNING && !s->leaving;
+        return s->alerts && s->state == SANDBOX_RUNNING && !s->leaving && !s->elsewhere;
 }
 
 static void ask(Alerts *alerts) {

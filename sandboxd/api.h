@@ -100,6 +100,12 @@ int api_template_delete(Request *request, sd_bus_error *error);
 /* The input of a creation: over the template that it names, if it does. A new reference. */
 int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
 
+int api_worker_list(Request *request, sd_bus_error *error);
+int api_worker_heartbeat(Request *request, sd_bus_error *error);
+int api_worker_select(Request *request, sd_bus_error *error);
+int api_worker_reap(Request *request, sd_bus_error *error);
+int api_worker_migrate(Request *request, sd_bus_error *error);
+
 int api_sandbox_create(Request *request, sd_bus_error *error);
 int api_sandbox_list(Request *request, sd_bus_error *error);
 int api_sandbox_get(Request *request, sd_bus_error *error);

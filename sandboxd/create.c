@@ -168,6 +168,7 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
 
 static int make_sandbox(Creation *c, const char *id) {
         return sandbox_new(&(SandboxInit) { .id = id, .name = c->name, .image = c->image,
+                                            .worker = c->manager->settings.worker_name,
                                             .config = json_incref(c->request.config),
                                             .metadata = json_incref(c->request.metadata),
                                             .entrypoint = json_incref(c->request.entrypoint),

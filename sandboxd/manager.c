@@ -14,6 +14,7 @@
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/waker.h"
+#include "sandboxd/worker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
  * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
@@ -95,6 +96,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_command(m->store, load_command, m);
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
+        if (r >= 0)
+                r = workers_new(m, &m->workers);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -160,6 +163,7 @@ Manager *manager_free(Manager *m) {
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);

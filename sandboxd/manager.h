@@ -23,6 +23,7 @@ struct Manager {
         EventHub *events;
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Workers *workers;
         char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;
         ExecdClient *execd;

@@ -31,12 +31,14 @@ const OpenapiSchema openapi_schemas[] = {
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
         { "Killed",          "killed:integer signal:string" },
+        { "Migrated",        "migrated:integer" },
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },
         { "Pool",            "total:integer ready:integer by_profile:object blank:object" },
         { "ProcessInfo",     "pid:integer user:string cpu:string memory:string command:string state:string" },
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
         { "Processes",       "processes:ProcessInfo[]" },
         { "ProcessesTop",    "processes:ProcessTopInfo[]" },
+        { "Reaped",          "reaped:integer reassigned:integer expired:integer" },
         { "Sandbox",         "id:string name:string image:string status:string createdAt:integer expiresAt:integer "
                              "config:SandboxConfig metadata:map entrypoint?:string[] workerId?:string "
                              "metrics?:SandboxMetrics" },
@@ -58,6 +60,10 @@ const OpenapiSchema openapi_schemas[] = {
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "TerminalSize",    "cols:integer rows:integer" },
         { "Terminals",       "terminals:Terminal[]" },
+        { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
+                             "cpuPercent:number lastHeartbeat:integer" },
+        { "WorkerChoice",    "workerId:string" },
+        { "Workers",         "workers:Worker[] alive:integer dead:integer" },
         { "Written",         "success:boolean written:integer" },
 };
 const size_t n_openapi_schemas = ELEMENTSOF(openapi_schemas);

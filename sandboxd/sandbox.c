@@ -65,11 +65,13 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
         set_ids(s, init->id);
         s->name = strdup(init->name ?: s->public_id);
         s->image = strdup(init->image);
+        if (init->worker)
+                s->worker = strdup(init->worker);
         if (!s->config)
                 s->config = json_object();
         if (!s->metadata)
                 s->metadata = json_object();
-        if (!s->name || !s->image || !s->config || !s->metadata)
+        if (!s->name || !s->image || (init->worker && !s->worker) || !s->config || !s->metadata)
                 return -ENOMEM;
 
         sandbox_set_expiry(s, s->created_msec + init->timeout_sec * 1000);
@@ -87,6 +89,7 @@ Sandbox *sandbox_unref(Sandbox *s) {
         if (s && --s->n_ref == 0) {
                 free(s->name);
                 free(s->image);
+                free(s->worker);
                 json_decref(s->config);
                 json_decref(s->metadata);
                 json_decref(s->entrypoint);
@@ -127,10 +130,11 @@ static int to_text(const Sandbox *s, json_t *secrets, char **ret) {
         char boot[SD_ID128_STRING_MAX] = "";
 
         (void) current_boot(boot);
-        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:I, s:I, s:s}",
+        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:I, s:I, s:s, s:s*}",
                            "version", 1, "dialect", "sandbox", "name", s->name, "image", s->image, "config", s->config,
                            "metadata", s->metadata, "entrypoint", s->entrypoint, "secrets", secrets, "expires",
-                           (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot);
+                           (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot, "worker",
+                           s->worker);
         if (!record)
                 return -ENOMEM;
         *ret = json_dumps(record, JSON_COMPACT);
@@ -159,7 +163,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
         json_t *config, *metadata, *entrypoint = NULL, *secrets = NULL;
-        const char *name, *image, *boot;
+        const char *name, *image, *boot, *worker = NULL;
         json_int_t expires, deadline;
         SandboxState state_value = sandbox_state_from_string(state);
         int version, r;
@@ -167,16 +171,16 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         object = json_loads(record, JSON_REJECT_DUPLICATES, NULL);
         if (!sandbox_id_is_valid(id) || state_value < 0 || !object)
                 return -EBADMSG;
-        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s:I, s:I, s:s}", "version", &version, "name", &name,
+        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s:I, s:I, s:s, s?s}", "version", &version, "name", &name,
                         "image", &image, "config", &config, "metadata", &metadata, "entrypoint", &entrypoint, "secrets", &secrets,
-                        "expires", &expires, "deadline", &deadline, "boot", &boot) < 0 ||
+                        "expires", &expires, "deadline", &deadline, "boot", &boot, "worker", &worker) < 0 ||
             version != 1 || !json_is_object(config) || !json_is_object(metadata) || expires < 0 || deadline < 0)
                 return -EBADMSG;
 
         r = sandbox_new(&(SandboxInit) { .id = id, .name = name, .image = image, .config = json_incref(config),
                                          .metadata = json_incref(metadata), .entrypoint = json_incref(entrypoint),
                                          .secrets = json_incref(secrets),
-                                         .created_msec = created_msec }, &s);
+                                         .created_msec = created_msec, .worker = worker }, &s);
         if (r < 0)
                 return r;
         s->state = state_value;

@@ -30,12 +30,14 @@ typedef struct Sandbox {
         char public_id[SANDBOX_PUBLIC_ID_SIZE]; /* key of the manager's map */
         SandboxState state;
         char *name, *image;
+        char *worker;                           /* whose it is; NULL: of before workers had names */
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
         json_t *secrets;                        /* environment that goes to commands and to nobody else; may be NULL */
         uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
         uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */
 
         bool leaving;                           /* somebody deletes it: it is not there for anybody else */
+        bool elsewhere;                         /* another worker's, and nothing of it is here */
         bool seen;                              /* mark of a reconciliation */
         unsigned n_live;                        /* commands */
         struct Alert *alerts;                   /* a list, kept by alert.c */
@@ -44,7 +46,7 @@ typedef struct Sandbox {
 
 /* Takes the objects over, also on failure. */
 typedef struct SandboxInit {
-        const char *id, *name, *image; /* name NULL: the public id */
+        const char *id, *name, *image, *worker; /* name NULL: the public id */
         json_t *config, *metadata, *entrypoint, *secrets;
         uint64_t created_msec, timeout_sec;
 } SandboxInit;
