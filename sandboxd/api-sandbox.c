@@ -48,10 +48,13 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
 int api_sandbox_create(Request *request, sd_bus_error *error) {
         Manager *m = request_userdata(request);
         _cleanup_(create_input_done) CreateInput input = {};
+        _cleanup_(json_decrefp) json_t *wanted = NULL;
         _cleanup_(api_call_freep) ApiCall *call = NULL;
         int r;
 
-        r = create_input_read(request_input(request), &m->settings, &input, error);
+        r = api_apply_template(request, &wanted, error);
+        if (r >= 0)
+                r = create_input_read(wanted, &m->settings, &input, error);
         if (r < 0)
                 return r;
         call = api_call_new(request, NULL);
@@ -61,6 +64,7 @@ int api_sandbox_create(Request *request, sd_bus_error *error) {
         r = create_start(m, &(CreateRequest) {
                         .name = input.name, .image = input.image, .config = create_input_config(&input),
                         .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint),
+                        .secrets = json_incref(input.secrets),
                         .timeout_sec = (uint64_t) input.timeout, .network = input.network,
                         .on_named = call->use ? on_named : NULL }, on_created, call, error);
         return api_call_sent(&call, r, error);

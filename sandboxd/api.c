@@ -23,6 +23,8 @@ int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_er
         if (!s)
                 return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s", id ?: "");
         request_set_sandbox(request, s->id);
+        if (need != NEED_ANY && s->elsewhere)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is at another worker: %s", s->worker);
         if ((need == NEED_LIVE && !sandbox_is_live(s)) || (need == NEED_RUNNING && s->state != SANDBOX_RUNNING))
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is not running: %s",
                                      sandbox_state_to_string(s->state));

@@ -78,6 +78,7 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 int api_reply_result(Request *request, const Command *c);
 
 /* What the routes take that are not read by a module of their own. */
+extern const JsonTable alert_table, alert_history_table, template_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
 extern const JsonTable event_history_table, event_publish_table;
@@ -96,6 +97,24 @@ int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *
 void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
 int api_parse_signal(const char *name, int *ret, sd_bus_error *error);
+
+int api_alert_create(Request *request, sd_bus_error *error);
+int api_alert_list(Request *request, sd_bus_error *error);
+int api_alert_delete(Request *request, sd_bus_error *error);
+int api_alert_history(Request *request, sd_bus_error *error);
+
+int api_template_create(Request *request, sd_bus_error *error);
+int api_template_list(Request *request, sd_bus_error *error);
+int api_template_get(Request *request, sd_bus_error *error);
+int api_template_delete(Request *request, sd_bus_error *error);
+/* The input of a creation: over the template that it names, if it does. A new reference. */
+int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
+int api_worker_list(Request *request, sd_bus_error *error);
+int api_worker_heartbeat(Request *request, sd_bus_error *error);
+int api_worker_select(Request *request, sd_bus_error *error);
+int api_worker_reap(Request *request, sd_bus_error *error);
+int api_worker_migrate(Request *request, sd_bus_error *error);
 
 int api_sandbox_create(Request *request, sd_bus_error *error);
 int api_sandbox_list(Request *request, sd_bus_error *error);

@@ -37,6 +37,7 @@ static Creation *creation_free(Creation *c) {
                 json_decref(c->request.config);
                 json_decref(c->request.metadata);
                 json_decref(c->request.entrypoint);
+                json_decref(c->request.secrets);
                 free(c);
         }
         return NULL;
@@ -129,7 +130,7 @@ static char *make_label(const Sandbox *s, bool warm) {
 
         if (warm)
                 return strdup(WARM_LABEL);
-        if (sandbox_to_record(s, &label) >= 0 && strlen(label) >= SANDBOX_LABEL_MAX)
+        if (sandbox_to_label(s, &label) >= 0 && strlen(label) >= SANDBOX_LABEL_MAX)
                 label = mfree(label);
         return label;
 }
@@ -172,9 +173,11 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
 
 static int make_sandbox(Creation *c, const char *id) {
         return sandbox_new(&(SandboxInit) { .id = id, .name = c->name, .image = c->image,
+                                            .worker = c->manager->settings.worker_name,
                                             .config = json_incref(c->request.config),
                                             .metadata = json_incref(c->request.metadata),
                                             .entrypoint = json_incref(c->request.entrypoint),
+                                            .secrets = json_incref(c->request.secrets),
                                             .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
@@ -337,6 +340,7 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
                 json_decref(request->config);
                 json_decref(request->metadata);
                 json_decref(request->entrypoint);
+                json_decref(request->secrets);
                 return -ENOMEM;
         }
         c->manager = m;

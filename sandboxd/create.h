@@ -11,7 +11,7 @@ typedef void (*CreateNamed)(const char *public_id, void *userdata);
 
 typedef struct CreateRequest {
         const char *name, *image;       /* name NULL: the id */
-        json_t *config, *metadata, *entrypoint; /* taken over, also on failure */
+        json_t *config, *metadata, *entrypoint, *secrets; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
         CreateNamed on_named;           /* may be NULL; perhaps called again, with another id */

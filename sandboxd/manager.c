@@ -10,11 +10,13 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/alert.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
 #include "sandboxd/waker.h"
+#include "sandboxd/worker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
  * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
@@ -138,6 +140,9 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = idempotency_new(m->store, &m->idempotency);
         if (r >= 0)
                 r = queue_new(m, &m->queue);
+                r = alerts_new(m, &m->alerts);
+        if (r >= 0)
+                r = workers_new(m, &m->workers);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -204,6 +209,8 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
+        m->alerts = alerts_free(m->alerts);
+        workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
@@ -283,6 +290,8 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
         queue_look(m->queue); /* its jobs may wait for that */
+        if (s->alerts)
+                alerts_update(m->alerts);
         return manager_save_sandbox(m, s);
 }
 
@@ -303,6 +312,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
+        alerts_forget_sandbox(m->alerts, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -27,6 +27,8 @@ struct Manager {
         struct LogWatch *log_watches;
         struct TraceLog *traces;
         struct Waker *waker;
+        struct Alerts *alerts;
+        struct Workers *workers;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;
         Idempotency *idempotency;

@@ -145,6 +145,9 @@ static void compare_records(Reconcile *c) {
                 bool seen = s->seen;
 
                 s->seen = false;
+                s->elsewhere = !seen && s->worker && !streq(s->worker, m->settings.worker_name);
+                if (s->elsewhere)
+                        continue; /* its worker knows how it is; should that be dead, somebody reaps */
                 if (!seen)
                         forget_record(m, s);
                 else if (s->state == SANDBOX_CREATING) {
@@ -266,7 +269,7 @@ static void on_relisted(sd_bus_message *reply, const sd_bus_error *error, void *
         }
         warm_forget_unseen(m->warm);
         HASHMAP_FOREACH(s, m->sandboxes) {
-                if (!s->seen && sandbox_is_live(s))
+                if (!s->seen && !s->elsewhere && sandbox_is_live(s))
                         removal_on_gone(m, s->id, "init-died");
                 s->seen = false;
         }

@@ -34,6 +34,18 @@ typedef struct HttpListener {
         sd_event_source *source;
 } HttpListener;
 
+typedef enum RateClass {
+        RATE_TOKEN,
+        RATE_SANDBOX_EXEC,
+        RATE_SANDBOX_FILES,
+        _RATE_CLASS_MAX,
+} RateClass;
+
+typedef struct RateLimit {
+        RateTable *table;             /* NULL: no limit */
+        uint32_t per_minute, burst;   /* that it was made with */
+} RateLimit;
+
 struct HttpServer {
         HttpServerOptions options;
         HttpTimes times;
@@ -50,8 +62,7 @@ struct HttpServer {
         HttpLinger *lingering[HTTP_LINGERING_MAX];
         HttpConnection *adding;       /* while libmicrohttpd is given it */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
-        RateTable *rates;             /* of requests by token; NULL: no limit */
-        uint32_t rate_rpm, rate_burst; /* that it was made with */
+        RateLimit rates[_RATE_CLASS_MAX];
         uint64_t statuses[HTTP_STATUS_END]; /* replies by status */
         bool accept_paused, in_access, refused, refusal_logged;
 };
@@ -159,6 +170,11 @@ void http_audit(Request *r, unsigned status);
 int http_input_parse_query(const char *text, json_t **ret);
 int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error);
 int http_input_merge(Request *r, sd_bus_error *error);
+
+/* http-rate.c: the limits as the settings have them; whether a request may go on, else it has a reply. */
+int http_rates_apply(HttpServer *h);
+void http_rates_done(HttpServer *h);
+bool http_rate_admit(Request *r);
 
 /* http-reply.c */
 int http_reply_refusal(Request *r, const HttpRefusal *refusal);

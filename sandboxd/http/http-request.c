@@ -204,21 +204,6 @@ static bool authenticate(Request *r) {
         return false;
 }
 
-/* By token, as it was sent; who needs none is not limited. */
-static bool limit_rate(Request *r) {
-        static const HttpRefusal refusal = { 429, "rate_limited", "Rate limit exceeded", false };
-        const char *header = r->head.authorization, *token;
-
-        if (!r->server->rates || !header || r->match.route->flags & ROUTE_NO_AUTH)
-                return true;
-        token = startswith(header, "Bearer ");
-        if (rate_table_take(r->server->rates, token ? token : header, now_usec(CLOCK_BOOTTIME)))
-                return true;
-        (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-        (void) http_reply_refusal(r, &refusal);
-        return false;
-}
-
 /* What announces more is refused before a byte of it is read. */
 static bool limit_body(Request *r) {
         static const HttpRefusal too_large = { 413, "too_large", "The request body is too large", false };
@@ -259,7 +244,7 @@ static void examine_head(Request *r, const char *url, const char *version) {
         result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
         if (result < 0)
                 (void) http_reply_not_found(r, result);
-        else if ((r->admitted = authenticate(r)) && limit_rate(r) && limit_body(r) &&
+        else if ((r->admitted = authenticate(r)) && http_rate_admit(r) && limit_body(r) &&
                  r->match.route->flags & ROUTE_BODY_STREAM) {
                 call_handler(r);
                 if (!r->response && !r->has_sink)
