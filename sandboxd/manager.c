@@ -140,6 +140,7 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = idempotency_new(m->store, &m->idempotency);
         if (r >= 0)
                 r = queue_new(m, &m->queue);
+        if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
                 r = workers_new(m, &m->workers);

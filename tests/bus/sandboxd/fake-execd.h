@@ -45,7 +45,6 @@ typedef struct FakeExecd {
         bool hide_commands;
         uint64_t wake_usec;
         unsigned n_repeats;
-        unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
         SandboxStats stats;     /* of each */
         unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs, n_stats;
 } FakeExecd;
