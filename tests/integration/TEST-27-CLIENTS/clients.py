@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How each known client of the API talks, as far as a server can tell: what it sends for what is absent, how it encodes a
-query, how it reads a stream, how strictly it parses, how long it waits. Of the standard library alone."""
+"""How each known client of the API talks, as far as a server can tell: what it sends for what is absent, how it
+encodes a query, how it reads a stream, how strictly it parses, how long it waits. Of the standard library alone."""
 import codecs
 import http.client
 import json
@@ -55,7 +55,8 @@ def parse(shape, value, where=""):
     if shape == "map":
         ok(isinstance(value, dict) and all(isinstance(v, str) for v in value.values()), where, value)
     elif shape in TYPES:
-        ok(isinstance(value, TYPES[shape]) and isinstance(value, bool) == (shape == "boolean"), f"{where}: {shape}", value)
+        ok(isinstance(value, TYPES[shape]) and isinstance(value, bool) == (shape == "boolean"), f"{where}: {shape}",
+           value)
     else:
         ok(isinstance(value, dict), f"{where}: an object", value)
         for member in SHAPES[shape].split():

@@ -2,7 +2,6 @@
 """What a client does with each group of routes, and what it must find. A group says which routes it wants; one that the
 table does not have (yet) is named, and does not count as passed."""
 import base64
-import time
 
 from clients import ABSENT, HttpError, parse, parse_all
 from sandboxd import IMAGE, Failure, eq, ok, wait_for
@@ -45,7 +44,8 @@ def lifecycle(client, _):
     eq(parse("Sandbox", client.post(path_of(sandbox) + "/pause"))["status"], "paused")
     eq(parse("Sandbox", client.post(path_of(sandbox) + "/resume"))["status"], "running")
     wanted = sandbox["expiresAt"] + 600_000
-    ok(client.post(path_of(sandbox) + "/renew", expiresAt=wanted)["expiresAt"] > sandbox["expiresAt"], "it lives longer")
+    renewed = client.post(path_of(sandbox) + "/renew", expiresAt=wanted)
+    ok(renewed["expiresAt"] > sandbox["expiresAt"], "it lives longer")
     eq(client.delete(path_of(sandbox)), {"success": True})
     try:
         client.get(path_of(sandbox))
@@ -116,7 +116,8 @@ def files(client, sandbox):
     text = f"h\u00e9llo {client.name} \U0001f600\n"
     eq(client.post(path + "/write", path="/workspace/note.txt", content=text), {"success": True})
     eq(client.post(path + "/read", path="/workspace/note.txt"), text)
-    ok("note.txt" in [f["name"] for f in parse_all("FileInfo", client.post(path + "/list", path=ABSENT))], "it is listed")
+    listed = parse_all("FileInfo", client.post(path + "/list", path=ABSENT))
+    ok("note.txt" in [f["name"] for f in listed], "it is listed")
     ok("/workspace/note.txt" in client.post(path + "/search", pattern="*.txt", dir=ABSENT), "it is found")
     data = base64.b64encode(bytes(range(256))).decode()
     eq(client.post(path + "/upload", path="/workspace/data", content=data), {"success": True})
@@ -141,7 +142,8 @@ def processes(client, sandbox):
     wait_for("it is gone", lambda: pid not in [x["pid"] for x in client.get(path)["processes"]])
 
 
-@group("POST /sandboxes/:id/env/get", "POST /sandboxes/:id/env", "GET /sandboxes/:id/env", "POST /sandboxes/:id/env/delete")
+@group("POST /sandboxes/:id/env/get", "POST /sandboxes/:id/env", "GET /sandboxes/:id/env",
+       "POST /sandboxes/:id/env/delete")
 def env(client, sandbox):
     path = path_of(sandbox) + "/env"
     eq(client.post(path, vars={"MY_VAR": "test123"}), {"set": ["MY_VAR"], "count": 1})
@@ -165,7 +167,8 @@ def git(client, sandbox):
     status = client.git_status(sandbox["id"], repository) if hasattr(client, "git_status") else client.get(
         path + "/status", path=repository)
     eq(status["files"], [{"path": "hello.txt", "status": "??"}])
-    eq(parse("ExecResult", client.post(path + "/commit", message="it's first", path=repository, all=True))["exitCode"], 0)
+    committed = parse("ExecResult", client.post(path + "/commit", message="it's first", path=repository, all=True))
+    eq(committed["exitCode"], 0)
     entries = client.get(path + "/log", path=repository, count=5)["entries"]
     eq([e["message"] for e in entries], ["it's first"])
     eq(client.post(path + "/branch", path=repository, name="feature-test", delete=ABSENT)["current"], "feature-test")
@@ -186,8 +189,8 @@ def interpreter(client, sandbox):
 
 @group("POST /sandboxes/:id/exec/queue", "GET /queue/:jobId/status", "POST /queue/:jobId/cancel", "GET /queue/dlq")
 def queue(client, sandbox):
-    job = parse("QueueJob", client.post(path_of(sandbox) + "/exec/queue", command="echo queued-output", maxRetries=ABSENT,
-                                        timeout=ABSENT))
+    job = parse("QueueJob", client.post(path_of(sandbox) + "/exec/queue", command="echo queued-output",
+                                        maxRetries=ABSENT, timeout=ABSENT))
     eq((job["status"], job["maxRetries"]), ("pending", 3))
     done = wait_for("it is done", lambda: finished(client, job["id"]), 15)
     eq((done["status"], done["result"]["stdout"], done["result"]["exitCode"]), ("completed", "queued-output\n", 0))
@@ -204,7 +207,7 @@ def finished(client, job):
 @group("POST /templates", "GET /templates", "GET /templates/:id", "DELETE /templates/:id")
 def templates(client, _):
     listed = {t["id"] for t in parse_all("Template", client.get("/templates")["templates"])}
-    ok(listed >= {"tpl_python-data-science", "tpl_node-web", "tpl_go-api", "tpl_rust-cli"}, "built-in templates", listed)
+    ok(listed >= {"tpl_python-data-science", "tpl_node-web", "tpl_go-api", "tpl_rust-cli"}, "built-in ones", listed)
     made = parse("Template", client.post("/templates", name=f"of-{client.name}", description="d",
                                          config={"image": "alpine:3.19", "memory": 256}))
     try:
@@ -256,7 +259,3 @@ def metrics(client, sandbox):
 
 # The command line has these only.
 CLI = [lifecycle, exec_, stream, stream_logs, files, interpreter]
-
-
-def now_msec():
-    return int(time.time() * 1000)

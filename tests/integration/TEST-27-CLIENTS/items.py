@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the live tests of the clients' project assert, item by item. A function is an item; NOT_YET are those whose routes
-this project has not."""
+"""What the live tests of the clients' project assert, item by item. A function is an item; NOT_YET are those whose
+routes this project has not."""
 import base64
 import time
 
@@ -47,8 +47,8 @@ def item_2(_):
 
 def item_3(sandbox):
     """Commands."""
-    for command, expect in (("echo hello world", "hello world\n"), ("python3 -c 'print(1 + 1)'", "2\n"), ("echo hello", "hello\n"),
-                            ("echo abc | tr a-z A-Z | rev", "CBA\n"), ("true", "")):
+    for command, expect in (("echo hello world", "hello world\n"), ("python3 -c 'print(1 + 1)'", "2\n"),
+                            ("echo hello", "hello\n"), ("echo abc | tr a-z A-Z | rev", "CBA\n"), ("true", "")):
         result = run(rust, sandbox, command)
         eq((result["exitCode"], result["stdout"]), (0, expect), command)
         ok(result["duration"] > 0, "a duration", result)
@@ -67,7 +67,8 @@ def item_4(sandbox):
     for name, content in (("a.txt", "x" * 102400), ("unicode.txt", "\u00fc\u4e16\u754c \U0001f680")):
         python.post(path + "/write", path=f"/workspace/{name}", content=content)
         eq(python.post(path + "/read", path=f"/workspace/{name}"), content)
-    ok({"/workspace/a.txt", "/workspace/unicode.txt"} <= set(ts.post(path + "/search", pattern="*.txt")), "the default place")
+    found = ts.post(path + "/search", pattern="*.txt")
+    ok({"/workspace/a.txt", "/workspace/unicode.txt"} <= set(found), "the default place", found)
     data = base64.b64encode(bytes(range(256)) * 9).decode()
     ts.post(path + "/upload", path="/workspace/b", content=data)
     eq(ts.post(path + "/download", path="/workspace/b"), data)
@@ -148,7 +149,7 @@ def item_22(_):
 
 
 def item_25(_):
-    """What the shell script does: several creations at once, members that mean nothing, directories by the wrong key."""
+    """What the shell script does: creations at once, members that mean nothing, a directory by the wrong key."""
     made = parallel([lambda: create(TypeScript(), memory_mb=256) for _ in range(3)])
     for sandbox in made:
         eq(ts.post(path_of(sandbox) + "/files/mkdir", path="/workspace/p"), {"success": True})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The ways in which known clients talk, each through all groups of routes that it uses; and what the live tests of these
-clients assert, item by item."""
+"""The ways in which known clients talk, each through all groups of routes that it uses; and what the live tests of
+these clients assert, item by item."""
 import subprocess
 
 import groups
