@@ -26,6 +26,7 @@ const BusErrorRow bus_error_rows[] = {
         { BUS_ERROR_NO_SUCH_COMMAND,   ESRCH        },
         { BUS_ERROR_NO_SUCH_FILE,      ENOENT       },
         { BUS_ERROR_NO_SUCH_IMAGE,     ENOENT       },
+        { BUS_ERROR_NO_SUCH_OBJECT,    ENOENT       },
         { BUS_ERROR_NO_SUCH_PROCESS,   ESRCH        },
         { BUS_ERROR_NO_SUCH_SANDBOX,   ENXIO        },
         { BUS_ERROR_PATH_REFUSED,      ELOOP        },

@@ -10,6 +10,7 @@
 #define BUS_ERROR_NO_SUCH_SANDBOX "io.sandboxd.Error.NoSuchSandbox"
 #define BUS_ERROR_NO_SUCH_COMMAND "io.sandboxd.Error.NoSuchCommand"
 #define BUS_ERROR_NO_SUCH_PROCESS "io.sandboxd.Error.NoSuchProcess"
+#define BUS_ERROR_NO_SUCH_OBJECT "io.sandboxd.Error.NoSuchObject"
 #define BUS_ERROR_NO_SUCH_IMAGE "io.sandboxd.Error.NoSuchImage"
 #define BUS_ERROR_IMAGE_NOT_ALLOWED "io.sandboxd.Error.ImageNotAllowed"
 #define BUS_ERROR_NO_SUCH_FILE "io.sandboxd.Error.NoSuchFile"

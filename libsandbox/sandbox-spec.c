@@ -42,12 +42,15 @@ const BusField command_spec_fields[] = {
 const size_t n_command_spec_fields = ELEMENTSOF(command_spec_fields);
 
 const BusField sandbox_stats_fields[] = {
+        { "CpuPressure",   BUS_FIELD_U64,    offsetof(SandboxStats, cpu_pressure)   },
         { "CpuUSec",       BUS_FIELD_U64,    offsetof(SandboxStats, cpu_usec)       },
+        { "IoPressure",    BUS_FIELD_U64,    offsetof(SandboxStats, io_pressure)    },
         { "IoReadBytes",   BUS_FIELD_U64,    offsetof(SandboxStats, io_read_bytes)  },
         { "IoWriteBytes",  BUS_FIELD_U64,    offsetof(SandboxStats, io_write_bytes) },
         { "MemoryCurrent", BUS_FIELD_U64,    offsetof(SandboxStats, memory_current) },
         { "MemoryMax",     BUS_FIELD_U64,    offsetof(SandboxStats, memory_max)     },
         { "MemoryPeak",    BUS_FIELD_U64,    offsetof(SandboxStats, memory_peak)    },
+        { "MemoryPressure", BUS_FIELD_U64,   offsetof(SandboxStats, memory_pressure) },
         { "OomKills",      BUS_FIELD_U64,    offsetof(SandboxStats, oom_kills)      },
         { "PidsCurrent",   BUS_FIELD_U64,    offsetof(SandboxStats, pids_current)   },
         { "PidsMax",       BUS_FIELD_U64,    offsetof(SandboxStats, pids_max)       },

@@ -46,6 +46,8 @@ typedef struct SandboxStats {
         uint64_t pids_current, pids_max;
         uint64_t io_read_bytes, io_write_bytes;
         uint64_t oom_kills;
+        /* Hundredths of a percent of the last ten seconds in which something waited for it; UINT64_MAX: not known. */
+        uint64_t cpu_pressure, io_pressure, memory_pressure;
         const char *source;
 } SandboxStats;
 

@@ -43,7 +43,12 @@ typedef struct Settings {
         uint32_t terminals_max; /* live ones a sandbox */
         uint32_t connections_max;
         uint64_t body_max, upload_max;
-        uint32_t events_max;
+        uint32_t queue_active_max, queue_sandbox_max, queue_pending_max;
+        uint32_t queue_backoff_sec, queue_backoff_max_sec;
+        uint32_t queue_keep, queue_keep_sec;
+        uint64_t queue_output_max;
+        uint32_t events_max, events_age_sec;
+        uint32_t traces_max;
         bool strict_command;
         char *log_level;
 } Settings;

@@ -66,6 +66,10 @@ int file_worker_start(Sandbox *s) {
         SpawnResult worker;
         int pair[2], r;
 
+        /* Here and not with the others: to the kernel a cgroup is memory that most sandboxes never need. */
+        r = cgroup_make(s->cgroup_fd, CGROUP_NAME_FILES);
+        if (r < 0)
+                return r;
         cgroup = openat(s->cgroup_fd, CGROUP_NAME_FILES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (cgroup < 0)
                 return -errno;

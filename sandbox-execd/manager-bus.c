@@ -169,8 +169,15 @@ void manager_reply_ended(Sandbox *s) {
         if (s->create)
                 (void) sd_bus_reply_method_errorf(s->create->call, name, "The sandbox could not be made: %s.",
                                                   s->error_text ?: "it was ended");
-        for (size_t i = 0; i < s->n_kill_calls; i++)
+        manager_reply_killed(s);
+}
+
+void manager_reply_killed(Sandbox *s) {
+        for (size_t i = 0; i < s->n_kill_calls; i++) {
                 (void) sd_bus_reply_method_return(s->kill_calls[i], NULL);
+                sd_bus_message_unref(s->kill_calls[i]);
+        }
+        s->n_kill_calls = 0;
 }
 
 static int method_kill(sd_bus_message *message, void *userdata, sd_bus_error *error) {

@@ -70,3 +70,5 @@ int manager_serve(Manager *m, int listen_fd);
 void manager_emit_gone(Manager *m, const Sandbox *s);
 void manager_reply_created(Sandbox *s);
 void manager_reply_ended(Sandbox *s);
+/* Answers who waits for its end, as soon as all of its processes have ended. */
+void manager_reply_killed(Sandbox *s);

@@ -201,6 +201,14 @@ static void stop_half_made(Sandbox *s) {
                 (void) systemd_client_request(s->manager->systemd, &options, NULL);
 }
 
+/* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing. */
+static void remove_sub_cgroups(int cgroup_fd) {
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                (void) cgroup_remove_tree(cgroup_fd, names[i]);
+}
+
 /* Ends every process of the scope and waits for the last one. The unit itself is systemd's, which collects it as it
  * becomes empty. */
 static int undo_scope(Sandbox *s) {
@@ -218,6 +226,9 @@ static int undo_scope(Sandbox *s) {
         (void) cgroup_kill(s->cgroup_fd);
         if (s->events_source && cgroup_watch_populated(s->events_source) > 0)
                 return 0;
+        /* Nothing runs any more, and no other sandbox can get its id: what is left to free is nobody's but ours. */
+        manager_reply_killed(s);
+        remove_sub_cgroups(s->cgroup_fd);
         s->events_source = sd_event_source_disable_unref(s->events_source);
         s->cgroup_fd = safe_close(s->cgroup_fd);
         stop_half_made(s);
@@ -236,7 +247,7 @@ static int apply_cgroup_namespace(Sandbox *s) {
 /* A cgroup with controllers for its children may have no process of its own: init moves down. The write waits for an RCU
  * grace period, but the one for the scope has just paid for it. */
 static int apply_cgroup_init(Sandbox *s) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_FILES, CGROUP_NAME_RUN };
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN };
         char pid[16];
         int r = 0;
 

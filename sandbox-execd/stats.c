@@ -87,6 +87,17 @@ static void read_io(const Sandbox *s, SandboxStats *st) {
                 (void) cgroup_parse_io_stat(text, &st->io_read_bytes, &st->io_write_bytes);
 }
 
+/* "some avg10=1.25 avg60=..." */
+static uint64_t read_pressure(const Sandbox *s, const char *file) {
+        _cleanup_free_ char *text = NULL;
+        unsigned whole, hundredths;
+
+        if (read_text_at(s->cgroup_fd, file, 1 * KiB, &text) < 0 ||
+            sscanf(text, "some avg10=%u.%2u", &whole, &hundredths) != 2)
+                return UINT64_MAX;
+        return (uint64_t) whole * 100 + hundredths;
+}
+
 static void add_processes(const Sandbox *s, SandboxStats *st) {
         _cleanup_(processes_done) Processes processes = {};
         bool memory = st->memory_current == 0, pids = st->pids_current == 0;
@@ -108,6 +119,9 @@ int stats_read(const Sandbox *s, SandboxStats *ret) {
         read_memory(s, &st);
         read_pids(s, &st);
         read_io(s, &st);
+        st.cpu_pressure = read_pressure(s, "cpu.pressure");
+        st.io_pressure = read_pressure(s, "io.pressure");
+        st.memory_pressure = read_pressure(s, "memory.pressure");
         st.oom_kills = stats_oom_kills(s);
         if (strcmp(st.source, "proc") == 0) {
                 add_processes(s, &st);

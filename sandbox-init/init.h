@@ -55,6 +55,7 @@ int init_unshare_cgroup(Init *i);
 int init_attach_root(Init *i);
 /* lockdown.c: takes from init what commands must not inherit */
 int init_lock_down(const InitRoot *m);
+int init_load_filters(const InitRoot *m);
 /* start.c: EXEC, and what became of it */
 #define STARTING_MAX 16U
 int init_start_command(Init *i);

@@ -72,6 +72,8 @@ static int on_acknowledge(Init *i) {
         return 0;
 }
 
+#define EXIT_UNCONFINED 2
+
 /* Beyond it a packet's memory is given back: a page that stays is kept by thousands of sandboxes. */
 #define LARGE 4096U
 
@@ -122,6 +124,15 @@ static int run(Init *i, const struct Operation *o) {
         return r;
 }
 
+/* To load the filters takes the kernel longer than to build the root, and only commands need them: the answer to ROOT goes
+ * out before. A request that follows it waits in the socket meanwhile, and where they cannot be loaded there is no sandbox
+ * any more that could serve it. */
+static void confine(Init *i) {
+        init_flush(i);
+        if (init_load_filters(&i->request.root) < 0)
+                SYS(exit_group, EXIT_UNCONFINED);
+}
+
 void init_dispatch(Init *i) {
         Request *request = &i->request;
         const struct Operation *o = find_operation(request);
@@ -144,6 +155,8 @@ void init_dispatch(Init *i) {
         for (size_t n = 0; n < request->n_fds; n++)
                 close_fd(&request->fds[n]);
         request->n_fds = 0;
+        if (r >= 0 && o->handler == on_root)
+                confine(i);
         if (request->size > LARGE)
                 release_pages(request->bytes, sizeof(request->bytes));
 }

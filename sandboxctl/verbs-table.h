@@ -31,6 +31,10 @@ extern const Option logs_options[], ps_options[];
 int verb_logs(Ctl *c, char **words);
 int verb_ps(Ctl *c, char **words);
 
+/* verb-queue.c */
+extern const Option queue_options[];
+int verb_queue(Ctl *c, char **words);
+
 /* verb-file.c */
 extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);

@@ -10,6 +10,7 @@
 #include "sandboxd/json-body.h"
 #include "sandboxd/json-fields.h"
 #include "sandboxd/json-text.h"
+#include "sandboxd/sandbox-event.h"
 
 /* Commands that nobody waits for. Both streams go into one pipe, so that their order is the one in which they were
  * written; the spool is a named file, its command a row of the database: both are found again after a restart. The
@@ -59,6 +60,8 @@ int api_exec_background(Request *request, sd_bus_error *error) {
                 return -ENOMEM;
         r = command_new(call->manager, s, COMMAND_BACKGROUND, input.text, &c);
         if (r >= 0)
+                r = idempotency_note_object(call->use, c->id);
+        if (r >= 0)
                 r = command_start(c, &input.spec, &input.input, &background_handlers, call);
         return api_call_sent(&call, r, error);
 }
@@ -84,6 +87,8 @@ static int entrypoint_spec(const Sandbox *s, CommandSpec *spec, char **ret_text)
 static void on_entrypoint_failed(Command *c, const sd_bus_error *error, void *userdata) {
         (void) userdata;
         log_sandbox(LOG_WARNING, c->sandbox->id, "The entrypoint did not start: %s", error->message);
+        if (!c->sandbox->leaving)
+                sandbox_event_error(c->manager, c->sandbox, "entrypoint-failed", error->message);
 }
 
 static const CommandHandlers entrypoint_handlers = { .on_failed = on_entrypoint_failed };

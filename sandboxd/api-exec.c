@@ -30,7 +30,7 @@ static int add_output(JsonBody *b, const Command *c, size_t i, const char *name)
 }
 
 /* The output window of this dialect is the first 10 MiB of each stream. */
-static int reply_result(Request *request, const Command *c) {
+int api_reply_result(Request *request, const Command *c) {
         _cleanup_(json_body_freep) JsonBody *b = NULL;
         bool truncated = spool_total(c->outputs[0].spool) > SPOOL_HEAD_MAX ||
                          spool_total(c->outputs[1].spool) > SPOOL_HEAD_MAX;
@@ -64,7 +64,7 @@ static void on_exec_finished(Command *c, void *userdata) {
 
         request_on_gone(request, NULL, NULL);
         if (c->state == COMMAND_EXITED)
-                r = reply_result(request, c);
+                r = api_reply_result(request, c);
         else
                 r = request_reply_error(request, &SD_BUS_ERROR_MAKE_CONST(BUS_ERROR_INTERRUPTED,
                                         "The sandbox ended while the command ran"));
@@ -179,6 +179,7 @@ static json_t *command_to_json(const Command *c) {
                 [COMMAND_EXEC] = "exec",
                 [COMMAND_STREAM] = "stream",
                 [COMMAND_BACKGROUND] = "background",
+                [COMMAND_JOB] = "job",
                 [COMMAND_STRANGER] = "unattended",
                 [COMMAND_TERMINAL] = "terminal",
         };

@@ -2,19 +2,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/fd-util.h"
 #include "sandboxd/file-input.h"
+#include "sandboxd/files.h"
 #include "sandboxd/json-body.h"
 #include "sandboxd/json-text.h"
 
-/* Contents in JSON. Small ones travel in the message; larger ones as the descriptor of a file: fsd's on the way out,
- * a sealed one without a name on the way in. */
+/* Contents in JSON. What is read comes as the descriptor of a file, opened by fsd; what is written goes as files.c
+ * sends it. */
 
-#define INLINE_MAX (64 * KiB)
 #define READ_MAX (10 * MiB)             /* the contract cuts here without a word */
 #define READ_REFUSE (64 * MiB)
 #define UPLOAD_MAX (32 * MiB)           /* of base64 text */
@@ -67,46 +66,16 @@ int api_file_download(Request *request, sd_bus_error *error) {
         return get_content(request, JSON_STRING_BASE64, error);
 }
 
-/* A file without a name that holds the content and cannot change any more. */
-static int make_memfd(const char *data, size_t n) {
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        fd = memfd_create("content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0)
-                return -errno;
-        r = loop_write(fd, data, n);
-        if (r < 0)
-                return r;
-        if (lseek(fd, 0, SEEK_SET) < 0 ||
-            fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
-static int append_content(sd_bus_message *m, const char *path, const char *data, size_t n) {
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        r = sd_bus_message_append(m, "sub", path, (uint32_t) FILE_MODE_DEFAULT, /* keep_mode= */ true);
-        if (r < 0)
-                return r;
-        if (n <= INLINE_MAX)
-                return sd_bus_message_append_array(m, 'y', data, n);
-        fd = make_memfd(data, n);
-        return fd < 0 ? fd : sd_bus_message_append(m, "th", (uint64_t) n, fd);
-}
-
 static int put_content(Request *request, const char *path, const char *data, size_t n, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_(api_call_freep) ApiCall *call = NULL;
         int r;
 
-        r = file_call_new(request, n <= INLINE_MAX ? "WriteSmall" : "Write", &call, &m, error);
+        r = file_call_new(request, files_write_member(n), &call, &m, error);
         if (r < 0)
                 return r;
         call->answer = api_answer_success;
-        r = append_content(m, path, data, n);
+        r = files_append_content(m, &(FileContent) { .path = path, .mode = FILE_MODE_DEFAULT, .data = data, .n = n });
         return file_call_send(&call, m, r, PEER_REPEATABLE, error);
 }
 

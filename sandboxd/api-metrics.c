@@ -2,31 +2,33 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
+#include "sandboxd/json-fields.h"
 
 /* Figures for display. Those of a sandbox come from its cgroup by way of execd; CPU is a rate, so that the last sample
  * is kept in the (not stored) part of the record. The network figures are those of an interface that does not exist
  * yet. */
 
 /* Since the last question; the first one gets the average since the creation. */
-static double cpu_percent(Sandbox *s, uint64_t cpu_usec) {
+static double cpu_percent(const Sandbox *s, CpuSample *last, uint64_t cpu_usec) {
         uint64_t now = now_usec(CLOCK_BOOTTIME), wall = now_usec(CLOCK_REALTIME), elapsed, used = cpu_usec;
 
-        if (s->sample_usec > 0) {
-                elapsed = now - s->sample_usec;
-                used = cpu_usec > s->sample_cpu_usec ? cpu_usec - s->sample_cpu_usec : 0;
+        if (last->usec > 0) {
+                elapsed = now - last->usec;
+                used = cpu_usec > last->cpu_usec ? cpu_usec - last->cpu_usec : 0;
         } else
                 elapsed = wall > s->created_msec * USEC_PER_MSEC ? wall - s->created_msec * USEC_PER_MSEC : 0;
-        s->sample_usec = now;
-        s->sample_cpu_usec = cpu_usec;
+        *last = (CpuSample) { now, cpu_usec };
         return (double) used * 100.0 / (double) MAX(elapsed, UINT64_C(1));
 }
 
 /* cpuUsec is for whoever asks often, or along with others: the rate is then his own to make. Most sandboxes use less
  * than the MiB that the contract counts in, hence the bytes. */
-static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
+json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last) {
         uint64_t limit;
         double cpu;
 
@@ -34,7 +36,7 @@ static json_t *metrics_to_json(Sandbox *s, const SandboxStats *stats) {
         if (stats->memory_max > 0 && stats->memory_max != UINT64_MAX)
                 limit = stats->memory_max;
         return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s*}",
-                         "sandboxId", s->public_id, "cpuPercent", cpu_percent(s, stats->cpu_usec),
+                         "sandboxId", s->public_id, "cpuPercent", cpu_percent(s, last, stats->cpu_usec),
                          "memoryUsageMb", (json_int_t) (stats->memory_current / MiB),
                          "memoryLimitMb", (json_int_t) (limit / MiB),
                          "memoryUsageBytes", (json_int_t) stats->memory_current,
@@ -53,7 +55,7 @@ static int answer_metrics(ApiCall *call, sd_bus_message *reply, sd_bus_error *er
         int r;
 
         r = execd_read_stats(reply, &stats, error);
-        return r < 0 ? r : request_reply_json(call->request, 200, metrics_to_json(call->sandbox, &stats));
+        return r < 0 ? r : request_reply_json(call->request, 200, metrics_to_json(call->sandbox, &stats, &call->sandbox->cpu));
 }
 
 int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error) {
@@ -71,7 +73,7 @@ int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *
                 s = manager_get_sandbox(m, id);
                 if (s)
                         (void) json_object_set_new(json_object_get(by_id, s->public_id), "metrics",
-                                                   metrics_to_json(s, &stats));
+                                                   metrics_to_json(s, &stats, &s->cpu));
         }
         return r;
 }
@@ -80,16 +82,31 @@ int api_sandbox_metrics(Request *request, sd_bus_error *error) {
         return api_ask_execd(request, "Stats", answer_metrics, error);
 }
 
-int api_global_metrics(Request *request, sd_bus_error *error) {
+typedef struct GlobalInput {
+        char *format;
+} GlobalInput;
+
+static const JsonField global_fields[] = {
+        { "format", JSON_FIELD_STRING, offsetof(GlobalInput, format), JSON_FIELD_LENIENT, 0, 0,
+          "prometheus: as text for its scraper" },
+};
+const JsonTable global_metrics_table = JSON_TABLE(global_fields);
+
+/* A scraper names the formats that it reads, and JSON is not among them, as it is with other clients. */
+static bool wants_text(const char *accept) {
+        return accept && !strstr(accept, "json") && (strstr(accept, "openmetrics") || strstr(accept, "text/plain"));
+}
+
+static int reply_global(Request *request, void *userdata, sd_bus_error *error) {
+        const char *accept = request_header(request, "Accept");
         Manager *m = request_userdata(request);
         const Counters *c = &m->counters;
         uint64_t now = now_usec(CLOCK_BOOTTIME);
-        json_int_t active = 0;
-        Sandbox *s;
+        const GlobalInput *input = userdata;
+        json_int_t active = api_count_active(m);
 
-        (void) error;
-        HASHMAP_FOREACH(s, m->sandboxes)
-                active += !s->leaving && !sandbox_is_expired(s);
+        if (streq_ptr(input->format, "prometheus") || wants_text(accept))
+                return api_prometheus(request, error);
         return request_reply_json(request, 200,
                                   json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                                             "activeSandboxes", active,
@@ -101,6 +118,12 @@ int api_global_metrics(Request *request, sd_bus_error *error) {
                                             "totalExpired", (json_int_t) c->values[COUNTER_EXPIRED],
                                             "totalLost", (json_int_t) c->values[COUNTER_LOST],
                                             "uptimeSeconds", (json_int_t) ((now - c->started_usec) / USEC_PER_SEC)));
+}
+
+int api_global_metrics(Request *request, sd_bus_error *error) {
+        static const ApiInput route = { global_fields, ELEMENTSOF(global_fields), reply_global };
+
+        return api_with_input(request, &route, &(GlobalInput) {}, error);
 }
 
 /* One row a profile, by the key that the contract gives it. */

@@ -9,6 +9,7 @@
 #include "sandboxd/create.h"
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* The life of a sandbox. Whatever changes it asks execd first and writes the record when execd has answered: the
  * record never claims what has not happened. */
@@ -18,6 +19,12 @@
 
 static int reply_sandbox(Request *request, const Sandbox *s) {
         return request_reply_json(request, 200, sandbox_to_json(request_userdata(request), s));
+}
+
+static void on_named(const char *public_id, void *userdata) {
+        const ApiCall *call = userdata;
+
+        (void) idempotency_note_object(call->use, public_id);
 }
 
 static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
@@ -41,10 +48,13 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
 int api_sandbox_create(Request *request, sd_bus_error *error) {
         Manager *m = request_userdata(request);
         _cleanup_(create_input_done) CreateInput input = {};
+        _cleanup_(json_decrefp) json_t *wanted = NULL;
         _cleanup_(api_call_freep) ApiCall *call = NULL;
         int r;
 
-        r = create_input_read(request_input(request), &m->settings, &input, error);
+        r = api_apply_template(request, &wanted, error);
+        if (r >= 0)
+                r = create_input_read(wanted, &m->settings, &input, error);
         if (r < 0)
                 return r;
         call = api_call_new(request, NULL);
@@ -54,7 +64,9 @@ int api_sandbox_create(Request *request, sd_bus_error *error) {
         r = create_start(m, &(CreateRequest) {
                         .name = input.name, .image = input.image, .config = create_input_config(&input),
                         .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint),
-                        .timeout_sec = (uint64_t) input.timeout, .network = input.network }, on_created, call, error);
+                        .secrets = json_incref(input.secrets),
+                        .timeout_sec = (uint64_t) input.timeout, .network = input.network,
+                        .on_named = call->use ? on_named : NULL }, on_created, call, error);
         return api_call_sent(&call, r, error);
 }
 
@@ -103,8 +115,13 @@ int api_sandbox_delete(Request *request, sd_bus_error *error) {
 static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
         if (call->sandbox->leaving)
                 return; /* its record may be gone already and must not come back */
-        if (reply || sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+        if (!reply && !sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+                return;
+        if (call->sandbox->state != (SandboxState) call->number) {
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
+                sandbox_event(call->manager, call->number == SANDBOX_PAUSED ? EVENT_PAUSED : EVENT_RESUMED,
+                              call->sandbox);
+        }
 }
 
 static int answer_sandbox(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
@@ -161,6 +178,7 @@ static void on_renewed(ApiCall *call, sd_bus_message *reply, const sd_bus_error 
         sandbox_set_expiry(call->sandbox, (uint64_t) call->number);
         (void) manager_save_sandbox(call->manager, call->sandbox);
         removal_arm_timer(call->manager);
+        sandbox_event(call->manager, EVENT_RENEWED, call->sandbox);
 }
 
 int api_sandbox_renew(Request *request, sd_bus_error *error) {
@@ -218,6 +236,7 @@ static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error 
         json_object_foreach(wanted, key, value)
                 (void) json_object_set(call->sandbox->config, key, value);
         (void) manager_save_sandbox(call->manager, call->sandbox);
+        sandbox_event(call->manager, EVENT_LIMITED, call->sandbox);
 }
 
 static void free_json(void *data) {

@@ -23,6 +23,8 @@ int api_get_sandbox(Request *request, SandboxNeed need, Sandbox **ret, sd_bus_er
         if (!s)
                 return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox not found: %s", id ?: "");
         request_set_sandbox(request, s->id);
+        if (need != NEED_ANY && s->elsewhere)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is at another worker: %s", s->worker);
         if ((need == NEED_LIVE && !sandbox_is_live(s)) || (need == NEED_RUNNING && s->state != SANDBOX_RUNNING))
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is not running: %s",
                                      sandbox_state_to_string(s->state));
@@ -70,7 +72,8 @@ ApiCall *api_call_new(Request *request, Sandbox *s) {
 
         if (call) {
                 *call = (ApiCall) { .request = request, .manager = request_userdata(request),
-                                    .sandbox = sandbox_ref(s), .fd = -EBADF };
+                                    .sandbox = sandbox_ref(s), .fd = -EBADF,
+                                    .use = idempotency_use_ref(request_guard_data(request)) };
                 request_on_gone(request, on_client_gone, call);
         }
         return call;
@@ -83,6 +86,7 @@ ApiCall *api_call_free(ApiCall *call) {
                 if (call->free_data)
                         call->free_data(call->data);
                 safe_close(call->fd);
+                idempotency_use_unref(call->use);
                 sandbox_unref(call->sandbox);
                 free(call);
         }

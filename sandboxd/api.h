@@ -10,6 +10,7 @@
 extern const RouteTable route_tables[];
 extern const size_t n_route_tables;
 int routes_print(void);
+extern const RequestGuard idempotency_guard;
 
 /* The sandbox that ":id" names. live: it must run or be paused; running: it must run. */
 typedef enum SandboxNeed {
@@ -43,6 +44,7 @@ struct ApiCall {
         void (*on_reply)(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error);
         void *data;
         void (*free_data)(void *data);
+        IdempotencyUse *use;    /* of the request's key; may be NULL */
         int64_t number;
         int fd;
 };
@@ -72,20 +74,47 @@ int api_reply_success(Request *request);
 /* {"success": true}, whatever came back. */
 int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
 
+/* The ExecResult of a command that has exited; 504 if its time was over. */
+int api_reply_result(Request *request, const Command *c);
+
 /* What the routes take that are not read by a module of their own. */
+extern const JsonTable alert_table, alert_history_table, template_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
+extern const JsonTable event_history_table, event_publish_table;
+extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
+extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+/* last is what the rate is since; it becomes this one. */
+json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
 int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *error);
 /* The entrypoint of a new sandbox. */
 void api_start_entrypoint(Manager *m, Sandbox *s);
 /* -EINVAL with error when it is none. */
 int api_parse_signal(const char *name, int *ret, sd_bus_error *error);
+
+int api_alert_create(Request *request, sd_bus_error *error);
+int api_alert_list(Request *request, sd_bus_error *error);
+int api_alert_delete(Request *request, sd_bus_error *error);
+int api_alert_history(Request *request, sd_bus_error *error);
+
+int api_template_create(Request *request, sd_bus_error *error);
+int api_template_list(Request *request, sd_bus_error *error);
+int api_template_get(Request *request, sd_bus_error *error);
+int api_template_delete(Request *request, sd_bus_error *error);
+/* The input of a creation: over the template that it names, if it does. A new reference. */
+int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
+int api_worker_list(Request *request, sd_bus_error *error);
+int api_worker_heartbeat(Request *request, sd_bus_error *error);
+int api_worker_select(Request *request, sd_bus_error *error);
+int api_worker_reap(Request *request, sd_bus_error *error);
+int api_worker_migrate(Request *request, sd_bus_error *error);
 
 int api_sandbox_create(Request *request, sd_bus_error *error);
 int api_sandbox_list(Request *request, sd_bus_error *error);
@@ -106,6 +135,29 @@ int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
 
+int api_queue_submit(Request *request, sd_bus_error *error);
+int api_queue_list(Request *request, sd_bus_error *error);
+int api_queue_status(Request *request, sd_bus_error *error);
+int api_queue_cancel(Request *request, sd_bus_error *error);
+int api_queue_requeue(Request *request, sd_bus_error *error);
+int api_queue_dlq(Request *request, sd_bus_error *error);
+int api_queue_purge(Request *request, sd_bus_error *error);
+
+int api_event_history(Request *request, sd_bus_error *error);
+int api_event_publish(Request *request, sd_bus_error *error);
+int api_stream_events(Request *request, sd_bus_error *error);
+int api_stream_logs(Request *request, sd_bus_error *error);
+int api_stream_metrics(Request *request, sd_bus_error *error);
+
+/* An HttpServerOptions.on_outcome. */
+struct HttpOutcome;
+void api_trace(const struct HttpOutcome *outcome, void *userdata);
+json_int_t api_count_active(Manager *m);
+int api_traces(Request *request, sd_bus_error *error);
+int api_observability_metrics(Request *request, sd_bus_error *error);
+int api_observability_clear(Request *request, sd_bus_error *error);
+int api_prometheus(Request *request, sd_bus_error *error);
+
 int api_terminal_open(Request *request, sd_bus_error *error);
 int api_terminal_list(Request *request, sd_bus_error *error);
 int api_terminal_get(Request *request, sd_bus_error *error);
@@ -113,6 +165,25 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+
+int api_env_get(Request *request, sd_bus_error *error);
+int api_env_set(Request *request, sd_bus_error *error);
+int api_env_list(Request *request, sd_bus_error *error);
+int api_env_delete(Request *request, sd_bus_error *error);
+
+int api_git_clone(Request *request, sd_bus_error *error);
+int api_git_status(Request *request, sd_bus_error *error);
+int api_git_commit(Request *request, sd_bus_error *error);
+int api_git_diff(Request *request, sd_bus_error *error);
+int api_git_log(Request *request, sd_bus_error *error);
+int api_git_branch(Request *request, sd_bus_error *error);
+int api_git_checkout(Request *request, sd_bus_error *error);
+int api_git_push(Request *request, sd_bus_error *error);
+int api_git_pull(Request *request, sd_bus_error *error);
+
+int api_interpret_execute(Request *request, sd_bus_error *error);
+int api_interpret_install(Request *request, sd_bus_error *error);
+int api_interpret_kernels(Request *request, sd_bus_error *error);
 
 int api_file_read(Request *request, sd_bus_error *error);
 int api_file_write(Request *request, sd_bus_error *error);

@@ -14,7 +14,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/command-internal.h"
+#include "sandboxd/log-watch.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/sandbox-event.h"
 #include "sandboxd/terminal.h"
 
 /* The order of events is not in our hands: the end of a command may be heard of before the answer to its start, the
@@ -58,7 +61,7 @@ int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Comm
         c->text = strdup(text);
         if (!c->text)
                 return -ENOMEM;
-        r = object_id_random(kind == COMMAND_TERMINAL ? "term" : "bg", c->id);
+        r = object_id_random(kind == COMMAND_TERMINAL ? "term" : kind == COMMAND_JOB ? "run" : "bg", c->id);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
@@ -101,6 +104,7 @@ Command *command_unref(Command *c) {
                 }
                 command_close_input(c);
                 forget_start(c);
+                output_times_done(&c->times);
                 terminal_free(c->terminal);
                 sandbox_unref(c->sandbox);
                 free(c->text);
@@ -134,9 +138,19 @@ uint64_t command_duration_msec(const Command *c) {
         return end > c->started_usec ? MAX((end - c->started_usec) / USEC_PER_MSEC, UINT64_C(1)) : 1;
 }
 
+/* Whoever reads its log wants to know; before the output is in the spool its begin is known. */
+static void note_output(Command *c) {
+        if (c->kind == COMMAND_BACKGROUND) {
+                output_times_note(&c->times, spool_total(c->outputs[0].spool), now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
+                log_watch_wake(c->manager, c->sandbox);
+        }
+}
+
 static void take_output(CommandOutput *o, const char *data, size_t n) {
         Command *c = o->command;
         int r;
+
+        note_output(c);
 
         if (o->spool) {
                 r = spool_append(o->spool, data, n);
@@ -162,7 +176,7 @@ static ssize_t read_output(CommandOutput *o, size_t limit) {
         static char buffer[READ_SIZE];
         ssize_t n;
 
-        if (o->command->kind == COMMAND_TERMINAL) {
+        if (o->command->kind == COMMAND_TERMINAL || (o->command->kind == COMMAND_JOB && o->spool)) {
                 n = fill_spool(o);
                 if (n != -EFAULT)
                         return n;
@@ -237,21 +251,25 @@ static void finish(Command *c, CommandState state) {
         c->state = state;
         end(c);
 
+        log_watch_wake(c->manager, c->sandbox); /* a last line may have no end */
         handlers = TAKE_PTR(c->handlers);
         if (handlers && handlers->on_finished)
                 handlers->on_finished(c, c->userdata);
         if (command_is_kept(c) && !c->forgotten)
                 (void) command_save(c);
+        if (state == COMMAND_EXITED)
+                sandbox_event_exec(c);
         if (state == COMMAND_EXITED && c->forgotten)
                 send_kill(c); /* what the shell left behind */
-        spool_rest(c->outputs[0].spool);
-        if (state == COMMAND_EXITED)
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                spool_rest(c->outputs[i].spool);
+        if (state == COMMAND_EXITED && !c->unrecorded)
                 (void) execd_acknowledge(c->manager->execd, c->sandbox->id, c->id);
         if (!command_is_kept(c) || c->forgotten)
                 manager_drop_command(c->manager, c);
 }
 
-static void fail(Command *c, const sd_bus_error *error) {
+void command_fail(Command *c, const sd_bus_error *error) {
         const CommandHandlers *handlers = TAKE_PTR(c->handlers);
 
         c->state = COMMAND_LOST;
@@ -287,7 +305,7 @@ void command_on_status(Command *c, const CommandStatus *status) {
                 return;
         }
         /* Only init has its master, which is to be here before anybody hears that it runs, or that it has ended. */
-        if (c->kind == COMMAND_TERMINAL && !c->taken && attach(c, status) >= 0)
+        if ((c->kind == COMMAND_TERMINAL || c->foreign) && !c->taken && attach(c, status) >= 0)
                 return;
         if (status->pid > 0)
                 c->pid = status->pid;
@@ -327,13 +345,14 @@ void command_on_unknown(Command *c) {
         if (!c->interrupted)
                 return; /* asked over the connection of today: the answer will come */
         c->interrupted = false;
-        if (!c->repeated && !c->killed) {
+        /* A job is asked for as often as it takes: to give up would leave it open whether it runs. */
+        if ((!c->repeated || (c->kind == COMMAND_JOB && sandbox_is_live(c->sandbox))) && !c->killed) {
                 c->repeated = true;
                 if (ask(c) >= 0)
                         return;
         }
         (void) bus_error_set(&error, BUS_ERROR_UNAVAILABLE, "The command was not started; please try again.");
-        fail(c, &error);
+        command_fail(c, &error);
 }
 
 static void on_running(Command *c, uint32_t pid) {
@@ -351,11 +370,13 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
                 return;
         if (reply && sd_bus_message_read(reply, "u", &pid) >= 0)
                 on_running(c, pid);
-        else if (error && !c->repeated && execd_client_is_lost(c->manager->execd)) {
+        else if (c->kind == COMMAND_JOB && c->manager->stopping)
+                return; /* the next process asks again */
+        else if (error && (!c->repeated || c->kind == COMMAND_JOB) && execd_client_is_lost(c->manager->execd)) {
                 log_sandbox(LOG_INFO, c->sandbox->id, "The start of command %s was interrupted.", c->id);
                 c->interrupted = true; /* whether it runs is told when execd is back */
-        } else if (error)
-                fail(c, error);
+        } else if (error && (c->kind != COMMAND_JOB || command_look_up(c, error) < 0))
+                command_fail(c, error);
 }
 
 static int ask(Command *c) {
@@ -407,11 +428,14 @@ static int open_outputs(Command *c) {
 
         if (c->kind == COMMAND_TERMINAL)
                 return open_terminal(c);
+        r = c->kind == COMMAND_JOB ? command_open_spools(c) : 0;
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < (merged ? 1 : 2); i++) {
                 r = make_pipe(&c->outputs[i].fd, &c->child_fds[1 + i], /* input= */ false);
                 if (r < 0)
                         return r;
-                if (c->kind != COMMAND_STREAM) {
+                if (c->kind != COMMAND_STREAM && c->kind != COMMAND_JOB) {
                         r = spool_new(c->manager->spool_fd, merged ? c->id : NULL, &c->outputs[i].spool);
                         if (r < 0)
                                 return r;
@@ -512,6 +536,7 @@ static void take_pipes(Command *c, sd_bus_message *reply) {
         if (!command_is_live(c) || sd_bus_message_enter_container(reply, 'a', "h") < 0)
                 return;
         for (size_t i = 0; i < ELEMENTSOF(c->outputs) && sd_bus_message_read_basic(reply, 'h', &fd) > 0; i++) {
+                close_output(c->outputs + i);
                 c->outputs[i].fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
                 if (c->outputs[i].fd >= 0 && c->terminal)
                         r = terminal_take(c->terminal, c->outputs[i].fd);

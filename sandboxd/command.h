@@ -6,6 +6,7 @@
 
 #include "libsandbox/sandbox-spec.h"
 #include "sandboxd/execd-client.h"
+#include "sandboxd/output-times.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/spool.h"
 
@@ -22,6 +23,7 @@ typedef enum CommandKind {
         COMMAND_STREAM,         /* somebody reads along */
         COMMAND_BACKGROUND,     /* remembered, both streams in one spool */
         COMMAND_TERMINAL,       /* remembered, too; its stdio is a PTY, see terminal.h */
+        COMMAND_JOB,            /* an attempt of a queued job: that remembers it, see queue.h */
         COMMAND_STRANGER,       /* found at execd after a restart: let it finish */
         _COMMAND_KIND_MAX,
 } CommandKind;
@@ -68,7 +70,9 @@ struct Command {
         bool killed;            /* by command_kill(): asked again until it is so */
         bool attended;          /* by this process; false: of an earlier one, not taken over yet */
         bool seen;              /* mark of a reconciliation */
-        bool taken;             /* (terminal) its master is here, or init did not have it */
+        bool taken;             /* (terminal, foreign) its master or pipes are here, or init did not have them */
+        bool foreign;           /* (job) perhaps an earlier call started it, with pipes that only init has */
+        bool unrecorded;        /* set by on_finished(): its status must not be acknowledged yet */
         bool forgotten;         /* (terminal) closed: what it left is ended, and nothing is remembered */
         uint64_t started_msec, finished_msec;   /* wall clock */
         uint64_t started_usec, ended_usec;      /* CLOCK_BOOTTIME */
@@ -77,6 +81,7 @@ struct Command {
         Adoption *adoption;     /* its pipes are on their way to us */
         Terminal *terminal;
         CommandOutput outputs[2];
+        OutputTimes times;      /* (background) */
         int stdin_fd;
         char *stdin_data;
         size_t stdin_length, stdin_done;
@@ -110,6 +115,8 @@ int command_start(Command *c, CommandSpec *spec, const CommandInput *input, cons
 void command_set_handlers(Command *c, const CommandHandlers *handlers, void *userdata);
 /* Takes over a command that execd knows and whose pipes nobody reads. */
 int command_adopt(Command *c, const CommandStatus *status);
+/* (job) A spool each for what it writes to stdout and stderr; called before command_adopt() or by command_start(). */
+int command_open_spools(Command *c);
 
 bool command_is_live(const Command *c);
 /* In the database, with a named spool. */
@@ -124,6 +131,8 @@ void command_kill(Command *c);
 void command_on_status(Command *c, const CommandStatus *status);
 /* execd does not know it (any more). */
 void command_on_unknown(Command *c);
+/* (job, of an earlier process) execd does not know it either: on_failed(). */
+void command_on_missing(Command *c);
 void command_on_sandbox_gone(Command *c);
 
 /* Back pressure: stop and go on reading. */

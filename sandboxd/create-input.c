@@ -34,6 +34,12 @@ static const JsonField create_fields[] = {
           "default: the id" },
         { "network",    JSON_FIELD_BOOL,   offsetof(CreateInput, network),  JSON_FIELD_LENIENT, 0, 0,
           "default: none" },
+        { "secretEnv",  JSON_FIELD_STRV,   offsetof(CreateInput, secret_env), 0, 0, 255,
+          "names in env whose values are secrets" },
+        { "secrets",    JSON_FIELD_OBJECT, offsetof(CreateInput, secrets), 0, 0, 0,
+          "more environment, whose values nobody is ever shown" },
+        { "template",   JSON_FIELD_STRING, offsetof(CreateInput, template), 0, 0, 0,
+          "id or name; what else is given here lies over its config" },
         { "timeout",    JSON_FIELD_INT,    offsetof(CreateInput, timeout),
           JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 60, 86400, "seconds that it lives" },
         { "workdir",    JSON_FIELD_STRING, offsetof(CreateInput, workdir),  JSON_FIELD_LENIENT, 0, 4095,
@@ -88,6 +94,32 @@ static int check_map(json_t *map, const char *what, bool is_env, sd_bus_error *e
         return 0;
 }
 
+/* What env names as secret moves over. The names stay to be seen, so that it can be told what a sandbox was given. */
+static int move_secrets(CreateInput *input, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *env = NULL, *secrets = NULL;
+
+        if (!input->secret_env)
+                return 0;
+        /* They may be the request's own, and the same object twice. */
+        env = json_copy(input->env);
+        secrets = input->secrets ? json_copy(input->secrets) : json_object();
+        STRV_FOREACH(name, input->secret_env) {
+                json_t *value = json_object_get(env, *name);
+
+                if (!value && !json_object_get(secrets, *name))
+                        return bus_error_set(error, BUS_ERROR_INVALID, "secretEnv names %s, which env does not have",
+                                             *name);
+                if (value && json_object_set(secrets, *name, value) < 0)
+                        return -ENOMEM;
+                (void) json_object_del(env, *name);
+        }
+        json_decref(input->env);
+        json_decref(input->secrets);
+        input->env = TAKE_PTR(env);
+        input->secrets = TAKE_PTR(secrets);
+        return 0;
+}
+
 static int check_entrypoint(CreateInput *input, sd_bus_error *error) {
         uint64_t bytes = 0;
         json_t *value;
@@ -132,6 +164,10 @@ int create_input_read(json_t *object, const Settings *settings, CreateInput *ret
         if (r >= 0)
                 r = check_map(input.env, "env", /* is_env= */ true, error);
         if (r >= 0)
+                r = check_map(input.secrets, "secrets", /* is_env= */ true, error);
+        if (r >= 0)
+                r = move_secrets(&input, error);
+        if (r >= 0)
                 r = check_map(input.metadata, "metadata", /* is_env= */ false, error);
         if (r >= 0)
                 r = check_entrypoint(&input, error);
@@ -152,16 +188,57 @@ void create_input_done(CreateInput *input) {
         json_fields_done(create_fields, ELEMENTSOF(create_fields), input);
 }
 
+int create_input_check_config(json_t *object, const Settings *settings, json_t **ret, sd_bus_error *error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error detail = SD_BUS_ERROR_NULL;
+        _cleanup_(create_input_done) CreateInput input = {};
+        _cleanup_(json_decrefp) json_t *kept = json_object();
+        Settings any = *settings;
+        int r;
+
+        any.allowed_images = (char *) "*"; /* the list of the day of the creation counts */
+        if (json_object_get(object, "secrets") || json_object_get(object, "secretEnv"))
+                return bus_error_set(error, BUS_ERROR_INVALID, "Invalid config: a template is shown to everybody and "
+                                                               "takes no secrets");
+        r = create_input_read(object, &any, &input, &detail);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return bus_error_set(error, detail.name ?: BUS_ERROR_INVALID, "Invalid config: %s",
+                                     detail.message ?: "it is not understood");
+        for (size_t i = 0; i < ELEMENTSOF(create_fields); i++) {
+                json_t *value = json_object_get(object, create_fields[i].name);
+
+                if (value && !json_is_null(value) && !streq(create_fields[i].name, "template") &&
+                    json_object_set(kept, create_fields[i].name, value) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(kept);
+        return 0;
+}
+
+/* The names of what is secret, as a list. */
+static json_t *secret_names(const CreateInput *input) {
+        json_t *names, *value;
+        const char *key;
+
+        if (json_object_size(input->secrets) == 0)
+                return NULL;
+        names = json_array();
+        json_object_foreach(input->secrets, key, value)
+                (void) json_array_append_new(names, json_string(key));
+        return names;
+}
+
 static json_t *number_to_json(double x) {
         return x == floor(x) ? json_integer((json_int_t) x) : json_real(x);
 }
 
 json_t *create_input_config(const CreateInput *input) {
-        json_t *config = json_pack("{s:s, s:s*, s:I, s:I, s:o, s:s, s:O*, s:O*, s:O*}", "image", input->image,
+        json_t *config = json_pack("{s:s, s:s*, s:I, s:I, s:o, s:s, s:O*, s:O*, s:O*, s:o*}", "image", input->image,
                                    "name", input->name, "timeout", (json_int_t) input->timeout, "memory",
                                    (json_int_t) input->memory, "cpu", number_to_json(input->cpu), "workdir",
                                    input->workdir, "env", input->env, "metadata", input->metadata, "entrypoint",
-                                   input->entrypoint);
+                                   input->entrypoint, "secretEnv", secret_names(input));
 
         if (config && input->network_given)
                 (void) json_object_set_new(config, "network", json_boolean(input->network));

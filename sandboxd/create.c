@@ -8,6 +8,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* One function a step, each started by the answer to the one before. The place under the limit is taken before
  * anything is asked (n_reserved) and handed on to the record as soon as there is an id, so that at no moment one
@@ -23,6 +24,7 @@ typedef struct Creation {
         Sandbox *sandbox;       /* once it has an id */
         Counter origin;         /* what made it fast, or not */
         bool rooted;            /* fsd was asked: there may be a root */
+        int error;              /* found while fsd works, for when it has answered */
         CreateCallback callback;
         void *userdata;
 } Creation;
@@ -35,6 +37,7 @@ static Creation *creation_free(Creation *c) {
                 json_decref(c->request.config);
                 json_decref(c->request.metadata);
                 json_decref(c->request.entrypoint);
+                json_decref(c->request.secrets);
                 free(c);
         }
         return NULL;
@@ -56,6 +59,10 @@ static void give_up(Creation *c, const sd_bus_error *error) {
         } else if (!c->sandbox && !c->request.warm)
                 m->n_reserved--;
         c->callback(NULL, error, c->userdata);
+        if (!c->request.warm && !m->stopping)
+                event_publish(m, EVENT_ERROR, NULL, json_pack("{s:s, s:s, s:s}", "reason", "create-failed", "error",
+                                                              error->message ? error->message : error->name,
+                                                              "image", c->image));
         manager_unattend(m);
         creation_free(c);
 }
@@ -72,14 +79,19 @@ static void give_up_errno(Creation *c, int r) {
         give_up(c, &error);
 }
 
-/* The callback may begin another creation: this one is over before. */
+/* The sandbox is there, so that a failure to write its record is not worth to lose it for: the record that it is being
+ * created is there, too, or execd has the label, and the next start takes it over by either. So the reply does not wait for
+ * the database. The callback may begin another creation: this one is over before. */
 static void finish(Creation *c) {
         Manager *m = c->manager;
 
+        c->sandbox->state = SANDBOX_RUNNING;
+        manager_save_later(m, c->sandbox);
         counters_add_later(&m->counters, COUNTER_CREATED);
         counters_add_later(&m->counters, c->origin);
         removal_arm_timer(m);
         c->callback(c->sandbox, NULL, c->userdata);
+        sandbox_event(m, EVENT_CREATED, c->sandbox);
         manager_unattend(m);
         creation_free(c);
 }
@@ -95,8 +107,6 @@ static void finish_warm(Creation *c) {
 
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
-        Manager *m = c->manager;
-        int r;
 
         if (!reply) {
                 /* The reservation went with the service that gave it: nothing that the client did wrong. */
@@ -111,11 +121,7 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                 finish_warm(c);
                 return;
         }
-        r = manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
-        if (r < 0)
-                give_up_errno(c, r);
-        else
-                finish(c);
+        finish(c);
 }
 
 /* A label that is too long for execd's record is left out: such a sandbox cannot be adopted without our database. */
@@ -124,7 +130,7 @@ static char *make_label(const Sandbox *s, bool warm) {
 
         if (warm)
                 return strdup(WARM_LABEL);
-        if (sandbox_to_record(s, &label) >= 0 && strlen(label) >= SANDBOX_LABEL_MAX)
+        if (sandbox_to_label(s, &label) >= 0 && strlen(label) >= SANDBOX_LABEL_MAX)
                 label = mfree(label);
         return label;
 }
@@ -160,21 +166,28 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
                 give_up(c, error);
                 return;
         }
-        r = ask_create(c, reply);
+        r = c->error < 0 ? c->error : ask_create(c, reply);
         if (r < 0)
                 give_up_errno(c, r);
 }
 
 static int make_sandbox(Creation *c, const char *id) {
         return sandbox_new(&(SandboxInit) { .id = id, .name = c->name, .image = c->image,
+                                            .worker = c->manager->settings.worker_name,
                                             .config = json_incref(c->request.config),
                                             .metadata = json_incref(c->request.metadata),
                                             .entrypoint = json_incref(c->request.entrypoint),
+                                            .secrets = json_incref(c->request.secrets),
                                             .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
 
-static int add_record(Creation *c, const char *id) {
+static void tell_name(Creation *c) {
+        if (c->request.on_named)
+                c->request.on_named(c->sandbox->public_id, c->userdata);
+}
+
+static int add_sandbox(Creation *c, const char *id) {
         Manager *m = c->manager;
         int r;
 
@@ -186,8 +199,24 @@ static int add_record(Creation *c, const char *id) {
                 c->sandbox = sandbox_unref(c->sandbox);
                 return r;
         }
-        m->n_reserved--; /* from here on the record is what counts */
-        return manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        m->n_reserved--; /* from here on the sandbox is what counts */
+        return 0;
+}
+
+/* So that whatever a crash of ours leaves is found by the next start. What else is to be known of it (the name that its
+ * client asked for it by) is written with it, or not at all. */
+static int write_record(Creation *c) {
+        Manager *m = c->manager;
+        bool together;
+        int r, q;
+
+        if (c->request.warm)
+                return 0;
+        together = c->request.on_named && store_begin(m->store) >= 0;
+        tell_name(c);
+        r = manager_set_state(m, c->sandbox, SANDBOX_CREATING);
+        q = together ? store_end(m->store) : 0;
+        return r < 0 ? r : q;
 }
 
 static int prepare_root(Creation *c) {
@@ -198,6 +227,21 @@ static int prepare_root(Creation *c) {
                 options.writable = settings->writable;
         c->rooted = true;
         return fsd_prepare_root(c->manager->fsd, c->image, c->sandbox->id, &options, on_prepared, c);
+}
+
+/* The next start compares all lists if it finds any record. So unless this one is the first, fsd can work while it is
+ * being written. */
+static int begin_root(Creation *c) {
+        bool alone = hashmap_size(c->manager->sandboxes) <= 1;
+        int r = 0;
+
+        if (alone)
+                r = write_record(c);
+        if (r >= 0)
+                r = prepare_root(c);
+        if (r >= 0 && !alone)
+                c->error = write_record(c);
+        return r;
 }
 
 static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
@@ -214,22 +258,20 @@ static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *
                 r = -EBADMSG;
         if (r >= 0) {
                 c->origin = spare ? COUNTER_BLANK : COUNTER_COLD;
-                r = add_record(c, id);
+                r = add_sandbox(c, id);
         }
         if (r >= 0)
-                r = prepare_root(c);
+                r = begin_root(c);
         if (r < 0)
                 give_up_errno(c, r);
 }
 
-/* The sandbox is there, so that a failure to write its record is not worth to lose it for: execd has the label. */
 static void on_claimed(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
         Manager *m = c->manager;
         int r;
 
         if (reply) {
-                (void) manager_set_state(m, c->sandbox, SANDBOX_RUNNING);
                 finish(c);
                 return;
         }
@@ -263,6 +305,7 @@ static int claim(Creation *c, const char *id) {
         r = manager_add_sandbox(m, c->sandbox);
         if (r < 0)
                 return r;
+        tell_name(c); /* from now on its label brings it back, should we die */
         r = execd_claim(m->execd, id, c->sandbox->deadline_usec, label ?: "", on_claimed, c);
         if (r < 0)
                 manager_forget_sandbox(m, c->sandbox);
@@ -297,6 +340,7 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
                 json_decref(request->config);
                 json_decref(request->metadata);
                 json_decref(request->entrypoint);
+                json_decref(request->secrets);
                 return -ENOMEM;
         }
         c->manager = m;

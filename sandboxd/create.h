@@ -6,11 +6,15 @@
 /* Creation: an id from execd, a record, a root from fsd, a life from execd. A failure at any step takes the earlier
  * ones back. One that fits a warm sandbox takes that: then there is one question to execd and one record. */
 
+/* It has an id now, and its record is being written in the same transaction. */
+typedef void (*CreateNamed)(const char *public_id, void *userdata);
+
 typedef struct CreateRequest {
         const char *name, *image;       /* name NULL: the id */
-        json_t *config, *metadata, *entrypoint; /* taken over, also on failure */
+        json_t *config, *metadata, *entrypoint, *secrets; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
+        CreateNamed on_named;           /* may be NULL; perhaps called again, with another id */
         bool warm;                      /* for the pool: no record, no count, no client */
 } CreateRequest;
 

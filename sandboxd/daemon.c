@@ -119,6 +119,8 @@ static void on_reconciled(void *userdata) {
                 .unix_fds = d->unix_fds,
                 .n_unix = d->n_unix,
                 .auth = d->auth,
+                .guard = &idempotency_guard,
+                .on_outcome = api_trace,
                 .userdata = d->manager,
         };
         int r;
@@ -173,7 +175,7 @@ static int take_settings(Daemon *d, SettingsChange *ret) {
         auth_free(d->auth);
         d->auth = TAKE_PTR(auth);
         set_idle(d, &d->manager->settings);
-        event_hub_set_keep(d->manager->events, d->manager->settings.events_max);
+        event_hub_set_keep(d->manager->events, d->manager->settings.events_max, d->manager->settings.events_age_sec);
         return d->http ? http_server_reload(d->http, d->auth) : 0;
 }
 

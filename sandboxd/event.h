@@ -28,8 +28,9 @@ typedef struct Event {
 /* During it neither listeners may be added nor removed but the one that is called. */
 typedef void (*EventCallback)(const Event *event, void *userdata);
 
-int event_hub_new(sd_event *loop, Store *store, uint64_t keep, EventHub **ret);
-void event_hub_set_keep(EventHub *h, uint64_t keep);
+/* age_sec 0: as old as they get. */
+int event_hub_new(sd_event *loop, Store *store, uint64_t keep, uint64_t age_sec, EventHub **ret);
+void event_hub_set_keep(EventHub *h, uint64_t keep, uint64_t age_sec);
 /* What is not written yet is written. */
 EventHub *event_hub_free(EventHub *h);
 DEFINE_CLEANUP(EventHub *, event_hub_free)
@@ -48,3 +49,14 @@ EventListener *event_unlisten(EventListener *l);
 /* As the API shows it. */
 json_t *event_to_json(const Event *event);
 Event event_from_row(const StoredObject *row);
+
+/* The process before us was killed: it may have written down what happened, and not the event of it. */
+bool event_hub_was_cut(const EventHub *h);
+
+/* Numbers of events that are kept; 0: there are none. */
+uint64_t event_hub_oldest(EventHub *h);
+uint64_t event_hub_newest(EventHub *h);
+/* A number that is above those of all events before msec, and not above that of any later one. */
+uint64_t event_hub_number_at(EventHub *h, uint64_t msec);
+/* Visible ASCII. */
+bool event_topic_is_valid(const char *topic);

@@ -68,6 +68,14 @@ int exec_make_env(const Sandbox *s, char *const *extra, char ***ret) {
         json_object_foreach(json_object_get(s->config, "env"), key, value)
                 if (r >= 0)
                         r = strv_env_set(&env, key, json_string_value(value));
+        json_object_foreach(s->secrets, key, value)
+                if (r >= 0)
+                        r = strv_env_set(&env, key, json_string_value(value));
+        json_object_foreach(s->env, key, value)
+                if (json_is_null(value))
+                        (void) strv_env_unset(env, key);
+                else if (r >= 0)
+                        r = strv_env_set(&env, key, json_string_value(value) ?: "");
         STRV_FOREACH(e, extra) {
                 _cleanup_free_ char *name = strndup(*e, strcspn(*e, "="));
 
@@ -99,22 +107,22 @@ static int check_env(char *const *env, sd_bus_error *error) {
         return 0;
 }
 
-static int make_text(ExecInput *in) {
+int exec_make_text(char *const *argv, char **ret) {
         size_t size = 1;
-        char *p;
+        char *text, *p;
 
-        STRV_FOREACH(a, in->command)
+        STRV_FOREACH(a, argv)
                 size += strlen(*a) + 1;
-        in->text = malloc(size);
-        if (!in->text)
+        text = p = malloc(size);
+        if (!text)
                 return -ENOMEM;
-        p = in->text;
-        STRV_FOREACH(a, in->command) {
-                if (p != in->text)
+        STRV_FOREACH(a, argv) {
+                if (p != text)
                         *p++ = ' ';
                 p = stpcpy(p, *a);
         }
         *p = 0;
+        *ret = text;
         return 0;
 }
 
@@ -208,7 +216,7 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
         if (r >= 0)
                 r = make_argv(&in, error);
         if (r >= 0)
-                r = make_text(&in);
+                r = exec_make_text(in.command, &in.text);
         if (r >= 0)
                 r = make_cwd(&in, s, &m->settings, error);
         if (r >= 0)
@@ -219,7 +227,7 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
                 r = make_user(&in, error);
         if (r < 0)
                 return r;
-        if (s->n_live >= m->settings.commands_max)
+        if (!(flags & EXEC_INPUT_LATER) && s->n_live >= m->settings.commands_max)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum command limit reached: %u",
                                      m->settings.commands_max);
 

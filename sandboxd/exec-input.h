@@ -23,6 +23,7 @@ typedef struct ExecInput {
 typedef enum ExecInputFlags {
         EXEC_INPUT_NO_TIMEOUT = 1 << 0,         /* background: lives as long as it wants */
         EXEC_INPUT_STDIN_PIPE = 1 << 1,         /* "stdin": true is understood */
+        EXEC_INPUT_LATER = 1 << 2,              /* it does not run yet: how many run now does not matter */
 } ExecInputFlags;
 
 /* What exec_input_read() reads: all of it everywhere, though only streams make a difference of the second. */
@@ -31,5 +32,7 @@ extern const JsonTable exec_table, exec_stream_table;
 int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, ExecInput *ret, sd_bus_error *error);
 void exec_input_done(ExecInput *input);
 
-/* "KEY=VALUE" of a command: the base, the sandbox's own, the request's. */
+/* "KEY=VALUE" of a command: the base, what the sandbox was created with, what env.h changed since, the command's own. */
 int exec_make_env(const Sandbox *s, char *const *extra, char ***ret);
+/* How a command is shown: its words with blanks between them. */
+int exec_make_text(char *const *argv, char **ret);

@@ -10,9 +10,13 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/alert.h"
+#include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/trace.h"
 #include "sandboxd/waker.h"
+#include "sandboxd/worker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
  * closed after the last answer has been dealt with. A loss of memory is survivable at any point: what counts is in the
@@ -73,6 +77,40 @@ static int load_command(const StoredCommand *row, void *userdata) {
         return r < 0 ? r : manager_add_command(userdata, c);
 }
 
+static void save_unsaved(Manager *m) {
+        Sandbox *first = TAKE_PTR(m->unsaved);
+        bool together = first && first->next_unsaved && store_begin(m->store) >= 0;
+
+        for (Sandbox *s = first; s; s = s->next_unsaved)
+                (void) manager_save_sandbox(m, s);
+        if (together)
+                (void) store_end(m->store);
+        for (Sandbox *s = first, *next; s; s = next) {
+                next = s->next_unsaved;
+                s->unsaved = false;
+                if (s->state == SANDBOX_STOPPED)
+                        removal_drop_root(m, s->id);
+                sandbox_unref(s);
+                service_release(m->service);
+        }
+}
+
+static int on_saver(sd_event_source *source, void *userdata) {
+        (void) source;
+        save_unsaved(userdata);
+        return 0;
+}
+
+static int add_saver(Manager *m) {
+        int r;
+
+        r = sd_event_add_defer(m->event, &m->saver, on_saver, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->saver, SD_EVENT_OFF);
+        /* Replies that are ready go first. */
+        return r < 0 ? r : sd_event_source_set_priority(m->saver, SD_EVENT_PRIORITY_NORMAL + 10);
+}
+
 static int load_state(Manager *m, const char *state_directory) {
         int r;
 
@@ -83,15 +121,28 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_attach(m->store, m->event);
         if (r < 0)
                 return r;
-        r = event_hub_new(m->event, m->store, m->settings.events_max, &m->events);
+        r = event_hub_new(m->event, m->store, m->settings.events_max, m->settings.events_age_sec, &m->events);
+        if (r >= 0)
+                r = event_feed_new(m->events, m->store, &m->feed);
+        if (r >= 0)
+                r = trace_log_new(m->event, m->store, m->settings.traces_max, &m->traces);
         if (r >= 0)
                 r = waker_new(m, &m->waker);
+        if (r >= 0)
+                r = add_saver(m);
         if (r >= 0)
                 r = counters_load(&m->counters, m->event, m->store);
         if (r >= 0)
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
+        if (r >= 0)
+                r = idempotency_new(m->store, &m->idempotency);
+        if (r >= 0)
+                r = queue_new(m, &m->queue);
+                r = alerts_new(m, &m->alerts);
+        if (r >= 0)
+                r = workers_new(m, &m->workers);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -151,20 +202,29 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         m->stopping = true;
+        if (m->store)
+                save_unsaved(m);
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
+        m->alerts = alerts_free(m->alerts);
+        workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
+        queue_free(m->queue);
+        idempotency_free(m->idempotency);
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
         free(m->openapi);
+        sd_event_source_disable_unref(m->saver);
         safe_close(m->spool_fd);
         counters_done(&m->counters);
+        event_feed_free(m->feed);
+        trace_log_free(m->traces);
         event_hub_free(m->events);
         waker_free(m->waker);
         store_rest(m->store);
@@ -229,7 +289,20 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
 
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
+        queue_look(m->queue); /* its jobs may wait for that */
+        if (s->alerts)
+                alerts_update(m->alerts);
         return manager_save_sandbox(m, s);
+}
+
+void manager_save_later(Manager *m, Sandbox *s) {
+        (void) sd_event_source_set_enabled(m->saver, SD_EVENT_ONESHOT);
+        if (s->unsaved)
+                return;
+        s->unsaved = true;
+        s->next_unsaved = m->unsaved;
+        m->unsaved = sandbox_ref(s);
+        service_hold(m->service);
 }
 
 void manager_forget_sandbox(Manager *m, Sandbox *s) {
@@ -239,6 +312,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
+        alerts_forget_sandbox(m->alerts, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

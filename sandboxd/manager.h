@@ -9,6 +9,8 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/idempotency.h"
+#include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
 #include "sandboxd/warm.h"
@@ -21,8 +23,15 @@ struct Manager {
         Store *store;
         Counters counters;
         EventHub *events;
+        struct EventFeed *feed;
+        struct LogWatch *log_watches;
+        struct TraceLog *traces;
         struct Waker *waker;
+        struct Alerts *alerts;
+        struct Workers *workers;
         char *openapi;                  /* the document, once somebody has asked for it */
+        Queue *queue;
+        Idempotency *idempotency;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
@@ -33,6 +42,8 @@ struct Manager {
         unsigned n_reserved;    /* creations that have no record yet: they count against the limit */
         unsigned n_attended;    /* what needs execd's signals: live commands, creations */
         sd_event_source *expiry_timer;
+        sd_event_source *saver;
+        Sandbox *unsaved;       /* each with a reference */
         bool stopping;          /* nothing is ended or forgotten any more: the next start goes on */
         bool fresh;             /* the database was made now: execd may know more than it */
 };
@@ -59,6 +70,8 @@ int manager_add_sandbox(Manager *m, Sandbox *s);
 /* Failing to write is logged here; what runs goes on. */
 int manager_save_sandbox(Manager *m, const Sandbox *s);
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state);
+/* The same when the replies that are ready are with the kernel. One that is stopped by then is over: its files go, too. */
+void manager_save_later(Manager *m, Sandbox *s);
 /* Drops the commands and the map's reference. The record goes with its root: removal_drop_root(). */
 void manager_forget_sandbox(Manager *m, Sandbox *s);
 /* Sandboxes that count against the limit. */

@@ -3,12 +3,22 @@
 
 /* What the routes answer. Sorted by name; members as in the JSON, the ones that clients parse strictly first. */
 const OpenapiSchema openapi_schemas[] = {
+        { "Alert",           "id:string sandboxId:string metric:string threshold:number action:string triggered:boolean "
+                             "createdAt:integer lastChecked?:integer lastTriggered?:integer" },
+        { "AlertEvent",      "alertId:string sandboxId:string metric:string value:number threshold:number action:string "
+                             "timestamp:integer" },
+        { "AlertHistory",    "events:AlertEvent[] total:integer" },
+        { "Alerts",          "alerts:Alert[]" },
         { "BackgroundExec",  "id:string sandboxId:string command:string running:boolean startedAt:integer pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
+        { "Cleared",         "cleared:integer" },
         { "Closed",          "closed:string" },
         { "Command",         "id:string sandboxId:string command:string running:boolean startedAt:integer kind:string "
                              "pid?:integer exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Commands",        "commands:Command[]" },
+        { "Deleted",         "deleted:string" },
+        { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
+        { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
                              "timedOut?:boolean oom?:boolean error?:string" },
         { "ExecStreamChunk", "type:string data:string timestamp:integer encoding?:string dropped?:integer id?:string "
@@ -24,30 +34,45 @@ const OpenapiSchema openapi_schemas[] = {
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
         { "Killed",          "killed:integer signal:string" },
+        { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
+        { "Migrated",        "migrated:integer" },
+        { "ObservabilityMetrics", "totalRequests:integer totalErrors:integer avgDuration:number p95Duration:number "
+                             "activeSandboxes:integer functionCounts:object" },
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },
         { "Pool",            "total:integer ready:integer by_profile:object blank:object" },
         { "ProcessInfo",     "pid:integer user:string cpu:string memory:string command:string state:string" },
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
         { "Processes",       "processes:ProcessInfo[]" },
         { "ProcessesTop",    "processes:ProcessTopInfo[]" },
+        { "Reaped",          "reaped:integer reassigned:integer expired:integer" },
         { "Sandbox",         "id:string name:string image:string status:string createdAt:integer expiresAt:integer "
                              "config:SandboxConfig metadata:map entrypoint?:string[] workerId?:string "
                              "metrics?:SandboxMetrics" },
         { "SandboxConfig",   "image:string name?:string timeout?:integer memory?:integer cpu?:number network?:boolean "
-                             "env?:map workdir?:string metadata?:map entrypoint?:string[] pids?:integer "
+                             "env?:map secretEnv?:string[] workdir?:string metadata?:map entrypoint?:string[] pids?:integer "
                              "ioReadBps?:integer ioWriteBps?:integer" },
-        { "SandboxList",     "items:Sandbox[] total:integer page:integer pageSize:integer" },
+        { "SandboxList",     "items:Sandbox[] total:integer page:integer pageSize:integer nextCursor?:string" },
         { "SandboxMetrics",  "sandboxId:string cpuPercent:number memoryUsageMb:integer memoryLimitMb:integer "
                              "networkRxBytes:integer networkTxBytes:integer pids:integer memoryUsageBytes?:integer "
                              "memoryLimitBytes?:integer pidsLimit?:integer memoryPeakMb?:integer ioReadBytes?:integer "
                              "ioWriteBytes?:integer oomKills?:integer cpuUsec?:integer source?:string" },
         { "Success",         "success:boolean" },
         { "Swept",           "swept:integer" },
+        { "Template",        "id:string name:string description:string config:SandboxConfig builtin:boolean "
+                             "createdAt:integer" },
+        { "Templates",       "templates:Template[]" },
         { "Terminal",        "id:string sandboxId:string command:string running:boolean startedAt:integer status:string "
                              "rows:integer cols:integer offset:integer attached:boolean holder:string pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "TerminalSize",    "cols:integer rows:integer" },
         { "Terminals",       "terminals:Terminal[]" },
+        { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
+                             "httpStatus:integer sandboxId?:string error?:string" },
+        { "Traces",          "traces:Trace[] total:integer" },
+        { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
+                             "cpuPercent:number lastHeartbeat:integer" },
+        { "WorkerChoice",    "workerId:string" },
+        { "Workers",         "workers:Worker[] alive:integer dead:integer" },
         { "Written",         "success:boolean written:integer" },
 };
 const size_t n_openapi_schemas = ELEMENTSOF(openapi_schemas);

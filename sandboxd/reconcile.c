@@ -8,6 +8,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/sandbox-event.h"
 
 /* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
  * created here; what does not fit is adopted or ended. If a service does not answer, the records are believed and the
@@ -20,6 +21,12 @@ typedef struct Reconcile {
         bool failed;
 } Reconcile;
 
+/* What was left undone goes on before the first request comes. */
+static void done(Manager *m, ReconcileCallback callback, void *userdata) {
+        queue_start(m->queue);
+        callback(userdata);
+}
+
 static void finish(Reconcile *c) {
         Manager *m = c->manager;
 
@@ -30,7 +37,7 @@ static void finish(Reconcile *c) {
                 log_warning("The records could not be compared with what runs; they are believed.");
         removal_arm_timer(m);
         (void) removal_sweep(m);
-        c->callback(c->userdata);
+        done(m, c->callback, c->userdata);
         manager_unattend(m);
         free(c);
 }
@@ -76,8 +83,17 @@ static void compare_state(Manager *m, Sandbox *s, const char *state) {
         SandboxState seen = streq(state, "paused") ? SANDBOX_PAUSED : streq(state, "live") ? SANDBOX_RUNNING
                                                                                            : SANDBOX_FAILED;
 
-        if (s->state != seen && s->state != SANDBOX_CREATING)
-                (void) manager_set_state(m, s, seen);
+        SandboxState before = s->state;
+
+        if (before == seen)
+                return;
+        (void) manager_set_state(m, s, seen);
+        if (seen == SANDBOX_FAILED)
+                sandbox_event_error(m, s, "init-died", NULL);
+        else if (before == SANDBOX_CREATING)
+                sandbox_event(m, EVENT_CREATED, s);
+        else
+                sandbox_event(m, seen == SANDBOX_PAUSED ? EVENT_PAUSED : EVENT_RESUMED, s);
 }
 
 static int read_list(Reconcile *c, sd_bus_message *reply) {
@@ -91,7 +107,9 @@ static int read_list(Reconcile *c, sd_bus_message *reply) {
 
                 if (s) {
                         s->seen = true;
-                        compare_state(c->manager, s, state);
+                        /* Whoever was creating it is gone, but it came to life, and the client may have been told. */
+                        if (s->state != SANDBOX_CREATING || !streq(state, "dead"))
+                                compare_state(c->manager, s, state);
                 } else if (streq(label, WARM_LABEL))
                         end_left_warm(c->manager, id);
                 else if (streq(state, "dead") || adopt(c->manager, id, state, deadline, label, created) < 0)
@@ -102,13 +120,19 @@ static int read_list(Reconcile *c, sd_bus_message *reply) {
 
 static void forget_record(Manager *m, Sandbox *s) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
-        bool expired = sandbox_is_expired(s);
+        bool expired = sandbox_is_expired(s), made = s->state != SANDBOX_CREATING;
 
         if (s->state != SANDBOX_STOPPED) {
                 log_sandbox(LOG_INFO, s->id, "The sandbox is gone (%s), forgetting its record.",
                             expired ? "expired" : "it ended without us");
                 counters_add(&m->counters, expired ? COUNTER_EXPIRED : COUNTER_LOST);
-        }
+                s->state = SANDBOX_STOPPED; /* what is told of it is its last state */
+                if (expired)
+                        sandbox_event(m, EVENT_EXPIRED, s);
+                else
+                        sandbox_event_error(m, s, made ? "lost" : "create-failed", NULL);
+        } else
+                sandbox_event_make_up(m, expired ? EVENT_EXPIRED : EVENT_KILLED, s);
         removal_drop_root(m, s->id);
         manager_forget_sandbox(m, s);
 }
@@ -121,12 +145,16 @@ static void compare_records(Reconcile *c) {
                 bool seen = s->seen;
 
                 s->seen = false;
+                s->elsewhere = !seen && s->worker && !streq(s->worker, m->settings.worker_name);
+                if (s->elsewhere)
+                        continue; /* its worker knows how it is; should that be dead, somebody reaps */
                 if (!seen)
                         forget_record(m, s);
                 else if (s->state == SANDBOX_CREATING) {
                         end_stray(m, s->id);
                         manager_forget_sandbox(m, s);
-                }
+                } else
+                        sandbox_event_make_up(m, EVENT_CREATED, s);
         }
 }
 
@@ -142,6 +170,8 @@ static void lose_commands(Manager *m) {
                         continue;
                 if (c->attended)
                         command_on_unknown(c);
+                else if (c->kind == COMMAND_JOB)
+                        command_on_missing(c);
                 else {
                         c->state = COMMAND_LOST;
                         c->finished_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC;
@@ -231,14 +261,15 @@ static void on_relisted(sd_bus_message *reply, const sd_bus_error *error, void *
                 s = manager_get_sandbox(m, id);
                 if (s && !streq(state, "dead")) {
                         s->seen = true;
-                        compare_state(m, s, state);
+                        if (s->state != SANDBOX_CREATING)
+                                compare_state(m, s, state);
                 }
                 if (warm)
                         warm->seen = !streq(state, "dead");
         }
         warm_forget_unseen(m->warm);
         HASHMAP_FOREACH(s, m->sandboxes) {
-                if (!s->seen && sandbox_is_live(s))
+                if (!s->seen && !s->elsewhere && sandbox_is_live(s))
                         removal_on_gone(m, s->id, "init-died");
                 s->seen = false;
         }
@@ -299,14 +330,14 @@ void reconcile_start(Manager *m, ReconcileCallback callback, void *userdata) {
         (void) store_get_number(m->store, "warm", &warm);
         if (!m->fresh && unclean == 0 && warm == 0 && hashmap_size(m->sandboxes) == 0) {
                 /* A record is written before anything is made, so without records there is nothing to look for. */
-                callback(userdata);
+                done(m, callback, userdata);
                 return;
         }
 
         c = new0(Reconcile, 1);
         if (!c) {
                 log_oom();
-                callback(userdata);
+                done(m, callback, userdata);
                 return;
         }
         *c = (Reconcile) { .manager = m, .callback = callback, .userdata = userdata };

@@ -6,6 +6,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/sandbox-event.h"
 
 /* A sandbox that is being removed is marked at once (leaving): of two that ask, one finds it. The mark is not stored: a
  * removal that a crash of ours interrupted is found again as a record without a scope, or comes back as what it still
@@ -49,6 +50,7 @@ static void on_root_removed(sd_bus_message *reply, const sd_bus_error *error, vo
 
         (void) reply;
         service_release(m->service);
+        event_hub_flush(m->events); /* the record is what the next start would tell of its end by */
         if (error) {
                 log_warning("Failed to remove the files of a sandbox, the next start tries again: %s",
                             error->message);
@@ -75,18 +77,18 @@ void removal_drop_root(Manager *m, const char *id) {
         TAKE_PTR(removal);
 }
 
+/* It is gone for everybody at once; its record, as stopped (and so counted, should the next start find it), and its files
+ * follow when the reply is out. */
 static void forget(Manager *m, Sandbox *s, Counter reason) {
         _cleanup_(sandbox_unrefp) Sandbox *held = sandbox_ref(s);
 
-        bool together = store_begin(m->store) >= 0;
-
-        counters_add(&m->counters, reason);
+        counters_add_later(&m->counters, reason);
+        queue_end_sandbox(m->queue, s->public_id);
         end_commands(m, s);
-        (void) manager_set_state(m, s, SANDBOX_STOPPED); /* counted, should the next start find the record */
-        if (together)
-                (void) store_end(m->store);
-        removal_drop_root(m, s->id);
+        s->state = SANDBOX_STOPPED;
+        sandbox_event(m, reason == COUNTER_EXPIRED ? EVENT_EXPIRED : EVENT_KILLED, s);
         manager_forget_sandbox(m, s);
+        manager_save_later(m, s);
         removal_arm_timer(m);
 }
 
@@ -141,6 +143,7 @@ void removal_on_gone(Manager *m, const char *id, const char *reason) {
                 log_sandbox(LOG_WARNING, s->id, "The sandbox failed: %s.", reason);
                 counters_add(&m->counters, COUNTER_LOST);
                 (void) manager_set_state(m, s, SANDBOX_FAILED);
+                sandbox_event_error(m, s, reason, NULL);
                 end_commands(m, s);
         }
 }

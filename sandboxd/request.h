@@ -22,6 +22,8 @@ typedef int (*RequestHandler)(Request *request, sd_bus_error *error);
 void *request_userdata(Request *r);
 const Route *request_route(const Request *r);
 const char *request_method(const Request *r);
+/* As it was sent, without the query. */
+const char *request_path(const Request *r);
 /* NULL when absent. Path values are decoded and valid UTF-8. */
 const char *request_path_value(const Request *r, const char *name);
 const char *request_query(const Request *r, const char *name);
@@ -31,6 +33,15 @@ const char *request_principal(const Request *r);
 /* The merged input of the JSON routes: query values (strings), then the members of the body, then path values; later
  * ones win. Borrowed. */
 json_t *request_input(Request *r);
+
+/* Of the server that serves it. */
+typedef struct HttpFigures {
+        size_t connections, connections_max;
+        const uint64_t *statuses; /* replies by status, up to n_statuses */
+        size_t n_statuses;
+} HttpFigures;
+
+void request_get_figures(const Request *r, HttpFigures *ret);
 
 /* The sandbox (id of 32 digits) that the request is about, for the log. */
 void request_set_sandbox(Request *r, const char *id);
@@ -76,3 +87,19 @@ uint64_t request_body_size(const Request *r);
 
 /* Called if the connection ends before the reply was handed over whole. NULL takes the callback back. */
 void request_on_gone(Request *r, void (*callback)(Request *r, void *userdata), void *userdata);
+
+/* Stands before the handlers of the routes with ROUTE_CREATES. */
+typedef struct RequestGuard {
+        /* > 0: on to the handler. 0: it has replied, < 0: error says why not. */
+        int (*begin)(Request *r, sd_bus_error *error);
+        /* (with data) The handler has returned, and nothing is sent yet; < 0 replaces what it has replied. */
+        int (*handled)(Request *r, sd_bus_error *error);
+        /* (with data) The reply; text is NULL when it is a stream. */
+        void (*replied)(Request *r, unsigned status, const char *text, size_t n);
+        /* (with data) There will be no more of it. */
+        void (*ended)(Request *r);
+} RequestGuard;
+
+/* The guard's own; NULL: it does not care about this request. */
+void *request_guard_data(const Request *r);
+void request_set_guard_data(Request *r, void *data);

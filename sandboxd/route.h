@@ -9,6 +9,7 @@ typedef enum RouteFlags {
         ROUTE_BODY_STREAM = 1 << 1, /* raw body through request_receive(); size limit is settings.upload_max */
         ROUTE_LARGE_BODY = 1 << 2,  /* JSON up to 48 MiB: base64 uploads */
         ROUTE_READS = 1 << 3,       /* changes nothing, though its method may */
+        ROUTE_CREATES = 1 << 5,     /* makes something new: understands Idempotency-Key */
         ROUTE_QUIET = 1 << 4,       /* part of what the log has already: a line for each key would say nothing */
 } RouteFlags;
 

@@ -6,12 +6,13 @@
 /* The objects of the contract. SDKs parse them strictly: names, integers and what is absent are theirs to decide. */
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s) {
+        (void) m;
         return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O, s:O, s:O*, s:s*}",
                          "id", s->public_id, "name", s->name, "image", s->image,
                          "status", sandbox_state_to_string(s->state),
                          "createdAt", (json_int_t) s->created_msec, "expiresAt", (json_int_t) s->expires_msec,
                          "config", s->config, "metadata", s->metadata, "entrypoint", s->entrypoint,
-                         "workerId", m->settings.worker_name);
+                         "workerId", s->worker);
 }
 
 json_t *background_to_json(const Command *c) {

@@ -50,6 +50,7 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 json_decref(init->config);
                 json_decref(init->metadata);
                 json_decref(init->entrypoint);
+                json_decref(init->secrets);
                 return -ENOMEM;
         }
 
@@ -58,16 +59,19 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 .config = init->config,
                 .metadata = init->metadata,
                 .entrypoint = init->entrypoint,
+                .secrets = init->secrets,
                 .created_msec = init->created_msec,
         };
         set_ids(s, init->id);
         s->name = strdup(init->name ?: s->public_id);
         s->image = strdup(init->image);
+        if (init->worker)
+                s->worker = strdup(init->worker);
         if (!s->config)
                 s->config = json_object();
         if (!s->metadata)
                 s->metadata = json_object();
-        if (!s->name || !s->image || !s->config || !s->metadata)
+        if (!s->name || !s->image || (init->worker && !s->worker) || !s->config || !s->metadata)
                 return -ENOMEM;
 
         sandbox_set_expiry(s, s->created_msec + init->timeout_sec * 1000);
@@ -85,9 +89,12 @@ Sandbox *sandbox_unref(Sandbox *s) {
         if (s && --s->n_ref == 0) {
                 free(s->name);
                 free(s->image);
+                free(s->worker);
                 json_decref(s->config);
                 json_decref(s->metadata);
                 json_decref(s->entrypoint);
+                json_decref(s->env);
+                json_decref(s->secrets);
                 free(s);
         }
         return NULL;
@@ -119,19 +126,28 @@ static int current_boot(char ret[SD_ID128_STRING_MAX]) {
         return 0;
 }
 
-int sandbox_to_record(const Sandbox *s, char **ret) {
+static int to_text(const Sandbox *s, json_t *secrets, char **ret) {
         _cleanup_(json_decrefp) json_t *record = NULL;
         char boot[SD_ID128_STRING_MAX] = "";
 
         (void) current_boot(boot);
-        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:I, s:I, s:s}",
+        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:I, s:I, s:s, s:s*}",
                            "version", 1, "dialect", "sandbox", "name", s->name, "image", s->image, "config", s->config,
-                           "metadata", s->metadata, "entrypoint", s->entrypoint, "expires",
-                           (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot);
+                           "metadata", s->metadata, "entrypoint", s->entrypoint, "env", s->env, "secrets", secrets,
+                           "expires", (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot,
+                           "worker", s->worker);
         if (!record)
                 return -ENOMEM;
         *ret = json_dumps(record, JSON_COMPACT);
         return *ret ? 0 : -ENOMEM;
+}
+
+int sandbox_to_record(const Sandbox *s, char **ret) {
+        return to_text(s, s->secrets, ret);
+}
+
+int sandbox_to_label(const Sandbox *s, char **ret) {
+        return to_text(s, /* secrets= */ NULL, ret);
 }
 
 /* A deadline counts in the boot it was made in; in a later one what the wall clock says is all there is. */
@@ -147,8 +163,8 @@ static void restore_expiry(Sandbox *s, json_int_t expires, json_int_t deadline, 
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
-        json_t *config, *metadata, *entrypoint = NULL;
-        const char *name, *image, *boot;
+        json_t *config, *metadata, *entrypoint = NULL, *env = NULL, *secrets = NULL;
+        const char *name, *image, *boot, *worker = NULL;
         json_int_t expires, deadline;
         SandboxState state_value = sandbox_state_from_string(state);
         int version, r;
@@ -156,17 +172,21 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         object = json_loads(record, JSON_REJECT_DUPLICATES, NULL);
         if (!sandbox_id_is_valid(id) || state_value < 0 || !object)
                 return -EBADMSG;
-        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s:I, s:I, s:s}", "version", &version, "name", &name,
-                        "image", &image, "config", &config, "metadata", &metadata, "entrypoint", &entrypoint,
-                        "expires", &expires, "deadline", &deadline, "boot", &boot) < 0 ||
-            version != 1 || !json_is_object(config) || !json_is_object(metadata) || expires < 0 || deadline < 0)
+        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s?o, s:I, s:I, s:s, s?s}", "version", &version,
+                        "name", &name, "image", &image, "config", &config, "metadata", &metadata, "entrypoint",
+                        &entrypoint, "env", &env, "secrets", &secrets, "expires", &expires, "deadline", &deadline, "boot",
+                        &boot, "worker", &worker) < 0 ||
+            version != 1 || !json_is_object(config) || !json_is_object(metadata) || (env && !json_is_object(env)) ||
+            (secrets && !json_is_object(secrets)) || expires < 0 || deadline < 0)
                 return -EBADMSG;
 
         r = sandbox_new(&(SandboxInit) { .id = id, .name = name, .image = image, .config = json_incref(config),
                                          .metadata = json_incref(metadata), .entrypoint = json_incref(entrypoint),
-                                         .created_msec = created_msec }, &s);
+                                         .secrets = json_incref(secrets),
+                                         .created_msec = created_msec, .worker = worker }, &s);
         if (r < 0)
                 return r;
+        s->env = json_incref(env);
         s->state = state_value;
         restore_expiry(s, expires, deadline, boot);
         *ret = TAKE_PTR(s);

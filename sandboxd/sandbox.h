@@ -24,26 +24,40 @@ SandboxState sandbox_state_from_string(const char *s);
 
 #define SANDBOX_PUBLIC_ID_SIZE (sizeof(SANDBOX_ID_PREFIX) + SANDBOX_ID_SHORT)
 
+/* Of the last metrics, from which the next rate is computed. */
+typedef struct CpuSample {
+        uint64_t usec, cpu_usec;
+} CpuSample;
+
 typedef struct Sandbox {
         unsigned n_ref;
         char id[SANDBOX_ID_LENGTH + 1];
         char public_id[SANDBOX_PUBLIC_ID_SIZE]; /* key of the manager's map */
         SandboxState state;
         char *name, *image;
+        char *worker;                           /* whose it is; NULL: of before workers had names */
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
+        json_t *env;                            /* what env.h changed: string, or null for one taken away; or NULL */
+        json_t *secrets;                        /* environment that goes to commands and to nobody else; may be NULL */
         uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
         uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */
 
         bool leaving;                           /* somebody deletes it: it is not there for anybody else */
+        bool elsewhere;                         /* another worker's, and nothing of it is here */
         bool seen;                              /* mark of a reconciliation */
+        bool unsaved;                           /* is in the list of manager_save_later() */
+        struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
+        CpuSample cpu;
+        struct EnvMirror *env_mirror;           /* /etc/environment is being written */
+        struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
 } Sandbox;
 
-/* Takes config, metadata and entrypoint over, also on failure. */
+/* Takes the objects over, also on failure. */
 typedef struct SandboxInit {
-        const char *id, *name, *image; /* name NULL: the public id */
-        json_t *config, *metadata, *entrypoint;
+        const char *id, *name, *image, *worker; /* name NULL: the public id */
+        json_t *config, *metadata, *entrypoint, *secrets;
         uint64_t created_msec, timeout_sec;
 } SandboxInit;
 
@@ -58,8 +72,10 @@ bool sandbox_is_expired(const Sandbox *s);
 /* There is something at sandbox-execd that can be asked. */
 bool sandbox_is_live(const Sandbox *s);
 
-/* For a record of the database and, so that a lost database can be filled again, for the label at execd. */
+/* For a record of the database and, so that a lost database can be filled again, for the label at execd: that one has
+ * no secrets, as it lies in a file of another program. */
 int sandbox_to_record(const Sandbox *s, char **ret);
+int sandbox_to_label(const Sandbox *s, char **ret);
 /* -EBADMSG when the text is no record. */
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret);
 

@@ -27,6 +27,7 @@ typedef enum Statement {
         STATEMENT_REMOVE_OBJECT,
         STATEMENT_REMOVE_OBJECTS_OF,
         STATEMENT_TRIM_OBJECTS,
+        STATEMENT_EXPIRE_OBJECTS,
         STATEMENT_TALLY,
         _STATEMENT_MAX,
 } Statement;

@@ -24,6 +24,7 @@ const char store_objects_schema[] =
         "CREATE INDEX objects_kind ON objects(kind, number);"
         "CREATE INDEX objects_sandbox ON objects(kind, sandbox, number);"
         "CREATE INDEX objects_tag ON objects(kind, tag, number);"
+        "CREATE INDEX objects_both ON objects(kind, sandbox, tag, number);"
         "CREATE TABLE tallies(kind TEXT, sandbox TEXT, tag TEXT, n INTEGER NOT NULL, "
         "  PRIMARY KEY(kind, sandbox, tag)) WITHOUT ROWID;"
         "CREATE TRIGGER objects_added AFTER INSERT ON objects BEGIN " TALLY("+", "new") " END;"
@@ -65,14 +66,35 @@ int store_remove_objects_of(Store *s, const char *kind, const char *sandbox) {
         return remove_by(s, STATEMENT_REMOVE_OBJECTS_OF, kind, sandbox);
 }
 
-int store_trim_objects(Store *s, const char *kind, uint64_t keep) {
-        sqlite3_stmt *statement = store_statement(s, STATEMENT_TRIM_OBJECTS);
+static int remove_oldest(Store *s, Statement which, const char *kind, uint64_t n, uint64_t before_msec) {
+        sqlite3_stmt *statement = store_statement(s, which);
         int r;
 
         store_bind_text(statement, 1, kind);
-        (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) keep);
+        (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) n);
+        if (which == STATEMENT_EXPIRE_OBJECTS)
+                (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) before_msec);
         r = store_run_to_delete(s, statement);
         return r < 0 ? r : sqlite3_changes(s->db);
+}
+
+/* How many there are is known, so that those who stay need not be walked over. */
+int store_trim_objects_max(Store *s, const char *kind, uint64_t keep, uint64_t max) {
+        uint64_t n;
+        int r;
+
+        r = store_count_objects(s, kind, NULL, NULL, &n);
+        if (r < 0 || n <= keep)
+                return r;
+        return remove_oldest(s, STATEMENT_TRIM_OBJECTS, kind, MIN(n - keep, max), 0);
+}
+
+int store_trim_objects(Store *s, const char *kind, uint64_t keep) {
+        return store_trim_objects_max(s, kind, keep, 1000);
+}
+
+int store_expire_objects(Store *s, const char *kind, uint64_t before_msec, uint64_t max) {
+        return remove_oldest(s, STATEMENT_EXPIRE_OBJECTS, kind, max, before_msec);
 }
 
 /* The conditions of a query are the bits of its place in the cache. Rows with text first. */

@@ -46,7 +46,9 @@ static const char *const statement_texts[_STATEMENT_MAX] = {
         [STATEMENT_REMOVE_OBJECT] = "DELETE FROM objects WHERE kind = ?1 AND id = ?2",
         [STATEMENT_REMOVE_OBJECTS_OF] = "DELETE FROM objects WHERE kind = ?1 AND sandbox = ?2",
         [STATEMENT_TRIM_OBJECTS] = "DELETE FROM objects WHERE number IN (SELECT number FROM objects "
-                                   "WHERE kind = ?1 ORDER BY number DESC LIMIT 1000 OFFSET ?2)",
+                                   "WHERE kind = ?1 ORDER BY number LIMIT ?2)",
+        [STATEMENT_EXPIRE_OBJECTS] = "DELETE FROM objects WHERE number IN (SELECT number FROM objects "
+                                     "WHERE kind = ?1 ORDER BY number LIMIT ?2) AND time < ?3",
         [STATEMENT_TALLY] = "SELECT n FROM tallies WHERE kind = ?1 AND sandbox = ?2 AND tag = ?3",
 };
 

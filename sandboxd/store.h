@@ -76,8 +76,11 @@ int store_put_object(Store *s, const StoredObject *row);
 uint64_t store_last_number(const Store *s);
 int store_remove_object(Store *s, const char *kind, const char *id);
 int store_remove_objects_of(Store *s, const char *kind, const char *sandbox);
-/* Removes the oldest but the newest `keep`, at most 1000 a call; their number is returned. */
+/* Removes the oldest but the newest `keep`, at most 1000 a call (or max); their number is returned. */
 int store_trim_objects(Store *s, const char *kind, uint64_t keep);
+int store_trim_objects_max(Store *s, const char *kind, uint64_t keep, uint64_t max);
+/* Removes what is older than before_msec among the `max` oldest; their number is returned. */
+int store_expire_objects(Store *s, const char *kind, uint64_t before_msec, uint64_t max);
 /* The handler must not write objects. A row that it answers with -EBADMSG is skipped, other failures end the walk. */
 int store_foreach_object(Store *s, const ObjectQuery *query, int (*handler)(const StoredObject *row, void *userdata),
                          void *userdata);

@@ -30,6 +30,10 @@ _sandboxctl_images() {
     _sandboxctl_ask images | sed -n 's/^ *"name": "\([^]["*?\\ ]*\)".*/\1/p'
 }
 
+_sandboxctl_jobs() {
+    _sandboxctl_ask queue list | sed -n 's/^ *"id": "\(job_[0-9a-f]*\)".*/\1/p'
+}
+
 # bash takes a ":" and a "=" for words of their own. COMP_WORDS up to the current word in which they are not.
 _sandboxctl_join() {
     local i word glue=
@@ -62,7 +66,7 @@ _sandboxctl_read() {
         --) ;;
         -*) ! _sandboxctl_takes_value "$verb" "${line[i]}" || ((++i)) ;;
         *)
-            if [[ -z $verb ]]; then verb=${line[i]}; else ((++n)); fi
+            if [[ -z $verb ]]; then verb=${line[i]}; else ((n++ > 0)) || action=${line[i]}; fi
             ;;
         esac
     done
@@ -70,7 +74,8 @@ _sandboxctl_read() {
 
 _sandboxctl_value() { # OPTION: words that its value can be
     case $1 in
-    --status) printf '%s\n' creating failed paused running stopped ;;
+    --status) if [[ $verb == queue ]]; then printf '%s\n' cancelled completed failed pending running; else printf '%s\n' creating failed paused running stopped; fi ;;
+    --sandbox) _sandboxctl_sandboxes ;;
     --sort) printf '%s\n' age cpu io left memory name pids state ;;
     --token-file | --socket | -S) compgen -f -- "$current" ;;
     --root) compgen -d -- "$current" ;;
@@ -83,6 +88,9 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     help,0) _sandboxctl_verbs ;;
     create,0 | run,0) _sandboxctl_images ;;
     status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
+    queue,0) printf '%s\n' cancel dlq list purge requeue status submit ;;
+    queue,1) [[ $action != submit ]] || _sandboxctl_sandboxes ;;&
+    queue,*) [[ $action == submit ]] || _sandboxctl_jobs ;;
     kill,* | pause,* | resume,*) _sandboxctl_sandboxes ;;
     cp,*)
         # Behind "ID:" stands a path that only the sandbox knows.
@@ -95,7 +103,7 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
 }
 
 _sandboxctl() {
-    local line verb='' n=0 connection=() current previous words=()
+    local line verb='' action='' n=0 connection=() current previous words=()
 
     _sandboxctl_join
     _sandboxctl_read

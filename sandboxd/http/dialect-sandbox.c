@@ -19,6 +19,7 @@ static const ErrorRow errors[] = {
         { BUS_ERROR_NO_SUCH_COMMAND,   404, NULL },
         { BUS_ERROR_NO_SUCH_FILE,      404, NULL },
         { BUS_ERROR_NO_SUCH_IMAGE,     400, NULL },
+        { BUS_ERROR_NO_SUCH_OBJECT,    404, NULL },
         { BUS_ERROR_NO_SUCH_PROCESS,   404, NULL },
         { BUS_ERROR_NO_SUCH_SANDBOX,   404, NULL },
         { BUS_ERROR_PATH_REFUSED,      400, NULL },

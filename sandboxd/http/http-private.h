@@ -25,12 +25,26 @@ typedef struct HttpStream HttpStream;
 #define HTTP_LARGE_BODY_MAX (48 * MiB)
 #define HTTP_INPUT_MAX (64 * KiB)
 
+#define HTTP_STATUS_END 600U
+
 typedef struct HttpListener {
         HttpServer *server;
         int fd;
         ListenerKind kind;
         sd_event_source *source;
 } HttpListener;
+
+typedef enum RateClass {
+        RATE_TOKEN,
+        RATE_SANDBOX_EXEC,
+        RATE_SANDBOX_FILES,
+        _RATE_CLASS_MAX,
+} RateClass;
+
+typedef struct RateLimit {
+        RateTable *table;             /* NULL: no limit */
+        uint32_t per_minute, burst;   /* that it was made with */
+} RateLimit;
 
 struct HttpServer {
         HttpServerOptions options;
@@ -48,8 +62,8 @@ struct HttpServer {
         HttpLinger *lingering[HTTP_LINGERING_MAX];
         HttpConnection *adding;       /* while libmicrohttpd is given it */
         uint64_t body_bytes;          /* of HTTP_BODIES_MAX */
-        RateTable *rates;             /* of requests by token; NULL: no limit */
-        uint32_t rate_rpm, rate_burst; /* that it was made with */
+        RateLimit rates[_RATE_CLASS_MAX];
+        uint64_t statuses[HTTP_STATUS_END]; /* replies by status */
         bool accept_paused, in_access, refused, refusal_logged;
 };
 
@@ -100,14 +114,17 @@ struct Request {
         HttpStream *stream;
         struct MHD_Response *response;
         unsigned status;
+        char *error_text;             /* of an error, as the client was told */
         char **headers;               /* name, value, name, value... for the reply to come */
         void (*on_gone)(Request *r, void *userdata);
         void *on_gone_userdata;
+        void *guard_data;
 
+        uint64_t begun_usec;
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
         uint64_t replying_usec, reply_base; /* since when, and progress then */
-        bool suspended, close, broken, handed_over, event_stream, audited;
+        bool suspended, close, broken, handed_over, event_stream, audited, admitted;
 };
 
 /* http-server.c */
@@ -153,6 +170,11 @@ void http_audit(Request *r, unsigned status);
 int http_input_parse_query(const char *text, json_t **ret);
 int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error);
 int http_input_merge(Request *r, sd_bus_error *error);
+
+/* http-rate.c: the limits as the settings have them; whether a request may go on, else it has a reply. */
+int http_rates_apply(HttpServer *h);
+void http_rates_done(HttpServer *h);
+bool http_rate_admit(Request *r);
 
 /* http-reply.c */
 int http_reply_refusal(Request *r, const HttpRefusal *refusal);

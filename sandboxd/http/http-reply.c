@@ -19,6 +19,7 @@
 #define JSON_TYPE "application/json"
 #define STREAM_TYPE "text/event-stream"
 #define FILE_BLOCK_BYTES (64 * KiB)
+#define ERROR_TEXT_MAX 256U
 
 static void add_cors_headers(Request *r) {
         const Settings *settings = r->server->options.settings;
@@ -92,10 +93,16 @@ static int reply_and_break(Request *r, unsigned status, const char *content_type
         return 0;
 }
 
+static void tell_guard(Request *r, unsigned status, const char *text, size_t n) {
+        if (r->guard_data && !r->response && !r->broken)
+                r->server->options.guard->replied(r, status, text, n);
+}
+
 int request_reply_bytes(Request *r, unsigned status, const char *content_type, char *bytes, size_t n) {
         struct MHD_Response *response;
         int result;
 
+        tell_guard(r, status, bytes ? bytes : "", n);
         if (r->phase == REQUEST_BODY && !r->response && !r->broken) {
                 char *text = strndup(bytes ? bytes : "", n);
 
@@ -183,6 +190,7 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
                 http_request_abort(r);
                 return result;
         }
+        tell_guard(r, status, NULL, 0);
         r->event_stream = streq(content_type, STREAM_TYPE);
         return take_response(r, status, content_type, response);
 }
@@ -191,6 +199,8 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
 static int reply_envelope(Request *r, unsigned status, const char *code, const char *message) {
         const Dialect *d = r->dialect ? r->dialect : &dialect_none;
 
+        if (!r->error_text)
+                r->error_text = strndup(message, ERROR_TEXT_MAX);
         return request_reply_json(r, status, d->envelope(status, code, message));
 }
 

@@ -30,6 +30,7 @@ Request *http_request_new(HttpConnection *c, const char *target) {
         if (!r->target)
                 return NULL;
         r->started_usec = c->head_since_usec > 0 ? c->head_since_usec : now_usec(CLOCK_MONOTONIC);
+        r->begun_usec = r->started_usec;
         r->target_size = strlen(target);
         r->target_clean = http_target_is_clean(target);
         query = strchr(r->target, '?');
@@ -50,12 +51,15 @@ static void drop_body(Request *r) {
 Request *http_request_free(Request *r) {
         if (r) {
                 drop_body(r);
+                if (r->guard_data)
+                        r->server->options.guard->ended(r);
                 route_match_done(&r->match);
                 json_decref(r->query);
                 json_decref(r->input);
                 if (r->response)
                         MHD_destroy_response(r->response);
                 strv_free(r->headers);
+                free(r->error_text);
                 auth_free(r->auth);
                 free(r->target);
                 free(r);
@@ -70,6 +74,19 @@ static void tell_gone(Request *r) {
                 callback(r, r->on_gone_userdata);
 }
 
+/* Of those that may ask at all: who has no token must not fill what is remembered. */
+static void tell_outcome(const Request *r, unsigned status) {
+        const HttpServerOptions *o = &r->server->options;
+
+        if (status > 0 && status < HTTP_STATUS_END)
+                r->server->statuses[status]++;
+        if (o->on_outcome && r->admitted && !(r->match.route->flags & ROUTE_NO_AUTH))
+                o->on_outcome(&(HttpOutcome) { .table = r->match.table, .route = r->match.route, .sandbox = r->sandbox,
+                                               .error = r->error_text, .status = status,
+                                               .duration_usec = now_usec(CLOCK_MONOTONIC) - r->begun_usec },
+                              o->userdata);
+}
+
 void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
@@ -77,6 +94,7 @@ void http_request_completed(Request *r) {
         http_audit(r, r->phase == REQUEST_REPLYING ? r->status : 0);
         if (!r->handed_over)
                 tell_gone(r);
+        tell_outcome(r, r->phase == REQUEST_REPLYING || r->response ? r->status : 0);
         http_stream_detach(r);
         http_connection_unwatch(c);
         c->request = NULL;
@@ -125,16 +143,36 @@ static void settle(Request *r, int result, sd_bus_error *error) {
                 (void) request_reply_errno(r, result);
 }
 
+/* What was replied is not to be: what it tells of could not be kept. */
+static void take_back(Request *r, int result, sd_bus_error *error) {
+        if (r->response)
+                MHD_destroy_response(TAKE_PTR(r->response));
+        settle(r, result, error);
+}
+
+static int guard_request(Request *r, sd_bus_error *error) {
+        const RequestGuard *guard = r->server->options.guard;
+
+        return guard && r->match.route->flags & ROUTE_CREATES ? guard->begin(r, error) : 1;
+}
+
 static void call_handler(Request *r) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int result;
 
         result = http_input_merge(r, &error);
         if (result >= 0)
+                result = guard_request(r, &error);
+        if (result > 0)
                 result = r->match.route->handler(r, &error);
         if (result == 0 && !r->response && !r->broken) /* it promised a reply */
                 result = -EPROTO;
         settle(r, result, &error);
+        if (r->guard_data) {
+                result = r->server->options.guard->handled(r, &error);
+                if (result < 0)
+                        take_back(r, result, &error);
+        }
 }
 
 static bool authenticate(Request *r) {
@@ -163,21 +201,6 @@ static bool authenticate(Request *r) {
                 (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
         r->audited = result == AUTH_LIMITED; /* who guesses must not fill the log */
         (void) http_reply_refusal(r, result == AUTH_LIMITED ? &limited : &refusal);
-        return false;
-}
-
-/* By token, as it was sent; who needs none is not limited. */
-static bool limit_rate(Request *r) {
-        static const HttpRefusal refusal = { 429, "rate_limited", "Rate limit exceeded", false };
-        const char *header = r->head.authorization, *token;
-
-        if (!r->server->rates || !header || r->match.route->flags & ROUTE_NO_AUTH)
-                return true;
-        token = startswith(header, "Bearer ");
-        if (rate_table_take(r->server->rates, token ? token : header, now_usec(CLOCK_BOOTTIME)))
-                return true;
-        (void) request_add_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-        (void) http_reply_refusal(r, &refusal);
         return false;
 }
 
@@ -221,7 +244,7 @@ static void examine_head(Request *r, const char *url, const char *version) {
         result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
         if (result < 0)
                 (void) http_reply_not_found(r, result);
-        else if (authenticate(r) && limit_rate(r) && limit_body(r) &&
+        else if ((r->admitted = authenticate(r)) && http_rate_admit(r) && limit_body(r) &&
                  r->match.route->flags & ROUTE_BODY_STREAM) {
                 call_handler(r);
                 if (!r->response && !r->has_sink)
@@ -371,6 +394,18 @@ const char *request_method(const Request *r) {
         return r->method;
 }
 
+const char *request_path(const Request *r) {
+        return r->target;
+}
+
+void *request_guard_data(const Request *r) {
+        return r->guard_data;
+}
+
+void request_set_guard_data(Request *r, void *data) {
+        r->guard_data = data;
+}
+
 const char *request_path_value(const Request *r, const char *name) {
         for (size_t i = 0; i < r->match.n_values; i++)
                 if (streq(r->match.names[i], name))
@@ -401,4 +436,9 @@ json_t *request_input(Request *r) {
 void request_on_gone(Request *r, void (*callback)(Request *r, void *userdata), void *userdata) {
         r->on_gone = callback;
         r->on_gone_userdata = userdata;
+}
+
+void request_get_figures(const Request *r, HttpFigures *ret) {
+        *ret = (HttpFigures) { .connections = r->server->n_connections, .connections_max = r->server->connections_max,
+                               .statuses = r->server->statuses, .n_statuses = HTTP_STATUS_END };
 }

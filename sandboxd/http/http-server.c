@@ -304,26 +304,10 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* What depends on settings that a reload may change. Buckets start full again only if their sizes changed. */
+/* What depends on settings that a reload may change. */
 static int apply_settings(HttpServer *h) {
-        const Settings *s = h->options.settings;
-        uint32_t rpm = s->rate_limit ? s->rate_token_rpm : 0, burst = s->rate_limit ? s->rate_token_burst : 0;
-        RateTable *rates = NULL;
-        int r;
-
-        h->connections_max = s->connections_max;
-        if (rpm == h->rate_rpm && burst == h->rate_burst && !!h->rates == s->rate_limit)
-                return 0;
-        if (s->rate_limit) {
-                r = rate_table_new((double) rpm / 60, burst, &rates);
-                if (r < 0)
-                        return r;
-        }
-        rate_table_free(h->rates);
-        h->rates = rates;
-        h->rate_rpm = rpm;
-        h->rate_burst = burst;
-        return 0;
+        h->connections_max = h->options.settings->connections_max;
+        return http_rates_apply(h);
 }
 
 bool http_server_can_use(const HttpServer *h, const Auth *auth) {
@@ -410,7 +394,7 @@ HttpServer *http_server_free(HttpServer *h) {
         sd_event_source_disable_unref(h->mhd_timer);
         sd_event_source_disable_unref(h->mhd_defer);
         sd_event_source_disable_unref(h->sweep_timer);
-        rate_table_free(h->rates);
+        http_rates_done(h);
         sd_event_unref(h->event);
         free(h);
         return NULL;

@@ -27,6 +27,16 @@ typedef struct HttpTimes {
 
 extern const HttpTimes http_times_default;
 
+/* A request that was admitted is over. */
+typedef struct HttpOutcome {
+        const RouteTable *table;
+        const Route *route;
+        const char *sandbox;    /* 32 digits; "": none, or not known */
+        const char *error;      /* what the client was told; NULL: nothing */
+        unsigned status;        /* 0: it went away before there was one */
+        uint64_t duration_usec; /* from its first byte to the last of the reply */
+} HttpOutcome;
+
 typedef struct HttpServerOptions {
         Service *service;       /* NULL in tests without the idle exit; then event */
         sd_event *event;
@@ -38,7 +48,9 @@ typedef struct HttpServerOptions {
         const int *unix_fds;    /* the sockets named "api" */
         size_t n_unix;
         Auth *auth;
+        const RequestGuard *guard; /* NULL: none */
         const HttpTimes *times; /* NULL: the defaults */
+        void (*on_outcome)(const HttpOutcome *outcome, void *userdata); /* may be NULL */
         void *userdata;         /* request_userdata() */
 } HttpServerOptions;
 

@@ -246,9 +246,16 @@ static int replace_json(json_t **target, json_t *value) {
         return 0;
 }
 
+/* In a query an object is its JSON text. */
 static int read_object(json_t *value, const JsonField *f, void *target, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *parsed = NULL;
+
         (void) f;
         (void) error;
+        if (json_is_string(value) && *json_string_value(value) == '{') {
+                parsed = json_loads(json_string_value(value), JSON_REJECT_DUPLICATES, NULL);
+                value = parsed;
+        }
         return json_is_object(value) ? replace_json(target, value) : -EINVAL;
 }
 
@@ -290,10 +297,32 @@ static int (*const readers[])(json_t *value, const JsonField *f, void *target, s
         [JSON_FIELD_VALUE] = read_value,
 };
 
+/* Or its members one by one: metadata[team]=a&metadata[stage]=b. NULL: there are none. */
+static json_t *gather_members(json_t *object, const JsonField *f) {
+        size_t n = strlen(f->name);
+        json_t *gathered = NULL, *value;
+        const char *key;
+
+        json_object_foreach(object, key, value) {
+                const char *end = strchr(key, ']');
+
+                if (strncmp(key, f->name, n) != 0 || key[n] != '[' || !end || end[1])
+                        continue;
+                if (!gathered)
+                        gathered = json_object();
+                (void) json_object_setn(gathered, key + n + 1, (size_t) (end - key) - n - 1, value);
+        }
+        return gathered;
+}
+
 static int read_field(json_t *object, const JsonField *f, void *target, sd_bus_error *error) {
         _cleanup_(sd_bus_error_free) sd_bus_error detail = SD_BUS_ERROR_NULL;
+        _cleanup_(json_decrefp) json_t *gathered = NULL;
         json_t *value = json_object_get(object, f->name);
         int r;
+
+        if (!value && f->type == JSON_FIELD_OBJECT)
+                value = gathered = gather_members(object, f);
 
         if (!value || json_is_null(value)) {
                 if (f->flags & JSON_FIELD_MANDATORY)

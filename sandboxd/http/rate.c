@@ -2,10 +2,13 @@
 #include "sandboxd/http/rate.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sys/random.h>
 
 #define N_BUCKETS 1024U
 #define N_WAYS 4U
+/* What is told to who will never get one. */
+#define WAIT_MAX_SEC 3600.0
 
 typedef struct Bucket {
         uint64_t key; /* hash; 0: unused */
@@ -62,6 +65,14 @@ static Bucket *find_bucket(RateTable *t, uint64_t key, uint64_t now_usec) {
         }
         *oldest = (Bucket) { .key = key, .used_usec = now_usec, .level = t->burst };
         return oldest;
+}
+
+unsigned rate_table_wait_sec(RateTable *t, const char *key, uint64_t now_usec) {
+        double missing = 1 - find_bucket(t, hash_key(t, key), now_usec)->level, sec = WAIT_MAX_SEC;
+
+        if (t->per_second > 0)
+                sec = MIN(missing / t->per_second, sec);
+        return sec > 1 ? (unsigned) ceil(sec) : 1;
 }
 
 bool rate_table_take(RateTable *t, const char *key, uint64_t now_usec) {

@@ -14,3 +14,5 @@ DEFINE_CLEANUP(RateTable *, rate_table_free)
 
 /* Takes one; false if there is none. */
 bool rate_table_take(RateTable *t, const char *key, uint64_t now_usec);
+/* After that: in how many seconds there will be one, at least 1. */
+unsigned rate_table_wait_sec(RateTable *t, const char *key, uint64_t now_usec);

@@ -49,6 +49,7 @@ typedef struct Bench {
         char *failures[_MEASURE_MAX];   /* why there are none */
         bool wanted[_MEASURE_MAX];
         unsigned rounds;
+        bool no_rest;           /* nothing between two measures */
         const char *blank, *cold, *warm; /* addresses of the three instances */
         json_t *peers;
 } Bench;

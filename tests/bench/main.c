@@ -14,6 +14,7 @@ enum {
         OPTION_ADDRESS = 256,
         OPTION_COLD,
         OPTION_MEMORY,
+        OPTION_NO_REST,
         OPTION_PEERS,
         OPTION_PRINT,
         OPTION_PROFILE,
@@ -25,6 +26,7 @@ static const struct option options[] = {
         { "address", required_argument, NULL, OPTION_ADDRESS },
         { "cold",    required_argument, NULL, OPTION_COLD    },
         { "memory",  required_argument, NULL, OPTION_MEMORY  },
+        { "no-rest", no_argument,       NULL, OPTION_NO_REST },
         { "peers",   required_argument, NULL, OPTION_PEERS   },
         { "print",   required_argument, NULL, OPTION_PRINT   },
         { "profile", no_argument,       NULL, OPTION_PROFILE },
@@ -90,6 +92,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case OPTION_MEMORY:
                         memory = (unsigned) atoi(optarg);
+                        break;
+                case OPTION_NO_REST: /* one request after the other */
+                        b.no_rest = true;
                         break;
                 case OPTION_PEERS:
                         b.peers = json_load_file(optarg, 0, NULL);

@@ -8,11 +8,12 @@ readme_end='<!-- figures of ./dev bench: end -->'
 bench_program=/usr/lib/sandboxd/tests/sandbox-bench
 
 parse_bench() {
-    format=table write_readme='' rounds=60 names=()
+    format=table write_readme='' rounds=60 rests=() names=()
     while [ $# -gt 0 ]; do
         case $1 in
         --json) format=json ;;
         --write-readme) write_readme=1 ;;
+        --no-rest) rests=(--no-rest) ;;
         --rounds) rounds=$(value_of "$@") || exit; shift ;;
         -*) bad_usage "bench: unknown option '$1'" ;;
         *) names+=("$1") ;;
@@ -56,7 +57,7 @@ bench_container() {
         bench_instance "$name" || exit 1
     done
     attended "$instance" exec "$work/blank" /testdata/bench/peers.sh /srv/bench/peers.json >&2
-    attended "$instance" exec "$work/blank" $bench_program --rounds "$rounds" --peers /srv/bench/peers.json \
+    attended "$instance" exec "$work/blank" $bench_program --rounds "$rounds" "${rests[@]}" --peers /srv/bench/peers.json \
         --cold /srv/bench/cold.sock --warm /srv/bench/warm.sock "${names[@]}" >"$work/container.json"
     for name in blank warm cold; do
         attended "$instance" stop "$work/$name"
@@ -96,8 +97,10 @@ bench_write_readme() {
 }
 
 run_bench() {
-    local format write_readme rounds names
+    local format write_readme rounds rests names
     parse_bench "$@"
+    # The figures of README.md are those of a client that rests.
+    [ -z "$write_readme" ] || [ ${#rests[@]} = 0 ] || bad_usage 'bench: --no-rest and --write-readme exclude each other'
     packages_ensure "${packages_build[@]}" "${packages_run[@]}" "${packages_bench[@]}"
     work_begin "${TMPDIR:-/tmp}/sandboxd-bench.XXXXXX"
     stage_into "$work/stage"

@@ -54,13 +54,17 @@ static bool take(Bench *b, Measure m, int r, const double *value) {
         return r >= 0;
 }
 
+static bool no_rest;
+
 static void gap(void) {
-        (void) nanosleep(&(struct timespec) { .tv_nsec = GAP_NSEC }, NULL);
+        if (!no_rest)
+                (void) nanosleep(&(struct timespec) { .tv_nsec = GAP_NSEC }, NULL);
 }
 
 /* Each measure begins from rest, ours and theirs: what the one before left to do is done by then. */
 static void rest(void) {
-        (void) nanosleep(&(struct timespec) { .tv_nsec = REST_NSEC }, NULL);
+        if (!no_rest)
+                (void) nanosleep(&(struct timespec) { .tv_nsec = REST_NSEC }, NULL);
 }
 
 /* --- one of each */
@@ -165,7 +169,8 @@ static void step_live(Bench *b, Http *h, const Sandbox *s) {
         double usec;
 
         for (size_t i = 0; i < ELEMENTSOF(calls); i++)
-                if (b->wanted[calls[i].measure]) {
+                if (b->wanted[calls[i].measure] || (calls[i].measure == MEASURE_RESUME && b->wanted[MEASURE_PAUSE]) ||
+                    (calls[i].measure == MEASURE_PAUSE && b->wanted[MEASURE_RESUME])) {
                         rest();
                         take(b, calls[i].measure, calls[i].call(h, s, &usec), &usec);
                 }
@@ -314,6 +319,7 @@ void stages_run(Bench *b) {
         Http blank;
         int r = http_open(&blank, b->blank);
 
+        no_rest = b->no_rest;
         if (r < 0) {
                 fprintf(stderr, "bench: nobody serves %s: %s\n", b->blank, strerror(-r));
                 return;

@@ -35,7 +35,8 @@ static void on_reconciled(void *userdata) {
         Core *c = userdata;
         HttpServerOptions options = { .service = c->service, .event = service_event(c->service),
                                       .settings = &c->manager->settings, .tables = route_tables,
-                                      .n_tables = n_route_tables, .auth = c->auth, .userdata = c->manager };
+                                       .n_tables = n_route_tables, .auth = c->auth, .on_outcome = api_trace,
+                                       .guard = &idempotency_guard, .userdata = c->manager };
 
         ASSERT_OK(http_server_new(&options, &c->http));
         c->reconciled = true;

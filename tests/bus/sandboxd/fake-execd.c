@@ -15,7 +15,6 @@
 #include "libsandbox/bus-names.h"
 #include "libsandbox/fd-util.h"
 #include "libsandbox/sandbox-id.h"
-#include "libsandbox/sandbox-spec.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "tests/test.h"
@@ -78,7 +77,7 @@ static FakeSandbox *read_sandbox(FakeExecd *f, sd_bus_message *m, sd_bus_error *
 FakeSandbox *fake_execd_add(FakeExecd *f, const char *id, const char *state, const char *label) {
         FakeSandbox *s = f->sandboxes + f->n_sandboxes++;
 
-        assert_true(f->n_sandboxes <= FAKE_MAX);
+        assert_true(f->n_sandboxes <= FAKE_SANDBOXES_MAX);
         *s = (FakeSandbox) { .label = strdup(label), .deadline_usec = USEC_INFINITY,
                              .created_usec = now_usec(CLOCK_REALTIME) };
         snprintf(s->id, sizeof s->id, "%s", id);
@@ -123,9 +122,7 @@ typedef struct Gone {
 } Gone;
 
 static int append_gone(sd_bus_message *m, void *userdata) {
-        const Gone *gone = userdata;
-
-        return sd_bus_message_append(m, "ss", gone->id, gone->reason);
+        return sd_bus_message_append(m, "ss", ((const Gone *) userdata)->id, ((const Gone *) userdata)->reason);
 }
 
 static void kill_commands(FakeExecd *f, const char *id) {
@@ -359,7 +356,11 @@ static int method_exec(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (!s)
                 return -ENXIO;
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
-        ASSERT_NULL(find_command(f, id));
+        if (find_command(f, id)) {
+                assert_true(f->may_repeat);
+                f->n_repeats++;
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is a command '%s' already.", id);
+        }
         while (c->used)
                 c++;
         assert_true(c < f->commands + FAKE_MAX);
@@ -410,15 +411,17 @@ static int method_acknowledge(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 static int method_commands(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
+        bool hide = f->hide_commands;
         const char *id;
 
+        f->hide_commands = false;
         BEGIN(f, m, error);
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
         ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(ssubiibtt)"));
         for (size_t i = 0; i < FAKE_MAX; i++) {
                 const FakeCommand *c = f->commands + i;
 
-                if (c->used && (!*id || streq(c->sandbox, id)))
+                if (c->used && !hide && (!*id || streq(c->sandbox, id)))
                         ASSERT_OK(sd_bus_message_append(reply, "(ssubiibtt)", c->sandbox, c->id, (uint32_t) c->pid,
                                                         (int) c->running, c->code, c->status, (int) c->timed_out,
                                                         c->started_usec, c->ended_usec));
@@ -450,9 +453,7 @@ static int method_stats(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         BEGIN(f, m, error);
         if (!read_sandbox(f, m, error))
                 return -ENXIO;
-        ASSERT_OK(sd_bus_message_append(reply, "a{sv}", 5, "CpuUSec", "t", UINT64_C(500000), "MemoryCurrent", "t",
-                                        20 * MiB + 5, "MemoryMax", "t", 512 * MiB, "PidsCurrent", "t", UINT64_C(2),
-                                        "Source", "s", "cgroup"));
+        ASSERT_OK(bus_fields_append(reply, sandbox_stats_fields, n_sandbox_stats_fields, &f->stats));
         return answer(f, m, reply);
 }
 
@@ -463,10 +464,14 @@ static int method_stats_many(sd_bus_message *m, void *userdata, sd_bus_error *er
         BEGIN(f, m, error);
         ASSERT_OK(sd_bus_message_read_strv(m, &ids));
         ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(sa{sv})"));
+        f->n_stats++;
         STRV_FOREACH(id, ids)
-                if (find_sandbox(f, *id))
-                        ASSERT_OK(sd_bus_message_append(reply, "(sa{sv})", *id, 2, "CpuUSec", "t", UINT64_C(500000),
-                                                        "MemoryCurrent", "t", 20 * MiB));
+                if (find_sandbox(f, *id)) {
+                        ASSERT_OK(sd_bus_message_open_container(reply, 'r', "sa{sv}"));
+                        ASSERT_OK(sd_bus_message_append_basic(reply, 's', *id));
+                        ASSERT_OK(bus_fields_append(reply, sandbox_stats_fields, n_sandbox_stats_fields, &f->stats));
+                        ASSERT_OK(sd_bus_message_close_container(reply));
+                }
         ASSERT_OK(sd_bus_message_close_container(reply));
         return answer(f, m, reply);
 }
@@ -548,7 +553,7 @@ static void open_server(FakeExecd *f) {
 void fake_execd_start(FakeExecd *f, Service *service, const char *directory) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        *f = (FakeExecd) { .service = service };
+        *f = (FakeExecd) { .service = service, .stats = FAKE_STATS };
         assert_true(snprintf(f->path, sizeof f->path, "%s/execd.sock", directory) < (int) sizeof f->path);
         memcpy(address.sun_path, f->path, sizeof f->path);
         f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -579,8 +584,9 @@ void fake_execd_crash(FakeExecd *f) {
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason) {
         FakeSandbox *s = find_sandbox(f, id);
 
-        ASSERT_OK(bus_server_emit(f->server, EXEC_OBJECT, EXEC_INTERFACE, "SandboxGone", append_gone,
-                                  &(Gone) { s->id, reason }));
+        /* Nobody may be there to hear it, or be just going. */
+        (void) bus_server_emit(f->server, EXEC_OBJECT, EXEC_INTERFACE, "SandboxGone", append_gone,
+                               &(Gone) { s->id, reason });
         remove_sandbox(f, s);
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "libsandbox/bus-util.h"
+#include "libsandbox/sandbox-spec.h"
 
 /* io.sandboxd.Exec1 as the core sees it: sandboxes are entries of a list, commands are children of the test. */
 
 #define FAKE_MAX 64U
+#define FAKE_SANDBOXES_MAX 1024U
+#define FAKE_STATS { .cpu_usec = 500000, .memory_current = 20 * MiB + 5, .memory_max = 512 * MiB, .pids_current = 2, \
+                     .source = "cgroup" }
 
 typedef struct FakeSandbox {
         char id[33], state[8];
@@ -29,15 +32,22 @@ typedef struct FakeExecd {
         BusServer *server;
         int listen_fd;
         char path[108];
-        FakeSandbox sandboxes[FAKE_MAX];
+        FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
+        /* A command may be asked for twice; the second time it is refused. */
+        bool may_repeat;
+        /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */
+        bool hide_commands;
         uint64_t wake_usec;
+        unsigned n_repeats;
         unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs;
+        SandboxStats stats;     /* of each */
+        unsigned n_calls, n_kills, n_acknowledged, n_reserved, n_execs, n_stats;
 } FakeExecd;
 
 void fake_execd_start(FakeExecd *f, Service *service, const char *directory);

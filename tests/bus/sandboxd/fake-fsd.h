@@ -9,7 +9,7 @@ typedef struct FakeFsd {
         BusServer *server;
         int listen_fd, root_fd;
         char path[108];
-        char roots[64][33];
+        char roots[1024][33];
         size_t n_roots;
         unsigned n_removed;
         bool silent; /* RemoveRoot does nothing and is not answered */

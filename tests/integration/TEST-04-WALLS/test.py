@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 
 from probe import run_probe
@@ -253,11 +254,30 @@ def limits_stand_on_the_scope():
     with Sandbox(memory=128, cpu=0.5) as s:
         shown = dict(line.split("=", 1) for line in shell(
             f"systemctl show {s.scope} -p MemoryMax -p MemorySwapMax -p TasksMax -p CPUQuotaPerSecUSec -p KillSignal "
-            "-p Delegate -p DevicePolicy -p Slice").splitlines())
+            "-p Delegate -p Slice -p IPAddressDeny -p IPAddressAllow").splitlines())
         eq((shown["MemoryMax"], shown["MemorySwapMax"], shown["TasksMax"], shown["CPUQuotaPerSecUSec"], shown["KillSignal"],
-            shown["Delegate"], shown["DevicePolicy"]),
-           (str(128 * 2**20), "0", "256", "500ms", "9", "yes", "closed"))
+            shown["Delegate"]),
+           (str(128 * 2**20), "0", "256", "500ms", "9", "yes"))
+        eq((set(shown["IPAddressDeny"].split()), set(shown["IPAddressAllow"].split())),
+           ({"::/0", "0.0.0.0/0"}, {"127.0.0.0/8", "::1/128"}))
         ok(shown["Slice"].startswith("sandbox-") and shown["Slice"].endswith(".slice"), "slice", shown)
+
+
+def devices_are_refused_by_the_slice():
+    """A process of the host with all rights, moved into a sandbox's cgroup, opens /dev/null and nothing else."""
+    eq(shell("systemctl show -p DevicePolicy --value sandbox.slice").strip(), "closed")
+    nodes = {"/root/null": (1, 3), "/root/kmsg": (1, 11)}
+    for path, device in nodes.items():
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(*device))
+    try:
+        opened = "for n in null kmsg; do if (: >/root/$n) 2>/dev/null; then echo $n; fi; done"
+        if "kmsg" not in shell(opened).split():
+            print("no device to be refused here")
+            return
+        eq(shell(f"echo $$ >{S.cgroup()}/init/cgroup.procs; {opened}").split(), ["null"])
+    finally:
+        for path in nodes:
+            os.unlink(path)
 
 
 def main():
@@ -266,7 +286,7 @@ def main():
         run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, file_capabilities_give_nothing,
                    common_programs_work, nothing_of_the_host_in_sight, the_host_is_not_reached,
                    tables_of_the_kernel_are_bounded, loopback_works_inside, two_listen_on_one_port,
-                   limits_stand_on_the_scope, doctor_tells_what_holds, doctor_sees_what_was_taken_away])
+                   limits_stand_on_the_scope, devices_are_refused_by_the_slice, doctor_tells_what_holds, doctor_sees_what_was_taken_away])
 
 
 main()

@@ -23,7 +23,7 @@ static void fixture_start(Fixture *f, uint64_t keep) {
         ASSERT_NOT_NULL(mkdtemp(f->directory));
         ASSERT_OK(sd_event_new(&f->loop));
         ASSERT_OK(store_open(f->directory, &fresh, &f->store));
-        ASSERT_OK(event_hub_new(f->loop, f->store, keep, &f->hub));
+        ASSERT_OK(event_hub_new(f->loop, f->store, keep, 0, &f->hub));
 }
 
 static void fixture_done(Fixture *f) {

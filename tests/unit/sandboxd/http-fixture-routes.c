@@ -137,6 +137,10 @@ const Route fixture_routes[] = {
         { "PUT",    "/upload",           handle_upload, ROUTE_BODY_STREAM, "" },
         { "GET",    "/file",             handle_file,   0,                 "" },
         { "GET",    "/sandboxes/:id",    handle_echo,   0,                 "" },
+        { "GET",    "/sandboxes/:id/exec", handle_echo, 0,                 "" },
+        { "POST",   "/sandboxes/:id/exec", handle_echo, 0,                 "" },
+        { "GET",    "/sandboxes/:id/files/raw", handle_echo, 0,            "" },
+        { "GET",    "/sandboxes/:id/git/status", handle_echo, 0,           "" },
         { "GET",    "/sandboxes/:id/x",  handle_echo,   0,                 "" },
         { "GET",    "/files/*path",      handle_echo,   0,                 "" },
 };

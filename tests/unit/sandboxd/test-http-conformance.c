@@ -372,6 +372,7 @@ TEST(rate_of_a_token) {
         static const char *const settings[] = { "III_AUTH_TOKEN=a", "API_KEY=b", "III_RATE_LIMIT_ENABLED=true",
                                                 "III_RATE_TOKEN_BURST=10", "III_RATE_TOKEN_RPM=1", NULL };
         static const char request[] = "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: Bearer a\r\n\r\n";
+        int wait_sec;
         Fixture f;
         Reply r;
 
@@ -381,10 +382,41 @@ TEST(rate_of_a_token) {
         fixture_exchange(&f, request, strlen(request), &r);
         ASSERT_EQ(r.status, 429);
         ASSERT_STREQ(reply_body(&r), "{\"error\":\"Rate limit exceeded\"}");
-        ASSERT_NOT_NULL(strstr(r.text, "\r\nRetry-After: 1\r\n"));
+        ASSERT_NOT_NULL(strstr(r.text, "\r\nRetry-After: "));
+        wait_sec = atoi(strstr(r.text, "\r\nRetry-After: ") + strlen("\r\nRetry-After: "));
+        ASSERT_TRUE(wait_sec > 1 && wait_sec <= 60); /* one a minute */
         reply_done(&r);
         expect_status(&f, "GET /sandbox/echo HTTP/1.1\r\n" HOST "Authorization: b\r\n\r\n", 200);
         expect_status(&f, GET HOST "\r\n", 200);
+        fixture_stop(&f);
+}
+
+/* Commands and files have buckets of their own, by sandbox, and nobody is exempt. */
+TEST(rate_of_a_sandbox) {
+        static const char *const settings[] = { "III_RATE_LIMIT_ENABLED=true", "III_RATE_SBX_EXEC_PM=2",
+                                                "III_RATE_SBX_FS_PM=1", NULL };
+        static const struct {
+                const char *line;
+                unsigned status;
+        } rows[] = {
+                { "POST /sandbox/sandboxes/a/exec",            200 },
+                { "GET /sandbox/sandboxes/a/exec",             200 }, /* only looks */
+                { "GET /sandbox/sandboxes/a/git/status",       200 }, /* runs one */
+                { "POST /sandbox/sandboxes/a/exec",            429 },
+                { "POST /sandbox/sandboxes/b/exec",            200 },
+                { "GET /sandbox/sandboxes/a/files/raw",        200 },
+                { "GET /sandbox/sandboxes/a/files/raw",        429 },
+                { "GET /sandbox/sandboxes/a",                  200 },
+        };
+        Fixture f;
+
+        fixture_start(&f, settings, NULL, &f);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                char text[512];
+
+                snprintf(text, sizeof text, "%s HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", rows[i].line);
+                expect_status(&f, text, rows[i].status);
+        }
         fixture_stop(&f);
 }
 

@@ -52,6 +52,27 @@ static int read_text(const char *text, Target *t, char **ret_message) {
         return r;
 }
 
+/* An object as a query can say it. */
+TEST(objects_of_a_query) {
+        static const struct {
+                const char *text, *object;
+        } cases[] = {
+                { "{\"object\":\"{\\\"a\\\":\\\"b\\\"}\"}",      "{\"a\":\"b\"}" },
+                { "{\"object[a]\":\"b\",\"object[c d]\":\"\"}",  "{\"a\":\"b\",\"c d\":\"\"}" },
+                { "{\"object[a]x\":\"b\",\"objects[a]\":\"b\"}", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *message = NULL, *text = NULL;
+                Target t = {};
+
+                ASSERT_OK(read_text(cases[i].text, &t, &message));
+                text = t.object ? json_dumps(t.object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+                ASSERT_TRUE(streq_ptr(text, cases[i].object));
+                json_fields_done(fields, ELEMENTSOF(fields), &t);
+        }
+}
+
 TEST(good_values) {
         Target t = { .count = 7, .cpu = 1 };
         char *message;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandboxd/log-watch.h"
+
+#include <errno.h>
+
+struct LogWatch {
+        Manager *manager;
+        LogWatch *next, *previous;
+        Sandbox *sandbox;
+        void (*wake)(void *userdata);
+        void *userdata;
+};
+
+int log_watch_new(Manager *m, Sandbox *s, void (*wake)(void *userdata), void *userdata, LogWatch **ret) {
+        LogWatch *w = new0(LogWatch, 1);
+
+        if (!w)
+                return -ENOMEM;
+        *w = (LogWatch) { .manager = m, .next = m->log_watches, .sandbox = sandbox_ref(s), .wake = wake,
+                          .userdata = userdata };
+        if (w->next)
+                w->next->previous = w;
+        m->log_watches = w;
+        *ret = w;
+        return 0;
+}
+
+LogWatch *log_watch_free(LogWatch *w) {
+        if (w) {
+                if (w->next)
+                        w->next->previous = w->previous;
+                if (w->previous)
+                        w->previous->next = w->next;
+                else
+                        w->manager->log_watches = w->next;
+                sandbox_unref(w->sandbox);
+                free(w);
+        }
+        return NULL;
+}
+
+void log_watch_wake(Manager *m, const Sandbox *s) {
+        for (LogWatch *w = m->log_watches; w; w = w->next)
+                if (w->sandbox == s)
+                        w->wake(w->userdata);
+}
