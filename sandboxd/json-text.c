@@ -59,6 +59,23 @@ static char *escape_ascii(unsigned char c, char *out) {
         return out;
 }
 
+/* JSON takes these as they are, but readers of event streams that split at whatever Unicode calls the end of a line
+ * (Python's splitlines() among them) would see a line end in the middle of a string. */
+static char *escape_wide(const char *in, size_t n, char *out) {
+        static const struct {
+                const char *bytes, *escape;
+        } ends[] = {
+                { "\xc2\x85",     "\\u0085" },
+                { "\xe2\x80\xa8", "\\u2028" },
+                { "\xe2\x80\xa9", "\\u2029" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+                if (n == strlen(ends[i].bytes) && memcmp(in, ends[i].bytes, n) == 0)
+                        return mempcpy(out, ends[i].escape, strlen(ends[i].escape));
+        return mempcpy(out, in, n);
+}
+
 #define EVERY_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
 
 /* The high bit of (at least) the first byte of v that is zero, of none if there is none. */
@@ -110,7 +127,7 @@ size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n
                 if (k == 1)
                         out = escape_ascii((unsigned char) in[i], out);
                 else if (k > 1)
-                        out = mempcpy(out, in + i, (size_t) k);
+                        out = escape_wide(in + i, (size_t) k, out);
                 else
                         out = mempcpy(out, "\xef\xbf\xbd", 3);
                 i += k > 0 ? (size_t) k : 1;

@@ -3,9 +3,9 @@
 
 #include "libsandbox/macro.h"
 
-/* Bytes of a sandbox on their way into a JSON string: invalid UTF-8 becomes U+FFFD, control characters are escaped.
- * out needs JSON_ESCAPE_FACTOR * n bytes. Returns what was consumed: all of it if last, else a sequence that the end
- * of the buffer cuts in two is left for the next call. */
+/* Bytes of a sandbox on their way into a JSON string: invalid UTF-8 becomes U+FFFD, control characters and all
+ * ends of lines are escaped. out needs JSON_ESCAPE_FACTOR * n bytes. Returns what was consumed: all of it if last, else
+ * a sequence that the end of the buffer cuts in two is left for the next call. */
 #define JSON_ESCAPE_FACTOR 6U
 size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n_out);
 

@@ -3,6 +3,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/http/route-prefix.h"
 
@@ -36,6 +37,13 @@ static const ErrorRow status_codes[] = {
         { "", 507, "no_space"           },
 };
 
+/* What the few routes of no dialect can be told; they have no objects. */
+static const ErrorRow none_errors[] = {
+        { BUS_ERROR_INVALID,     400, "invalid_request" },
+        { BUS_ERROR_TOO_LARGE,   413, "too_large"       },
+        { BUS_ERROR_UNAVAILABLE, 503, "unavailable"     },
+};
+
 static json_t *envelope_none(unsigned status, const char *code, const char *message) {
         return json_pack("{s:s, s:s}", "code", code ? code : dialect_status_code(status), "message", message);
 }
@@ -43,6 +51,8 @@ static json_t *envelope_none(unsigned status, const char *code, const char *mess
 const Dialect dialect_none = {
         .name = "none",
         .envelope = envelope_none,
+        .errors = none_errors,
+        .n_errors = ELEMENTSOF(none_errors),
         .default_status = 500,
         .missing_token_status = 401,
         .wrong_token_status = 401,

@@ -41,7 +41,7 @@ static int refuse_type(const JsonField *f, sd_bus_error *error) {
         bool number = f->type == JSON_FIELD_INT || f->type == JSON_FIELD_NUMBER;
 
         if (number && has_bounds(f))
-                return bus_error_set(error, BUS_ERROR_INVALID, "%s must be %s from %.15g to %.15g", f->name,
+                return bus_error_set(error, BUS_ERROR_INVALID, "%s must be %s from %.16g to %.16g", f->name,
                                      types[f->type], f->minimum, f->maximum);
         return bus_error_set(error, BUS_ERROR_INVALID, "%s must be %s", f->name, types[f->type]);
 }

@@ -19,6 +19,8 @@ TEST(escape) {
                 { "\b\t\n\f\r",       5, true,  "\\b\\t\\n\\f\\r",      5 },
                 { "\0\x1f\x7f",       3, true,  "\\u0000\\u001f\\u007f", 3 },
                 { "\xc3\xa9",         2, true,  "\xc3\xa9",             2 },
+                { "\xc2\x85\xc2\x84", 4, true,  "\\u0085\xc2\x84",     4 },
+                { "\xe2\x80\xa8x\xe2\x80\xa9", 7, true, "\\u2028x\\u2029", 7 },
                 { "\xf0\x9f\x98\x80", 4, true,  "\xf0\x9f\x98\x80",     4 },
                 { "\xc3",             1, false, "",                     0 },
                 { "x\xf0\x9f\x98",    4, false, "x",                    1 },
