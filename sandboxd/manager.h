@@ -22,6 +22,7 @@ struct Manager {
         Counters counters;
         EventHub *events;
         struct Waker *waker;
+        char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
