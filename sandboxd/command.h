@@ -22,6 +22,7 @@ typedef enum CommandKind {
         COMMAND_STREAM,         /* somebody reads along */
         COMMAND_BACKGROUND,     /* remembered, both streams in one spool */
         COMMAND_TERMINAL,       /* remembered, too; its stdio is a PTY, see terminal.h */
+        COMMAND_KERNEL,         /* remembered, too; its stdin is a socket that both sides talk over, see context.h */
         COMMAND_STRANGER,       /* found at execd after a restart: let it finish */
         _COMMAND_KIND_MAX,
 } CommandKind;
@@ -43,6 +44,8 @@ typedef struct CommandHandlers {
         /* data is NULL for a terminal: it is in the spool already. */
         void (*on_output)(Command *c, bool is_stderr, const char *data, size_t n, void *userdata);
         void (*on_finished)(Command *c, void *userdata);
+        /* (kernel) Taken over from an earlier process: its pipes and its socket are here. */
+        void (*on_attached)(Command *c, void *userdata);
 } CommandHandlers;
 
 typedef struct CommandOutput {
@@ -69,7 +72,7 @@ struct Command {
         bool attended;          /* by this process; false: of an earlier one, not taken over yet */
         bool seen;              /* mark of a reconciliation */
         bool taken;             /* (terminal) its master is here, or init did not have it */
-        bool forgotten;         /* (terminal) closed: what it left is ended, and nothing is remembered */
+        bool forgotten;         /* (terminal, kernel) closed: what it left is ended, and nothing is remembered */
         uint64_t started_msec, finished_msec;   /* wall clock */
         uint64_t started_usec, ended_usec;      /* CLOCK_BOOTTIME */
         uint64_t timeout_usec;
@@ -126,6 +129,8 @@ void command_on_status(Command *c, const CommandStatus *status);
 void command_on_unknown(Command *c);
 void command_on_sandbox_gone(Command *c);
 
+/* Reads what its pipes hold at this moment. */
+void command_drain(Command *c);
 /* Back pressure: stop and go on reading. */
 void command_set_reading(Command *c, bool reading);
 /* Bytes taken, 0: full, -EPIPE: nobody reads it. A terminal's is there while it lives. */

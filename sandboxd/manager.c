@@ -10,6 +10,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/context.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/waker.h"
@@ -92,6 +93,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = store_foreach_sandbox(m->store, load_sandbox, m);
         if (r >= 0)
                 r = store_foreach_command(m->store, load_command, m);
+        if (r >= 0)
+                r = contexts_new(m, &m->contexts);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -154,6 +157,7 @@ Manager *manager_free(Manager *m) {
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
+        contexts_free(m->contexts);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         HASHMAP_FOREACH(s, m->sandboxes)
@@ -235,6 +239,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         Command *c;
 
         s->leaving = true; /* for the calls that still hold it */
+        contexts_forget(m->contexts, s);
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);

@@ -21,6 +21,7 @@ struct Manager {
         Store *store;
         Counters counters;
         EventHub *events;
+        struct Contexts *contexts;
         struct Waker *waker;
         int spool_fd;
         ExecdClient *execd;
