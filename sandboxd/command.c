@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/command-internal.h"
+#include "sandboxd/command-pipe.h"
 #include "sandboxd/log-watch.h"
 #include "sandboxd/manager.h"
 #include "sandboxd/sandbox-event.h"
@@ -36,6 +36,11 @@
 struct Adoption {
         Command *command;
         CommandStatus status;
+};
+
+static const char *const id_prefixes[_COMMAND_KIND_MAX] = {
+        [COMMAND_EXEC] = "bg",     [COMMAND_STREAM] = "bg", [COMMAND_BACKGROUND] = "bg", [COMMAND_TERMINAL] = "term",
+        [COMMAND_KERNEL] = "kern", [COMMAND_JOB] = "run",   [COMMAND_STRANGER] = "bg",
 };
 
 int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Command **ret) {
@@ -61,7 +66,7 @@ int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Comm
         c->text = strdup(text);
         if (!c->text)
                 return -ENOMEM;
-        r = object_id_random(kind == COMMAND_TERMINAL ? "term" : kind == COMMAND_JOB ? "run" : "bg", c->id);
+        r = object_id_random(id_prefixes[kind], c->id);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
@@ -123,7 +128,7 @@ bool command_is_live(const Command *c) {
 }
 
 bool command_is_kept(const Command *c) {
-        return c->kind == COMMAND_BACKGROUND || c->kind == COMMAND_TERMINAL;
+        return c->kind == COMMAND_BACKGROUND || c->kind == COMMAND_TERMINAL || c->kind == COMMAND_KERNEL;
 }
 
 int command_exit_code(const Command *c) {
@@ -246,8 +251,7 @@ static void send_kill(Command *c) {
 static void finish(Command *c, CommandState state) {
         const CommandHandlers *handlers;
 
-        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
-                drain_output(c->outputs + i);
+        command_drain(c);
         c->state = state;
         end(c);
 
@@ -380,12 +384,14 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
 }
 
 static int ask(Command *c) {
-        int keep[2], r;
+        int keep[3], r;
         size_t n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
                 if (c->outputs[i].fd >= 0)
                         keep[n++] = c->outputs[i].fd;
+        if (c->kind == COMMAND_KERNEL)
+                keep[n++] = c->stdin_fd;
 
         r = execd_exec(c->manager->execd, &(ExecCall) { .sandbox = c->sandbox->id, .command = c->id, .spec = &c->spec,
                                                         .stdio = c->child_fds, .keep = keep, .n_keep = n },
@@ -397,19 +403,6 @@ static int ask(Command *c) {
 
 static int watch_output(CommandOutput *o) {
         return sd_event_add_io(o->command->manager->event, &o->source, o->fd, EPOLLIN, on_output_ready, o);
-}
-
-/* The pipes are open to the users of the sandbox by name, too: "echo x >/dev/stderr" opens them anew. */
-static int make_pipe(int *ret_ours, int *ret_theirs, bool input) {
-        int pair[2];
-
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return -errno;
-        *ret_ours = pair[input ? 1 : 0];
-        *ret_theirs = pair[input ? 0 : 1];
-        if (fchmod(*ret_theirs, 0666) < 0)
-                return -errno;
-        return fd_set_nonblock(*ret_ours, true);
 }
 
 /* Init makes the terminal. */
@@ -435,7 +428,7 @@ static int open_outputs(Command *c) {
                 r = make_pipe(&c->outputs[i].fd, &c->child_fds[1 + i], /* input= */ false);
                 if (r < 0)
                         return r;
-                if (c->kind != COMMAND_STREAM && c->kind != COMMAND_JOB) {
+                if (c->kind != COMMAND_STREAM && c->kind != COMMAND_KERNEL && c->kind != COMMAND_JOB) {
                         r = spool_new(c->manager->spool_fd, merged ? c->id : NULL, &c->outputs[i].spool);
                         if (r < 0)
                                 return r;
@@ -481,6 +474,8 @@ ssize_t command_write_input(Command *c, const char *data, size_t n) {
 static int open_input(Command *c, const CommandInput *input) {
         int r;
 
+        if (c->kind == COMMAND_KERNEL)
+                return make_socket(&c->stdin_fd, &c->child_fds[0]);
         if (!input->data && !input->pipe) {
                 c->child_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
                 return c->child_fds[0] < 0 ? -errno : 0;
@@ -545,6 +540,8 @@ static void take_pipes(Command *c, sd_bus_message *reply) {
                 if (r < 0)
                         log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to watch command %s: %m", c->id);
         }
+        if (c->kind == COMMAND_KERNEL && sd_bus_message_read_basic(reply, 'h', &fd) > 0)
+                c->stdin_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
@@ -560,6 +557,8 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
                 take_pipes(c, reply);
         if (c->terminal)
                 terminal_settled(c->terminal);
+        if (c->handlers && c->handlers->on_attached)
+                c->handlers->on_attached(c, c->userdata);
         command_on_status(c, &a->status);
 }
 
@@ -600,6 +599,11 @@ void command_kill(Command *c) {
                 return;
         c->killed = true;
         send_kill(c);
+}
+
+void command_drain(Command *c) {
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                drain_output(c->outputs + i);
 }
 
 void command_set_reading(Command *c, bool reading) {

@@ -11,6 +11,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/alert.h"
+#include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
@@ -144,6 +145,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
                 r = workers_new(m, &m->workers);
+        if (r >= 0)
+                r = contexts_new(m, &m->contexts);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -208,6 +211,7 @@ Manager *manager_free(Manager *m) {
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
+        contexts_free(m->contexts);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
@@ -310,6 +314,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         Command *c;
 
         s->leaving = true; /* for the calls that still hold it */
+        contexts_forget(m->contexts, s);
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);

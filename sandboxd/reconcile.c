@@ -205,6 +205,8 @@ static int adopt_stranger(Manager *m, const CommandStatus *status) {
                 r = command_adopt(c, status);
         if (r < 0)
                 manager_drop_command(m, c);
+        else if (object_id_is_valid(c->id, "kern"))
+                command_kill(c); /* nobody knows its context, and by itself it would never end */
         return r;
 }
 

@@ -9,6 +9,8 @@
 #include "sandboxd/http/dialect.h"
 
 #define SANDBOX "/sandboxes/:id"
+#define CONTEXTS SANDBOX "/interpret/contexts"
+#define CONTEXT CONTEXTS "/:context"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 
@@ -135,6 +137,13 @@ static const Route sandbox_routes[] = {
         { "POST",   SANDBOX "/git/pull",             api_git_pull,          0,                 "Fetch and merge" },
         { "POST",   SANDBOX "/git/push",             api_git_push,          0,                 "Send commits" },
         { "GET",    SANDBOX "/git/status",           api_git_status,        0,                 "Changed files" },
+        { "GET",    CONTEXTS,                        api_context_list,      0,                 "List contexts" },
+        { "POST",   CONTEXTS,                        api_context_new,       0,                 "Make a context" },
+        { "DELETE", CONTEXT,                         api_context_delete,    0,                 "End a context" },
+        { "GET",    CONTEXT,                         api_context_get,       0,                 "Show a context" },
+        { "POST",   CONTEXT "/execute",              api_context_execute,   0,                 "Run code in it" },
+        { "POST",   CONTEXT "/interrupt",            api_context_interrupt, 0,                 "Stop what it runs" },
+        { "POST",   CONTEXT "/restart",              api_context_restart,   0,                 "Forget its state" },
         { "POST",   SANDBOX "/interpret/execute",    api_interpret_execute, 0,                 "Run code" },
         { "POST",   SANDBOX "/interpret/install",    api_interpret_install, 0,                 "Install packages" },
         { "GET",    SANDBOX "/interpret/kernels",    api_interpret_kernels, 0,                 "Known languages" },
