@@ -359,11 +359,9 @@ static int method_exec(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (!s)
                 return -ENXIO;
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
-        if (find_command(f, id)) {
-                assert_true(f->may_repeat);
-                f->n_repeats++;
+        if (f->may_repeat && find_command(f, id) && ++f->n_repeats > 0)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is a command '%s' already.", id);
-        }
+        ASSERT_NULL(find_command(f, id));
         while (c->used)
                 c++;
         assert_true(c < f->commands + FAKE_MAX);
@@ -414,21 +412,17 @@ static int method_acknowledge(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 static int method_commands(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
-        bool hide = f->hide_commands;
+        bool hide = TAKE_GENERIC(f->hide_commands, bool, false);
         const char *id;
 
-        f->hide_commands = false;
         BEGIN(f, m, error);
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
         ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(ssubiibtt)"));
-        for (size_t i = 0; i < FAKE_MAX; i++) {
-                const FakeCommand *c = f->commands + i;
-
+        for (const FakeCommand *c = f->commands; c < f->commands + FAKE_MAX; c++)
                 if (c->used && !hide && (!*id || streq(c->sandbox, id)))
                         ASSERT_OK(sd_bus_message_append(reply, "(ssubiibtt)", c->sandbox, c->id, (uint32_t) c->pid,
                                                         (int) c->running, c->code, c->status, (int) c->timed_out,
                                                         c->started_usec, c->ended_usec));
-        }
         ASSERT_OK(sd_bus_message_close_container(reply));
         return answer(f, m, reply);
 }
@@ -585,7 +579,6 @@ void fake_execd_crash(FakeExecd *f) {
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason) {
         FakeSandbox *s = find_sandbox(f, id);
 
-        /* Nobody may be there to hear it, or be just going. */
         (void) bus_server_emit(f->server, EXEC_OBJECT, EXEC_INTERFACE, "SandboxGone", append_gone,
                                &(Gone) { s->id, reason });
         remove_sandbox(f, s);
