@@ -74,6 +74,13 @@ int api_reply_success(Request *request);
 /* {"success": true}, whatever came back. */
 int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error);
 
+/* What the routes take that are not read by a module of their own. */
+extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
+extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
+extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
+extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table;
+
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
@@ -145,3 +152,4 @@ int api_health(Request *request, sd_bus_error *error);
 int api_health_service(Request *request, sd_bus_error *error);
 int api_sweep(Request *request, sd_bus_error *error);
 int api_images(Request *request, sd_bus_error *error);
+int api_openapi(Request *request, sd_bus_error *error);

@@ -26,6 +26,7 @@ struct Manager {
         struct Waker *waker;
         Queue *queue;
         Idempotency *idempotency;
+        char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
