@@ -22,32 +22,31 @@
 
 static void open_server(FakeExecd *f);
 
+static bool happens(const char **what, sd_bus_message *m) {
+        bool now = streq_ptr(*what, sd_bus_message_get_member(m));
+
+        *what = now ? NULL : *what;
+        return now;
+}
+
 /* > 0: the call is done with. */
 static int interfere(FakeExecd *f, sd_bus_message *m, sd_bus_error *error) {
-        const char *member = sd_bus_message_get_member(m);
-
         f->n_calls++;
-        if (f->fail_method && streq(f->fail_method, member)) {
-                f->fail_method = NULL;
+        if (happens(&f->fail_method, m))
                 return bus_error_set(error, f->fail_name, "as the test wants it");
-        }
-        if (f->cut_before && streq(f->cut_before, member)) {
-                f->cut_before = NULL;
-                fake_execd_crash(f);
-                return 1;
-        }
-        return 0;
+        if (!happens(&f->cut_before, m))
+                return 0;
+        fake_execd_crash(f);
+        return 1;
 }
 
 static int answer(FakeExecd *f, sd_bus_message *m, sd_bus_message *reply) {
-        const char *member = sd_bus_message_get_member(m);
-
-        if (f->cut_after && streq(f->cut_after, member)) {
-                f->cut_after = NULL;
-                fake_execd_crash(f);
-                return 1;
-        }
-        return sd_bus_message_send(reply);
+        if (happens(&f->fail_after, m))
+                return sd_bus_reply_method_errorf(m, f->fail_name, "as the test wants it");
+        if (!happens(&f->cut_after, m))
+                return sd_bus_message_send(reply);
+        fake_execd_crash(f);
+        return 1;
 }
 
 #define BEGIN(f, m, error)                                                                         \
