@@ -70,7 +70,7 @@ static const Verb verbs[] = {
         { "Commands", "ps", "ID", 1, 1, ALL, ps_options, verb_ps, 0, "List the processes of a sandbox",
           "sandboxctl ps --long demo" },
         { "Commands", "queue", "ACTION [ARGUMENTS...]", 1, ALL, 3, queue_options, verb_queue, 0,
-          "Run commands when there is room: submit, status, list, cancel, dlq, requeue, purge",
+          "Queue commands: submit, status, list, cancel, dlq, requeue, purge",
           "sandboxctl queue --wait submit demo -- echo hello" },
         { "Files", "cp", "SOURCE... TARGET", 2, ALL, ALL, cp_options, verb_cp, 0,
           "Copy files to or from a sandbox, ID:PATH; - is standard input or output",

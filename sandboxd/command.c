@@ -549,6 +549,11 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
         _cleanup_(command_unrefp) Command *c = a->command;
 
         c->adoption = NULL;
+        /* Its status would end it here, and what it has written would be lost. It is told again, with the pipes. */
+        if (error && !c->terminal && execd_client_is_lost(c->manager->execd)) {
+                c->foreign = true;
+                return;
+        }
         c->taken = true;
         if (error)
                 log_sandbox(LOG_WARNING, c->sandbox->id, "Failed to read on at command %s: %s", c->id,

@@ -31,6 +31,10 @@ static void on_command(const CommandStatus *status, void *userdata) {
         Manager *m = userdata;
         Command *c = manager_find_command(m, status->command);
 
+        /* One of an earlier process: the list of commands, which is still to come, tells the same, and then its pipes are
+         * asked for. Without them its last output would be lost. */
+        if (c && command_is_live(c) && !c->attended)
+                return;
         if (c && streq(c->sandbox->id, status->sandbox))
                 command_on_status(c, status);
         else

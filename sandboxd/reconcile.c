@@ -211,6 +211,8 @@ static int adopt_stranger(Manager *m, const CommandStatus *status) {
 }
 
 void reconcile_stranger(Manager *m, const CommandStatus *status) {
+        if (queue_claim(m->queue, status))
+                return;
         if (status->running)
                 (void) adopt_stranger(m, status);
         else

@@ -336,6 +336,57 @@ def background_logs(h, query, bid):
                      **({"encoding": "base64"} if "encoding" in event else {})))
 
 
+jobs = {}
+
+
+def queue_submit(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    done = subprocess.run(body["command"], capture_output=True, text=True)
+    failed = done.returncode == 99
+    jid = new_id("job")
+    jobs[jid] = {"id": jid, "sandboxId": sid, "command": str(body["command"]), "status": "failed" if failed else "completed",
+                 "retries": int(failed), "maxRetries": body.get("maxRetries", 3), "createdAt": int(time.time() * 1000)}
+    jobs[jid].update({"error": "no luck"} if failed else {"result": {"exitCode": done.returncode, "stdout": done.stdout,
+                                                                     "stderr": done.stderr, "duration": 1}})
+    h.send(200, dict(jobs[jid], status="pending"))
+
+
+def job(jid):
+    if jid not in jobs:
+        raise Failure(404, "Queue job not found: " + jid)
+    return jobs[jid]
+
+
+def job_status(h, query, jid):
+    h.send(200, job(jid))
+
+
+def queue_cancel(h, query, jid):
+    raise Failure(409, "Job is not pending: " + job(jid)["status"])
+
+
+def queue_requeue(h, query, jid):
+    job(jid).update(status="completed", result={"exitCode": 0, "stdout": "again\n", "stderr": "", "duration": 1})
+    h.send(200, dict(job(jid), status="pending"))
+
+
+def queue_list(h, query):
+    """A job a page."""
+    found = [j for j in jobs.values() if j["status"] == query.get("status", j["status"]) and
+             j["sandboxId"] == query.get("sandboxId", j["sandboxId"])]
+    at = int(query.get("cursor", 0))
+    h.send(200, dict({"jobs": found[at:at + 1], "total": len(found)},
+                     **({"nextCursor": at + 1} if at + 1 < len(found) else {})))
+
+
+def queue_purge(h, query):
+    dead = [j for j, row in jobs.items() if row["status"] == "failed" and query.get("id", j) == j]
+    for j in dead:
+        del jobs[j]
+    h.send(200, {"purged": len(dead), "remaining": 0})
+
+
 def stream_logs(h, query, sid):
     sandbox(sid)
     h.begin_stream()
@@ -408,6 +459,9 @@ ROUTES = [
     ("POST", ONE + "/renew", renew), ("POST", ONE + "/limits", limits), ("GET", ONE + "/metrics", metrics),
     ("GET", ONE + "/processes", processes), ("GET", ONE + "/processes/top", top),
     ("POST", ONE + "/exec/stream", exec_stream), ("POST", ONE + "/exec/background", exec_background),
+    ("POST", ONE + "/exec/queue", queue_submit), ("GET", "/sandbox/queue", queue_list),
+    ("DELETE", "/sandbox/queue/dlq", queue_purge), ("GET", "/sandbox/queue/([^/]+)/status", job_status),
+    ("POST", "/sandbox/queue/([^/]+)/cancel", queue_cancel), ("POST", "/sandbox/queue/([^/]+)/requeue", queue_requeue),
     ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/signal", exec_signal),
     ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/stdin", exec_stdin),
     ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),

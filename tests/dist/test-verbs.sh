@@ -201,6 +201,46 @@ wait "$client" || { what="logs -f"; fail "status $?"; }
 printf 'first\nsecond\n\377' | cmp - "$work/log" || { what="logs -f"; fail "output differs"; }
 run logs bg_000000000000000000000000
 ends 4
+# Jobs
+run queue submit one --max-retries 2 --env A=b -- sh -c 'exit 0'
+ends 0
+prints '^job_[0-9a-f]{24}$'
+job=$(cat "$work/out")
+run queue status "$job"
+ends 0; prints 'Status: completed'; prints 'Failures: 0 of 2'; prints 'Exit code: 0'
+run queue status "$job" --json
+ends 0; is_json; prints '"maxRetries": 2'
+run queue --wait submit one -- echo hello
+ends 0; prints '^hello$'
+run queue --wait submit one -- false
+ends 1; says 'the command ended with status 1'
+run queue --wait submit one -- sh -c 'exit 99'
+ends 1; says 'failed: no luck'
+run queue list -q
+ends 0
+[ "$(wc -l <"$work/out")" = 4 ] || fail "not all pages were listed"
+run queue list --sandbox one --status failed
+ends 0; prints '^ID +SANDBOX +STATUS +FAILURES +CREATED +COMMAND OR ERROR$'; prints ' failed +1/3 .* no luck$'
+run queue dlq -q
+ends 0
+dead=$(cat "$work/out")
+run queue cancel "$dead"
+ends 6; says 'Job is not pending: failed'
+run queue purge "$job"
+ends 0; prints '^0$'
+run queue requeue --wait "$dead"
+ends 0; prints '^again$'
+run queue purge
+ends 0; prints '^0$'
+run queue status job_000000000000000000000000
+ends 4; says 'Queue job not found'
+run queue status one
+ends 2; says "'one' is not the id of a job"
+run queue status
+ends 2; says "too few arguments for 'status'"
+run queue frob
+ends 2; says "unknown action 'frob'"
+
 what="logs of a sandbox"
 ctl logs one --tail 5 >"$work/out" 2>"$work/err"
 prints '^tail 5$'; says '^warn$'

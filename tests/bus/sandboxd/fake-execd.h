@@ -39,6 +39,8 @@ typedef struct FakeExecd {
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
+        /* The same, but its work is done. */
+        const char *fail_after;
         /* A command may be asked for twice; the second time it is refused. */
         bool may_repeat;
         /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */

@@ -236,6 +236,30 @@ TEST(deaths) {
         }
 }
 
+/* Its start was answered with a failure, and it ran all the same: it was only late. */
+TEST(late_command_is_claimed) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40], job[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        c.manager->settings.queue_backoff_sec = c.manager->settings.queue_backoff_max_sec = 600;
+        c.execd.fail_after = "Exec";
+        c.execd.fail_name = BUS_ERROR_INTERRUPTED;
+        c.execd.hide_commands = true;
+        submit(&c, id, "{\"command\":\"sleep 0.3; echo on; exit 4\"}", job);
+        wait_status(&c, job, "completed");
+        ASSERT_EQ(c.execd.n_execs, 1);
+        {
+                REQUEST(&c, "GET", path(STATUS, job), NULL, r);
+                json_t *result = json_object_get(r.json, "result");
+
+                ASSERT_EQ(json_integer_value(json_object_get(result, "exitCode")), 4);
+                ASSERT_STREQ(json_string_value(json_object_get(result, "stdout")), "on\n");
+        }
+        core_wait(&c, nothing_is_left, NULL);
+}
+
 static void assert_dead(Core *c, const char *job, int retries, const char *error) {
         REQUEST(c, "GET", path(STATUS, job), NULL, r);
 
