@@ -35,6 +35,12 @@ int verb_ps(Ctl *c, char **words);
 extern const Option queue_options[];
 int verb_queue(Ctl *c, char **words);
 
+/* verb-event.c */
+extern const Option events_options[], metrics_options[], trace_options[];
+int verb_events(Ctl *c, char **words);
+int verb_metrics(Ctl *c, char **words);
+int verb_trace(Ctl *c, char **words);
+
 /* verb-file.c */
 extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);

@@ -35,7 +35,7 @@ static const Route sandbox_routes[] = {
           .reply = "Deleted" },
         { "GET",    "/events/history",               api_event_history,     0,                 "What happened",
           .input = &event_history_table, .reply = "Events" },
-        { "POST",   "/events/publish",               api_event_publish,     0,                 "Say what happened",
+        { "POST",   "/events/publish",               api_event_publish,     ROUTE_QUIET,       "Say what happened",
           .input = &event_publish_table, .reply = "Event" },
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output",
           .input = &background_logs_table, .reply = "Output" },
