@@ -47,6 +47,10 @@ _sandboxctl_join() {
     done
 }
 
+_sandboxctl_templates() {
+    _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 # What stands before the current word: the verb, its words so far, and how to reach the server.
 _sandboxctl_read() {
     local i last=$((${#line[@]} - 1))
@@ -72,6 +76,7 @@ _sandboxctl_value() { # OPTION: words that its value can be
     case $1 in
     --status) printf '%s\n' creating failed paused running stopped ;;
     --sort) printf '%s\n' age cpu io left memory name pids state ;;
+    --template) _sandboxctl_templates ;;
     --token-file | --socket | -S) compgen -f -- "$current" ;;
     --root) compgen -d -- "$current" ;;
     esac
@@ -84,6 +89,14 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     create,0 | run,0) _sandboxctl_images ;;
     status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
     kill,* | pause,* | resume,*) _sandboxctl_sandboxes ;;
+    alert,0) printf '%s\n' delete history list set ;;
+    alert,1) _sandboxctl_sandboxes ;;
+    alert,2) printf '%s\n' cpu memory pids psi-cpu psi-io psi-memory ;;
+    alert,4) printf '%s\n' kill notify pause ;;
+    template,0) printf '%s\n' create delete list show ;;
+    template,1) _sandboxctl_templates ;;
+    template,2) _sandboxctl_images ;;
+    worker,0) printf '%s\n' list migrate reap select ;;
     cp,*)
         # Behind "ID:" stands a path that only the sandbox knows.
         [[ $current == *:* ]] || {
