@@ -50,6 +50,14 @@ extern const Option images_options[];
 int verb_images(Ctl *c, char **words);
 int verb_version(Ctl *c, char **words);
 
+/* verb-template.c */
+extern const Option template_options[];
+int verb_template(Ctl *c, char **words);
+
+/* verb-alert.c */
+int verb_alert(Ctl *c, char **words);
+int verb_worker(Ctl *c, char **words);
+
 /* verb-top.c */
 extern const Option top_options[];
 int verb_top(Ctl *c, char **words);

@@ -51,6 +51,10 @@ _sandboxctl_join() {
     done
 }
 
+_sandboxctl_templates() {
+    _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 # What stands before the current word: the verb, its words so far, and how to reach the server.
 _sandboxctl_read() {
     local i last=$((${#line[@]} - 1))
@@ -77,6 +81,7 @@ _sandboxctl_value() { # OPTION: words that its value can be
     --status) if [[ $verb == queue ]]; then printf '%s\n' cancelled completed failed pending running; else printf '%s\n' creating failed paused running stopped; fi ;;
     --sandbox) _sandboxctl_sandboxes ;;
     --sort) printf '%s\n' age cpu io left memory name pids state ;;
+    --template) _sandboxctl_templates ;;
     --token-file | --socket | -S) compgen -f -- "$current" ;;
     --root) compgen -d -- "$current" ;;
     esac
@@ -93,6 +98,14 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     queue,1) [[ $action != submit ]] || _sandboxctl_sandboxes ;;&
     queue,*) [[ $action == submit ]] || _sandboxctl_jobs ;;
     kill,* | pause,* | resume,*) _sandboxctl_sandboxes ;;
+    alert,0) printf '%s\n' delete history list set ;;
+    alert,1) _sandboxctl_sandboxes ;;
+    alert,2) printf '%s\n' cpu memory pids psi-cpu psi-io psi-memory ;;
+    alert,4) printf '%s\n' kill notify pause ;;
+    template,0) printf '%s\n' create delete list show ;;
+    template,1) _sandboxctl_templates ;;
+    template,2) _sandboxctl_images ;;
+    worker,0) printf '%s\n' list migrate reap select ;;
     cp,*)
         # Behind "ID:" stands a path that only the sandbox knows.
         [[ $current == *:* ]] || {

@@ -150,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def create(h, query):
     body = h.json_body()
+    body.setdefault("image", body.get("template"))
     if body["image"] == "limit":
         raise Failure(429, "Maximum sandbox limit reached: 50")
     if body["image"] == "forbidden":
@@ -451,6 +452,40 @@ def images(h, query):
                             {"name": "debian", "kind": "tar", "source": "/srv/debian.tar", "usable": False}]})
 
 
+def template_create(h, query):
+    body = h.json_body()
+    templates.append({"id": new_id("tpl"), "builtin": False, "createdAt": 1, **body})
+    h.send(200, templates[-1])
+
+
+def template_delete(h, query, tid):
+    templates[:] = [t for t in templates if t["id"] != tid]
+    h.send(200, {"deleted": tid})
+
+
+def alert_set(h, query, sid):
+    alerts.append({"id": new_id("alrt"), "sandboxId": sid, "triggered": True, "lastTriggered": 1700000000000,
+                   "action": "notify", **h.json_body()})
+    h.send(200, alerts[-1])
+
+
+def alert_history(h, query, sid):
+    h.send(200, {"events": [{"alertId": a["id"], "value": 93.25, "timestamp": 1700000000000, **a} for a in alerts],
+                 "total": len(alerts)})
+
+
+def alert_delete(h, query, aid):
+    if aid not in [a["id"] for a in alerts]:
+        raise Failure(404, "Alert not found: " + aid)
+    alerts[:] = [a for a in alerts if a["id"] != aid]
+    h.send(200, {"deleted": aid})
+
+
+WORKERS = {"workers": [{"workerId": "w1", "hostname": "h1", "activeSandboxes": 2, "maxSandboxes": 50, "cpuPercent": 7.0,
+                        "lastHeartbeat": 1700000000000}], "alive": 1, "dead": 0}
+templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"image": "python"}, "builtin": True,
+              "createdAt": 0}]
+alerts = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
 ROUTES = [
@@ -469,6 +504,13 @@ ROUTES = [
     ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
     ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
+    ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),
+    ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
+    ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
+    ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
+    ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
+    ("POST", "/sandbox/workers/select", lambda h, query: h.send(200, {"workerId": "w1"})),
+    ("POST", "/sandbox/workers/reap", lambda h, query: h.send(200, {"reaped": 1, "reassigned": 2, "expired": 3})),
 ]
 
 

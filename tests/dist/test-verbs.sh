@@ -124,6 +124,8 @@ ends 2; says "did you mean 'create'"
 run create --memroy 1 python
 ends 2; says "did you mean '--memory'"
 run create
+ends 2; says 'which image, or --template'
+run status
 ends 2; says 'too few'
 run create python --memory lots
 ends 2
@@ -320,6 +322,43 @@ ends 2
 run cp "$work/random" "$work/back" one:/many/
 ends 0
 [ -e "$work/server/files/many/back" ] || fail "several files"
+
+# Templates, alerts, workers
+run template list
+ends 0; prints '^tpl_one +one +python +d$'
+run template create small python --memory 128 --env A=b --description 'for all'
+ends 0; prints '^tpl_[0-9a-f]{24}$'
+run template show small
+ends 0; is_json; prints '"memory": 128'; prints '"A": "b"'; prints '"description": "for all"'
+run create --template small --secret S=x --json
+ends 0; prints '"template": "small"'; prints '"S": "x"'
+run template delete small
+ends 0
+run template show small
+ends 4; says 'no template has this id or name'
+run template create small
+ends 2; says 'wanted: template create NAME IMAGE'
+run template forge
+ends 2; says 'none of: '
+run alert set one memory 80 pause
+ends 0; prints '^alrt_[0-9a-f]{24}$'
+alert=$(cat "$work/out")
+run alert set one memory much
+ends 2; says "'much' is not a number"
+run alert list one
+ends 0; prints "^$alert +memory +80 +pause +yes +"
+run alert history one
+ends 0; prints "memory +93.25 +80 +pause +$alert"
+run alert delete "$alert"
+ends 0
+run alert delete "$alert"
+ends 4; says 'Alert not found'
+run worker list
+ends 0; prints '^w1 +h1 +2 +50 +7 +'
+run worker select
+ends 0; prints '^w1$'
+run worker reap
+ends 0; prints '^expired: 3$'
 
 # Tokens and addresses
 url=http://127.0.0.1:$port
