@@ -21,6 +21,12 @@ extern const Option exec_options[], run_options[];
 int verb_exec(Ctl *c, char **words);
 int verb_run(Ctl *c, char **words);
 
+/* verb-code.c */
+extern const Option git_options[], run_code_options[];
+int verb_env(Ctl *c, char **words);
+int verb_git(Ctl *c, char **words);
+int verb_run_code(Ctl *c, char **words);
+
 /* verb-terminal.c */
 extern const Option shell_options[];
 int verb_shell(Ctl *c, char **words);

@@ -4,7 +4,7 @@
 # server that the words so far name, within two seconds and without a word if there is none.
 
 _sandboxctl_verbs() {
-    sandboxctl --help 2>/dev/null | sed -n '/^Options:/q; s/^  \([a-z][a-z]*\).*/\1/p'
+    sandboxctl --help 2>/dev/null | sed -n '/^Options:/q; s/^  \([a-z][a-z-]*\).*/\1/p'
 }
 
 _sandboxctl_options() { # VERB
@@ -106,6 +106,11 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;
     worker,0) printf '%s\n' list migrate reap select ;;
+    git,0 | run-code,0) _sandboxctl_sandboxes ;;
+    env,0) printf '%s\n' get list set unset ;;
+    env,1) _sandboxctl_sandboxes ;;
+    git,1) printf '%s\n' branch checkout clone commit diff log pull push status ;;
+    run-code,1) compgen -f -- "$current" ;;
     cp,*)
         # Behind "ID:" stands a path that only the sandbox knows.
         [[ $current == *:* ]] || {

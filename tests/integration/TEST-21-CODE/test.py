@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Variables, git and code: what each route promises is looked for where it must have happened."""
 import json
+import os
+import subprocess
+import threading
+import time
 import urllib.parse
 
-from sandboxd import Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, status_of, wait_for
+from sandboxd import Sandbox, api, eq, ok, parallel, run_tests, shell, status_of, wait_for
 
 S = None
 SECRET = "hunter2-TOPSECRET"
@@ -261,6 +265,95 @@ def code_refusals():
     eq(status_of("POST", NOBODY + "/interpret/install", {"packages": ["x"]}), 404)
 
 
+def cell(context, code, expect=200, **more):
+    return S.post(f"/interpret/contexts/{context}/execute", {"code": code, **more}, expect)
+
+
+def contexts_keep_variables():
+    new = S.post("/interpret/contexts", {"language": "python", "cwd": "/tmp"})
+    eq((new["status"], new["language"], new["cwd"]), ("idle", "python", "/tmp"))
+    context = new["id"]
+    first = cell(context, "import sys; x = 41; print('out'); print('err', file=sys.stderr)")
+    eq((first["output"], first["stderr"], first["error"], first["result"]), ("out\n", "err\n", None, None))
+    eq(cell(context, "x + 1")["result"], "42")
+    ok("ZeroDivisionError" in cell(context, "1 / 0")["error"], "a traceback")
+    eq(cell(context, "import os; os.getcwd()")["result"], "'/tmp'")
+    eq(len(cell(context, "print('x' * 3000000)")["output"]), 3000001)
+    shell("systemctl kill -s KILL sandboxd.service sandbox-execd.service", check=False)
+    eq(cell(context, "x")["result"], "41")
+    result = cell(context, "import time; time.sleep(60)", 504, timeout=1)
+    ok(result["timedOut"], "timed out", result)
+    eq(cell(context, "x")["result"], "41")
+    begun = time.monotonic()
+    thread = threading.Thread(target=lambda: cell(context, "time.sleep(60)"))
+    thread.start()
+    wait_for("busy", lambda: api("GET", f"{S.path}/interpret/contexts/{context}")["status"] == "busy")
+    eq(S.post(f"/interpret/contexts/{context}/interrupt"), {"success": True})
+    thread.join()
+    ok(time.monotonic() - begun < 50, "it was interrupted")
+    eq(S.post(f"/interpret/contexts/{context}/restart")["status"], "idle")
+    ok("NameError" in cell(context, "x")["error"], "nothing is left")
+    eq([c["id"] for c in api("GET", S.path + "/interpret/contexts")["contexts"]], [context])
+    eq(api("DELETE", f"{S.path}/interpret/contexts/{context}"), {"deleted": context})
+    eq(status_of("POST", f"{S.path}/interpret/contexts/{context}/execute", {"code": "1"}), 404)
+    wait_for("no process is left", lambda: "<context>" not in json.dumps(api("GET", S.path + "/processes")))
+    eq(S.out("ls -A /tmp | grep -c context || true"), "0\n")
+
+
+def contexts_of_bash():
+    context = S.post("/interpret/contexts", {"language": "bash"})["id"]
+    cell(context, "x='a b'; cd /; f() { echo \"f $1\"; }")
+    eq(cell(context, "f \"$x\"; pwd")["output"], "f a b\n/\n")
+    ok(cell(context, "false")["error"], "status")
+    eq(cell(context, "cat; echo $?")["output"], "0\n")
+    ok(cell(context, "exit 3")["error"], "it ended")
+    cell(context, "1", 409)
+    S.post("/interpret/contexts", {"language": "go"}, 400)
+    S.post("/interpret/contexts", {"language": "$(id)"}, 400)
+    ok("'node'" in S.post("/interpret/contexts", {"language": "javascript"}, (200, 400)).get("error", "'node'"), "named")
+    eq(status_of("POST", f"{S.path}/interpret/contexts/ctx_0123456789abcdef01234567/interrupt"), 404)
+    for _ in range(20):
+        if status_of("POST", S.path + "/interpret/contexts", {"language": "bash"}) == 429:
+            break
+    else:
+        ok(False, "there is a limit")
+    for c in api("GET", S.path + "/interpret/contexts")["contexts"]:
+        api("DELETE", f"{S.path}/interpret/contexts/{c['id']}")
+
+
+def contexts_end_with_their_sandbox():
+    with Sandbox() as other:
+        other.post("/interpret/contexts", {"language": "python"})
+        group = other.cgroup()
+        other.delete()
+        wait_for("its control group is gone", lambda: not os.path.exists(group))
+
+
+def command_line():
+    def ctl(words, status=0, given=""):
+        done = subprocess.run(["sandboxctl", *words], input=given, capture_output=True, text=True)
+        eq(done.returncode, status, f"status of {words} ({done.stderr!r:.300})")
+        return done.stdout
+
+    ctl(["env", "set", S.id, "COLOR=dark blue", "X=1"])
+    eq(ctl(["env", "get", S.id, "COLOR"]), "dark blue\n")
+    ok("COLOR=dark blue\n" in ctl(["env", "list", S.id]), "the list")
+    ctl(["env", "unset", S.id, "COLOR", "X"])
+    eq(ctl(["env", "get", S.id, "COLOR"], 1), "")
+    ctl(["env", "set", S.id], 2)
+    eq(ctl(["run-code", S.id, "-"], given="print(6 * 7)"), "42\n")
+    eq(ctl(["run-code", S.id, "-l", "bash", "-"], 3, "echo x; exit 3"), "x\n")
+    eq(ctl(["run-code", "--new", S.record["image"], "-"], given="print(1)"), "1\n")
+    ctl(["git", S.id, "clone", "/srv/bare.git", "/tmp/by-ctl"])
+    S.out("cd /tmp/by-ctl && git config user.name x && git config user.email y && echo 1 >new")
+    eq(ctl(["git", S.id, "status", "--path", "/tmp/by-ctl"]), "## main\n?? new\n")
+    ctl(["git", S.id, "commit", "by ctl", "--all", "--path", "/tmp/by-ctl"])
+    ok("by ctl" in ctl(["git", S.id, "log", "-n", "1", "--path", "/tmp/by-ctl"]), "the log")
+    eq(ctl(["git", S.id, "branch", "side", "--path", "/tmp/by-ctl"]).splitlines()[1], "* side")
+    ctl(["git", S.id, "status", "--path", "/tmp"], 125)
+    ctl(["git", S.id, "rebase"], 125)
+
+
 def installing_works():
     """apt takes it from a repository of the sandbox's own: there is no network."""
     if S.run("command -v dpkg-deb apt-get")["exitCode"] != 0:
@@ -281,7 +374,9 @@ def main():
     with Sandbox() as S:
         run_tests([env_cycle, env_reaches_everything_also_after_a_restart, env_file_cannot_be_forged, env_refusals,
                    git_cycle, git_remotes, git_without_a_repository, git_refusals, git_needs_a_running_sandbox,
-                   credentials_are_seen_by_the_server_only, code_runs, code_refusals, installing_works])
+                   credentials_are_seen_by_the_server_only, code_runs, code_refusals, contexts_keep_variables,
+                   contexts_of_bash, contexts_end_with_their_sandbox, command_line,
+                   installing_works])
 
 
 main()
