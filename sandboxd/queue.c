@@ -151,6 +151,8 @@ void queue_end_job(Job *j, JobStatus status, const char *text) {
                 job_set_number(j->record, "completedAt", now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
                 if (text)
                         job_set_text(j->record, "error", text);
+                if (status != JOB_FAILED) /* what it was told, secrets perhaps, is of no more use */
+                        (void) json_object_del(j->record, "spec");
                 if (status != JOB_COMPLETED) {
                         job_drop_output(q, j->run);
                         (void) json_object_del(j->record, "run");

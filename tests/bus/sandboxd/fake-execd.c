@@ -31,12 +31,11 @@ static bool happens(const char **what, sd_bus_message *m) {
 /* > 0: the call is done with. */
 static int interfere(FakeExecd *f, sd_bus_message *m, sd_bus_error *error) {
         f->n_calls++;
+        if (f->on_call)
+                f->on_call(f, sd_bus_message_get_member(m));
         if (happens(&f->fail_method, m))
                 return bus_error_set(error, f->fail_name, "as the test wants it");
-        if (!happens(&f->cut_before, m))
-                return 0;
-        fake_execd_crash(f);
-        return 1;
+        return happens(&f->cut_before, m) ? (fake_execd_crash(f), 1) : 0;
 }
 
 static int answer(FakeExecd *f, sd_bus_message *m, sd_bus_message *reply) {

@@ -35,6 +35,8 @@ typedef struct FakeExecd {
         FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
+        /* Before each call's work. May be NULL. */
+        void (*on_call)(struct FakeExecd *f, const char *member);
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
