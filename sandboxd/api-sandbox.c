@@ -56,7 +56,8 @@ int api_sandbox_create(Request *request, sd_bus_error *error) {
 
         r = create_start(m, &(CreateRequest) {
                         .name = input.name, .image = input.image, .config = create_input_config(&input),
-                        .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint), .secrets = json_incref(input.secrets),
+                        .metadata = json_incref(input.metadata), .entrypoint = json_incref(input.entrypoint),
+                        .secrets = json_incref(input.secrets),
                         .timeout_sec = (uint64_t) input.timeout, .network = input.network }, on_created, call, error);
         return api_call_sent(&call, r, error);
 }
