@@ -449,7 +449,10 @@ int command_start(Command *c, CommandSpec *spec, const CommandInput *input, cons
         *spec = COMMAND_SPEC_DEFAULT;
         c->timeout_usec = c->spec.timeout_usec;
 
-        r = open_outputs(c);
+        /* Here and nowhere before, so that nobody who shows or keeps an environment has them in his hands. */
+        r = sandbox_add_secrets(c->sandbox, &c->spec.env);
+        if (r >= 0)
+                r = open_outputs(c);
         if (r >= 0)
                 r = command_open_input(c, input);
         if (r >= 0)

@@ -169,6 +169,8 @@ def secrets():
             silent(path, api("GET", s.path + path))
         for path in ("/sandboxes", "/templates", "/metrics", "/workers"):
             silent(path, api("GET", path))
+        silent("/env", request("GET", f"/sandbox{s.path}/env")[2] or "")
+        silent("/env/get", request("POST", f"/sandbox{s.path}/env/get", {"key": "ONE"})[2] or "")
         for path in ("/events/history?limit=1000", "/observability/traces?limit=1000"):
             silent(path, request("GET", "/sandbox" + path)[2] or "")
         for where in glob.glob("/run/sandboxd/**", recursive=True):
