@@ -25,6 +25,8 @@ static const JsonField submit_fields[] = {
         { "maxRetries", JSON_FIELD_INT, offsetof(SubmitInput, max_retries), JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0,
           RETRIES_MAX, "attempts at most; 0 is one, too" },
 };
+const JsonTable queue_submit_table = { .fields = submit_fields, .n_fields = ELEMENTSOF(submit_fields),
+                                       .more = &exec_table };
 
 static int submit(Request *request, void *userdata, sd_bus_error *error) {
         _cleanup_(exec_input_done) ExecInput input = { .spec = COMMAND_SPEC_DEFAULT };
@@ -147,6 +149,7 @@ static const JsonField dlq_fields[] = {
         { "offset",    JSON_FIELD_INT,    offsetof(ListInput, offset),  JSON_FIELD_CLAMP, 0, 1000000000, "jobs before it" },
         { "sandboxId", JSON_FIELD_STRING, offsetof(ListInput, sandbox), 0, 0, 64, "only of this sandbox" },
 };
+const JsonTable queue_dlq_table = JSON_TABLE(dlq_fields);
 
 static int list_dead(Request *request, void *userdata, sd_bus_error *error) {
         Manager *m = request_userdata(request);
@@ -176,6 +179,7 @@ static const JsonField list_fields[] = {
         { "sandboxId", JSON_FIELD_STRING, offsetof(ListInput, sandbox), 0, 0, 64, "only of this sandbox" },
         { "status",    JSON_FIELD_STRING, offsetof(ListInput, status),  0, 0, 16, "only in this state" },
 };
+const JsonTable queue_list_table = JSON_TABLE(list_fields);
 
 static int list_all(Request *request, void *userdata, sd_bus_error *error) {
         Manager *m = request_userdata(request);
@@ -208,6 +212,7 @@ static const JsonField purge_fields[] = {
         { "id",        JSON_FIELD_STRING, offsetof(ListInput, id),      0, 0, 64, "only this job" },
         { "sandboxId", JSON_FIELD_STRING, offsetof(ListInput, sandbox), 0, 0, 64, "only of this sandbox" },
 };
+const JsonTable queue_purge_table = JSON_TABLE(purge_fields);
 
 static int purge(Request *request, void *userdata, sd_bus_error *error) {
         Manager *m = request_userdata(request);
