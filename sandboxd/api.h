@@ -79,8 +79,12 @@ int api_reply_result(Request *request, const Command *c);
 
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable alert_table, alert_history_table, template_table;
-extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
+extern const JsonTable env_key_table, env_set_table;
+extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
+extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
+extern const JsonTable interpret_execute_table, interpret_install_table;
 extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
+extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
 extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;

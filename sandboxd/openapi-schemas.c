@@ -13,6 +13,7 @@ const OpenapiSchema openapi_schemas[] = {
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Cleared",         "cleared:integer" },
         { "Closed",          "closed:string" },
+        { "CodeResult",      "output:string error:string|null executionTime:number" },
         { "Command",         "id:string sandboxId:string command:string running:boolean startedAt:integer kind:string "
                              "pid?:integer exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Commands",        "commands:Command[]" },
@@ -27,18 +28,26 @@ const OpenapiSchema openapi_schemas[] = {
         { "FileMetadata",    "path:string size:integer permissions:string owner:string group:string isDirectory:boolean "
                              "isSymlink:boolean modifiedAt:integer target?:string" },
         { "FileWritten",     "success:boolean size:integer" },
+        { "GitBranches",     "branches:string[] current:string" },
+        { "GitCommit",       "hash:string message:string author:string date:string" },
+        { "GitDiff",         "diff:string error?:string" },
+        { "GitFile",         "status:string path:string" },
+        { "GitLog",          "entries:GitCommit[] error?:string" },
+        { "GitStatus",       "branch:string clean:boolean files:GitFile[] error?:string" },
         { "GlobalMetrics",   "activeSandboxes:integer totalCreated:integer totalKilled:integer totalExpired:integer "
                              "uptimeSeconds:integer createdWarm:integer createdBlank:integer createdCold:integer "
                              "totalLost:integer" },
         { "Health",          "status:string service?:string" },
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
+        { "KernelSpec",      "name:string language:string displayName:string" },
         { "Killed",          "killed:integer signal:string" },
         { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
         { "Migrated",        "migrated:integer" },
         { "ObservabilityMetrics", "totalRequests:integer totalErrors:integer avgDuration:number p95Duration:number "
                              "activeSandboxes:integer functionCounts:object" },
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },
+        { "PackagesInstalled", "output:string" },
         { "Pool",            "total:integer ready:integer by_profile:object blank:object" },
         { "ProcessInfo",     "pid:integer user:string cpu:string memory:string command:string state:string" },
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
@@ -77,6 +86,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
                              "httpStatus:integer sandboxId?:string error?:string" },
         { "Traces",          "traces:Trace[] total:integer" },
+        { "Variable",        "key:string value:string|null exists:boolean" },
+        { "Variables",       "vars:map count:integer" },
+        { "VariablesSet",    "set:string[] count:integer" },
         { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
                              "cpuPercent:number lastHeartbeat:integer" },
         { "WorkerChoice",    "workerId:string" },

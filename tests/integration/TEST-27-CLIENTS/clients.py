@@ -164,7 +164,7 @@ class TypeScript(Client):
         return self.json("POST", path, headers={"Content-Type": "application/json"})
 
     def query(self, **values):
-        return super().query(**{k: v for k, v in values.items() if v != 0})
+        return super().query(**{k: v for k, v in values.items() if v != 0 or v is False})
 
     def git_status(self, sandbox, path):
         return self.json("GET", f"/sandboxes/{sandbox}/git/status?path=" + quote(path, safe="!~*'()-_."))
