@@ -272,16 +272,17 @@ int command_start(Sandbox *s, const char *id, const CommandSpec *spec, const int
 static bool was_oom(Command *c) {
         char path[64];
         uint64_t kills;
-        bool killed;
 
+        /* The kernel ends all commands together (memory.oom.group), so whoever ended otherwise need not wait for us to
+         * read. What was killed may be a child, whose end a shell passes on as its own. */
+        if (c->status != (c->code == CLD_EXITED ? 128 + SIGKILL : SIGKILL))
+                return false;
         snprintf(path, sizeof path, CGROUP_NAME_RUN "/%s/memory.events", c->cgroup);
         if (cgroup_read_key(c->sandbox->cgroup_fd, path, "oom_kill", &kills) >= 0)
                 return kills > 0;
-        /* Without the controller here, a count of the whole sandbox must do; and what was killed may be a child, whose
-         * end a shell passes on as its own. */
-        killed = c->status == (c->code == CLD_EXITED ? 128 + SIGKILL : SIGKILL);
+        /* Without the controller here, a count of the whole sandbox must do. */
         kills = stats_oom_kills(c->sandbox);
-        if (kills == c->sandbox->oom_kills_seen || !killed)
+        if (kills == c->sandbox->oom_kills_seen)
                 return false;
         c->sandbox->oom_kills_seen = kills;
         return true;
