@@ -121,6 +121,7 @@ static const JsonField logs_fields[] = {
         { "cursor", JSON_FIELD_INT, offsetof(LogsInput, cursor), JSON_FIELD_CLAMP, 0, (double) (UINT64_C(1) << 53),
           "byte position to go on from" },
 };
+const JsonTable background_logs_table = JSON_TABLE(logs_fields);
 
 /* A live command may be in the middle of a character: its first bytes are left for the next call. */
 static uint64_t readable_end(const Command *c, bool binary) {

@@ -19,11 +19,13 @@ typedef struct EnvInput {
 static const JsonField set_fields[] = {
         { "vars", JSON_FIELD_MAP, offsetof(EnvInput, vars), JSON_FIELD_MANDATORY, 0, 0, "values by key" },
 };
+const JsonTable env_set_table = JSON_TABLE(set_fields);
 
 static const JsonField key_fields[] = {
         { "key", JSON_FIELD_STRING, offsetof(EnvInput, key), JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY, 0, KEY_MAX,
           "letters, digits and _" },
 };
+const JsonTable env_key_table = JSON_TABLE(key_fields);
 
 static json_t *names_of(char *const *assignments) {
         json_t *names = json_array();

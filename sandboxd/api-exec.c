@@ -139,6 +139,7 @@ typedef struct InterruptInput {
 static const JsonField interrupt_fields[] = {
         { "pid", JSON_FIELD_INT, offsetof(InterruptInput, pid), 0, 1, 4194304, "inside; default: all commands" },
 };
+const JsonTable exec_interrupt_table = JSON_TABLE(interrupt_fields);
 
 static int interrupt_all(Request *request, const Sandbox *s) {
         Manager *m = request_userdata(request);
@@ -215,6 +216,7 @@ static const JsonField signal_fields[] = {
           "everything it started, not its process group only" },
         { "signal", JSON_FIELD_STRING, offsetof(SignalInput, signal), 0, 0, 16, "default: TERM" },
 };
+const JsonTable exec_signal_table = JSON_TABLE(signal_fields);
 
 static int send_signal(Request *request, void *userdata, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;

@@ -83,7 +83,7 @@ int api_file_write(Request *request, sd_bus_error *error) {
         _cleanup_(file_input_done) FileInput in = {};
         int r;
 
-        r = file_input_read(request, FILE_PATH | FILE_CONTENT, &in, error);
+        r = file_input_read(request, FILE_PATH, &in, error);
         if (r < 0)
                 return r;
         return put_content(request, in.path, json_string_value(in.content), json_string_length(in.content), error);
@@ -96,7 +96,7 @@ int api_file_upload(Request *request, sd_bus_error *error) {
         ssize_t n;
         int r;
 
-        r = file_input_read(request, FILE_PATH | FILE_CONTENT, &in, error);
+        r = file_input_read(request, FILE_PATH, &in, error);
         if (r < 0)
                 return r;
         n_text = json_string_length(in.content);

@@ -17,10 +17,40 @@
 
 #define TYPE "application/octet-stream"
 
-static int raw_path(Request *request, char **ret, sd_bus_error *error) {
-        const Manager *m = request_userdata(request);
+typedef struct RawInput {
+        char *path, *mode;
+} RawInput;
 
-        return path_anywhere(m->settings.workspace_dir, request_query(request, "path"), ret, error);
+#define PATH { "path", JSON_FIELD_STRING, offsetof(RawInput, path), JSON_FIELD_MANDATORY, 0, 0, "anywhere inside" }
+
+static const JsonField get_fields[] = { PATH };
+const JsonTable file_raw_get_table = JSON_TABLE(get_fields);
+
+static const JsonField put_fields[] = {
+        { "mode", JSON_FIELD_STRING, offsetof(RawInput, mode), 0, 0, 0, "octal digits; default: what it has, or 0644" },
+        PATH,
+};
+const JsonTable file_raw_put_table = JSON_TABLE(put_fields);
+
+static void raw_input_done(RawInput *in) {
+        free(in->path);
+        free(in->mode);
+}
+
+/* The path comes out resolved. */
+static int read_input(Request *request, RawInput *ret, sd_bus_error *error) {
+        const Manager *m = request_userdata(request);
+        _cleanup_(raw_input_done) RawInput in = {};
+        char *path;
+        int r;
+
+        r = json_table_read(request_input(request), request_route(request)->input, &in, error);
+        if (r >= 0)
+                r = path_anywhere(m->settings.workspace_dir, in.path, &path, error);
+        if (r < 0)
+                return r;
+        *ret = (RawInput) { .path = path, .mode = TAKE_PTR(in.mode) };
+        return 0;
 }
 
 /* "bytes=a-b", "bytes=a-", "bytes=-n". Anything else is as if there were none; -ERANGE: nothing of the file. */
@@ -94,16 +124,16 @@ static int answer_raw(ApiCall *call, sd_bus_message *reply, sd_bus_error *error)
 int api_file_get_raw(Request *request, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_(api_call_freep) ApiCall *call = NULL;
-        _cleanup_free_ char *path = NULL;
+        _cleanup_(raw_input_done) RawInput in = {};
         int r;
 
-        r = raw_path(request, &path, error);
+        r = read_input(request, &in, error);
         if (r >= 0)
                 r = file_call_new(request, "Read", &call, &m, error);
         if (r < 0)
                 return r;
         call->answer = answer_raw;
-        r = sd_bus_message_append(m, "stt", path, UINT64_C(0), UINT64_C(0));
+        r = sd_bus_message_append(m, "stt", in.path, UINT64_C(0), UINT64_C(0));
         return file_call_send(&call, m, r, PEER_REPEATABLE, error);
 }
 
@@ -251,8 +281,7 @@ static int open_file(Upload *u) {
         return u->fd < 0 ? -errno : 0;
 }
 
-static int parse_mode(Request *request, Upload *u, sd_bus_error *error) {
-        const char *text = request_query(request, "mode");
+static int parse_mode(const char *text, Upload *u, sd_bus_error *error) {
         unsigned long mode;
         char *end;
 
@@ -287,6 +316,7 @@ static int upload_begin(Request *request, Upload *u, sd_bus_error *error) {
 }
 
 int api_file_put_raw(Request *request, sd_bus_error *error) {
+        _cleanup_(raw_input_done) RawInput in = {};
         Manager *m = request_userdata(request);
         Sandbox *s;
         Upload *u;
@@ -300,9 +330,10 @@ int api_file_put_raw(Request *request, sd_bus_error *error) {
                 return -ENOMEM;
         *u = (Upload) { .request = request, .manager = m, .sandbox = sandbox_ref(s), .fd = -EBADF,
                         .limit = m->settings.upload_max };
-        r = raw_path(request, &u->path, error);
+        r = read_input(request, &in, error);
+        u->path = TAKE_PTR(in.path);
         if (r >= 0)
-                r = parse_mode(request, u, error);
+                r = parse_mode(in.mode, u, error);
         if (r >= 0)
                 r = upload_begin(request, u, error);
         if (r < 0 && !u->asked)

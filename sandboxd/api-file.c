@@ -108,7 +108,7 @@ static int append_moves(sd_bus_message *m, const FileInput *in, sd_bus_error *er
 }
 
 int api_file_move(Request *request, sd_bus_error *error) {
-        static const FileRoute route = { "Move", FILE_MOVES, 0, append_moves, api_answer_success };
+        static const FileRoute route = { "Move", 0, 0, append_moves, api_answer_success };
 
         return run(request, &route, error);
 }

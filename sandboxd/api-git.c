@@ -175,6 +175,7 @@ static const JsonField clone_fields[] = {
         TEXT(url, JSON_FIELD_MANDATORY, "https, http, ssh, git, host:path, or an absolute path inside"),
         USERNAME,
 };
+const JsonTable git_clone_table = JSON_TABLE(clone_fields);
 
 static void clone_words(GitCall *c, const GitInput *in) {
         char depth[32];
@@ -232,6 +233,7 @@ static int answer_parsed(ApiTool *t, const Command *c, json_t *(*parse)(const ch
 }
 
 static const JsonField status_fields[] = { PATH, TIMEOUT };
+const JsonTable git_status_table = JSON_TABLE(status_fields);
 
 static void status_words(GitCall *c, const GitInput *in) {
         (void) in;
@@ -257,6 +259,7 @@ static const JsonField commit_fields[] = {
         PATH,
         TIMEOUT,
 };
+const JsonTable git_commit_table = JSON_TABLE(commit_fields);
 
 static int commit(ApiTool *t, const char *message, sd_bus_error *error) {
         GitCall c = begin("commit");
@@ -295,6 +298,7 @@ static const JsonField diff_fields[] = {
         FLAG(staged, "what would be committed"),
         TIMEOUT,
 };
+const JsonTable git_diff_table = JSON_TABLE(diff_fields);
 
 static void diff_words(GitCall *c, const GitInput *in) {
         add(c, "--no-color");
@@ -331,6 +335,7 @@ static int do_diff(Request *request, void *userdata, sd_bus_error *error) {
 ROUTE(api_git_diff, diff_fields, do_diff)
 
 static const JsonField log_fields[] = { NUMBER(count, 1, 1000, "commits"), PATH, TIMEOUT };
+const JsonTable git_log_table = JSON_TABLE(log_fields);
 
 static void log_words(GitCall *c, const GitInput *in) {
         char count[32];
@@ -360,6 +365,7 @@ static const JsonField branch_fields[] = {
         PATH,
         TIMEOUT,
 };
+const JsonTable git_branch_table = JSON_TABLE(branch_fields);
 
 static int answer_branches(ApiTool *t, const Command *c, sd_bus_error *error) {
         (void) error;
@@ -411,6 +417,7 @@ static const JsonField checkout_fields[] = {
         TEXT(ref, JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY, "a branch, tag or commit"),
         TIMEOUT,
 };
+const JsonTable git_checkout_table = JSON_TABLE(checkout_fields);
 
 /* What stands before "--" is a revision and never a file. */
 static void checkout_words(GitCall *c, const GitInput *in) {
@@ -434,6 +441,7 @@ static const JsonField push_fields[] = {
         TOKEN,
         USERNAME,
 };
+const JsonTable git_push_table = JSON_TABLE(push_fields);
 
 static void remote_words(GitCall *c, const GitInput *in) {
         add(c, "--");
@@ -464,6 +472,7 @@ static const JsonField pull_fields[] = {
         TOKEN,
         USERNAME,
 };
+const JsonTable git_pull_table = JSON_TABLE(pull_fields);
 
 static int do_pull(Request *request, void *userdata, sd_bus_error *error) {
         return run(request, userdata, "pull", remote_words, answer_result, error);

@@ -29,6 +29,7 @@ static const JsonField execute_fields[] = {
           "python, javascript, typescript, go, bash" },
         TOOL_TIMEOUT_FIELD(ExecuteInput),
 };
+const JsonTable interpret_execute_table = JSON_TABLE(execute_fields);
 
 /* The file that is written, then run, then removed. */
 typedef struct Program {
@@ -190,6 +191,7 @@ static const JsonField install_fields[] = {
         { "packages", JSON_FIELD_STRV, offsetof(InstallInput, packages), JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY, 0,
           0, "names, perhaps with versions" },
 };
+const JsonTable interpret_install_table = JSON_TABLE(install_fields);
 
 static int answer_installed(ApiTool *t, const Command *c, sd_bus_error *error) {
         _cleanup_(json_body_freep) JsonBody *b = NULL;

@@ -29,6 +29,7 @@ static const JsonField list_fields[] = {
         { "status",   JSON_FIELD_STRING, offsetof(ListInput, status),    JSON_FIELD_LENIENT, 0, 0,
           "only sandboxes in this state" },
 };
+const JsonTable sandbox_list_table = JSON_TABLE(list_fields);
 
 static bool list_matches(const ListInput *input, const Sandbox *s) {
         const char *key;

@@ -104,6 +104,7 @@ static const JsonField kill_fields[] = {
         { "pid",    JSON_FIELD_INT,    offsetof(KillInput, pid),    JSON_FIELD_MANDATORY, 1, 4194304, "inside" },
         { "signal", JSON_FIELD_STRING, offsetof(KillInput, signal), 0, 0, 16, "default: TERM" },
 };
+const JsonTable process_kill_table = JSON_TABLE(kill_fields);
 
 static int answer_killed(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
         (void) reply;

@@ -152,6 +152,7 @@ static const JsonField renew_fields[] = {
         { "expiresAt", JSON_FIELD_INT, offsetof(RenewInput, expires_at), JSON_FIELD_MANDATORY, 0, 0,
           "milliseconds since the epoch; between one minute and one day from now" },
 };
+const JsonTable sandbox_renew_table = JSON_TABLE(renew_fields);
 
 static void on_renewed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
         (void) error;
@@ -205,6 +206,7 @@ static const JsonField limits_fields[] = {
         { "memory",     JSON_FIELD_INT,    offsetof(LimitsInput, memory),       0, 64, 4096,              "MiB" },
         { "pids",       JSON_FIELD_INT,    offsetof(LimitsInput, pids),         0, 8, 4096,               "processes" },
 };
+const JsonTable sandbox_limits_table = JSON_TABLE(limits_fields);
 
 static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
         json_t *wanted = call->data, *value;

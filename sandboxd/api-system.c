@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/api.h"
+#include "sandboxd/openapi.h"
 #include "sandboxd/removal.h"
 
 /* Routes that concern no single sandbox. /health tells nothing but that we serve: it is open to everybody. */
@@ -71,4 +73,31 @@ int api_images(Request *request, sd_bus_error *error) {
         call->answer = answer_images;
         r = fsd_list_images(call->manager->fsd, api_call_done, call);
         return api_call_sent(&call, r, error);
+}
+
+/* The same for everybody and for as long as we run: the prefix is fixed, the tables are the program's. */
+static int make_openapi(Manager *m) {
+        _cleanup_(json_decrefp) json_t *document = NULL;
+        _cleanup_free_ char *prefix = NULL;
+
+        if (m->openapi)
+                return 0;
+        if (asprintf(&prefix, "/%s", m->settings.api_prefix + strspn(m->settings.api_prefix, "/")) < 0)
+                return -ENOMEM;
+        document = openapi_make(streq(prefix, "/") ? "" : prefix);
+        m->openapi = document ? json_dumps(document, JSON_COMPACT) : NULL;
+        return m->openapi ? 0 : -ENOMEM;
+}
+
+int api_openapi(Request *request, sd_bus_error *error) {
+        Manager *m = request_userdata(request);
+        char *copy;
+        int r;
+
+        (void) error;
+        r = make_openapi(m);
+        if (r < 0)
+                return r;
+        copy = strdup(m->openapi);
+        return copy ? request_reply_bytes(request, 200, "application/json", copy, strlen(copy)) : -ENOMEM;
 }

@@ -60,6 +60,7 @@ static const JsonField stream_fields[] = {
         { "tail", JSON_FIELD_INT, offsetof(StreamInput, tail), JSON_FIELD_CLAMP, -1, OFFSET_MAX,
           "begin with the last bytes instead" },
 };
+const JsonTable terminal_stream_table = JSON_TABLE(stream_fields);
 
 static void stream_input_done(StreamInput *in) {
         json_fields_done(stream_fields, ELEMENTSOF(stream_fields), in);

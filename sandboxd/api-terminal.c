@@ -21,6 +21,13 @@ typedef struct SizeInput {
         { "cols", JSON_FIELD_INT, offsetof(SizeInput, columns), flags, 1, TERMINAL_SIZE_MAX, "characters a line" }, \
         { "rows", JSON_FIELD_INT, offsetof(SizeInput, rows), flags, 1, TERMINAL_SIZE_MAX, "lines" }
 
+static const JsonField open_fields[] = { SIZE_FIELDS(0) };
+const JsonTable terminal_open_table = { .fields = open_fields, .n_fields = ELEMENTSOF(open_fields),
+                                        .more = &exec_table, .optional = "command" };
+
+static const JsonField resize_fields[] = { SIZE_FIELDS(JSON_FIELD_MANDATORY) };
+const JsonTable terminal_resize_table = JSON_TABLE(resize_fields);
+
 int api_get_terminal(Request *request, Command **ret, sd_bus_error *error) {
         const char *id = request_path_value(request, "terminal");
         Sandbox *s;
@@ -67,12 +74,11 @@ static void on_opened(Command *c, const sd_bus_error *error, void *userdata) {
 }
 
 static int read_open(Request *request, const Sandbox *s, ExecInput *ret, sd_bus_error *error) {
-        static const JsonField fields[] = { SIZE_FIELDS(0) };
         SizeInput size = { .columns = 80, .rows = 24 };
         json_t *input = request_input(request);
         int r;
 
-        r = json_fields_read(input, fields, ELEMENTSOF(fields), &size, error);
+        r = json_table_read(input, &terminal_open_table, &size, error);
         if (r < 0)
                 return r;
         if (json_is_null(json_object_get(input, "command")))
@@ -135,14 +141,13 @@ int api_terminal_get(Request *request, sd_bus_error *error) {
 }
 
 int api_terminal_resize(Request *request, sd_bus_error *error) {
-        static const JsonField fields[] = { SIZE_FIELDS(JSON_FIELD_MANDATORY) };
         SizeInput size = {};
         Command *c;
         int r;
 
         r = api_get_terminal(request, &c, error);
         if (r >= 0)
-                r = json_fields_read(request_input(request), fields, ELEMENTSOF(fields), &size, error);
+                r = json_table_read(request_input(request), &terminal_resize_table, &size, error);
         if (r >= 0)
                 r = terminal_resize(c, (uint32_t) size.rows, (uint32_t) size.columns);
         if (r == -ENOTCONN)

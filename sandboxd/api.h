@@ -75,6 +75,16 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 /* The ExecResult of a command that has exited; 504 if its time was over. */
 int api_reply_result(Request *request, const Command *c);
 
+/* What the routes take that are not read by a module of their own. */
+extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
+extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
+extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table;
+extern const JsonTable env_key_table, env_set_table;
+extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table,
+        git_log_table, git_pull_table, git_push_table, git_status_table;
+extern const JsonTable interpret_execute_table, interpret_install_table, context_new_table, context_execute_table;
+
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
@@ -165,3 +175,4 @@ int api_health(Request *request, sd_bus_error *error);
 int api_health_service(Request *request, sd_bus_error *error);
 int api_sweep(Request *request, sd_bus_error *error);
 int api_images(Request *request, sd_bus_error *error);
+int api_openapi(Request *request, sd_bus_error *error);

@@ -39,6 +39,7 @@ static const JsonField create_fields[] = {
         { "workdir",    JSON_FIELD_STRING, offsetof(CreateInput, workdir),  JSON_FIELD_LENIENT, 0, 4095,
           "where commands start" },
 };
+const JsonTable create_table = JSON_TABLE(create_fields);
 
 bool image_is_allowed(const char *image, const char *allowed) {
         _cleanup_free_ char *copy = strdup(allowed ?: "");

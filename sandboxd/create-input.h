@@ -5,6 +5,7 @@
 #include <systemd/sd-bus.h>
 
 #include "libsandbox/settings.h"
+#include "sandboxd/json-fields.h"
 
 /* What a client may say when it creates a sandbox, checked. */
 typedef struct CreateInput {
@@ -14,6 +15,8 @@ typedef struct CreateInput {
         bool network, network_given;
         json_t *env, *metadata, *entrypoint;
 } CreateInput;
+
+extern const JsonTable create_table;
 
 int create_input_read(json_t *object, const Settings *settings, CreateInput *ret, sd_bus_error *error);
 void create_input_done(CreateInput *input);

@@ -17,19 +17,30 @@
 #define ID_MAX 65535
 
 static const JsonField exec_fields[] = {
-        { "binary",   JSON_FIELD_BOOL,   offsetof(ExecInput, binary),   JSON_FIELD_LENIENT, 0, 0,
-          "(stream) output as base64, and lossless" },
         { "command",  JSON_FIELD_STRING_OR_STRV, offsetof(ExecInput, command),
           JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY | JSON_FIELD_WAS_STRING, 0, 0,
           "a line for sh -c, or the arguments" },
         { "cwd",      JSON_FIELD_STRING, offsetof(ExecInput, cwd),      JSON_FIELD_LENIENT, 0, 0,
           "where it starts" },
         { "env",      JSON_FIELD_MAP,    offsetof(ExecInput, env),      0, 0, 0, "added to the environment" },
-        { "lossless", JSON_FIELD_BOOL,   offsetof(ExecInput, lossless), JSON_FIELD_LENIENT, 0, 0,
-          "(stream) a slow reader stops the command instead of losing output" },
+        { "stdin",    JSON_FIELD_VALUE,  offsetof(ExecInput, stdin_value), 0, 0, 0,
+          "its standard input, then the end of it; (stream) true: what is sent to the command's /stdin",
+          .schema = "{\"type\":[\"string\",\"boolean\"]}" },
         { "timeout",  JSON_FIELD_INT,    offsetof(ExecInput, timeout),
-          JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0, TIMEOUT_MAX, "seconds" },
+          JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0, TIMEOUT_MAX, "seconds; at most the setting's" },
+        { "user",     JSON_FIELD_VALUE,  offsetof(ExecInput, user),     0, 0, 0,
+          "an id from 0 to 65535, \"uid:gid\" or \"root\"", .schema = "{\"type\":[\"integer\",\"string\"]}" },
 };
+const JsonTable exec_table = JSON_TABLE(exec_fields);
+
+static const JsonField stream_fields[] = {
+        { "binary",   JSON_FIELD_BOOL,   offsetof(ExecInput, binary),   JSON_FIELD_LENIENT, 0, 0,
+          "output as base64, and lossless" },
+        { "lossless", JSON_FIELD_BOOL,   offsetof(ExecInput, lossless), JSON_FIELD_LENIENT, 0, 0,
+          "a slow reader stops the command instead of losing output" },
+};
+const JsonTable exec_stream_table = { .fields = stream_fields, .n_fields = ELEMENTSOF(stream_fields),
+                                      .more = &exec_table };
 
 static int set_base_env(char ***env) {
         static const struct {
@@ -142,12 +153,14 @@ static void make_timeout(ExecInput *in, const Settings *settings, ExecInputFlags
                                             USEC_PER_SEC, USEC_PER_MSEC);
 }
 
-static int make_input(ExecInput *in, json_t *value, ExecInputFlags flags, sd_bus_error *error) {
+static int make_input(ExecInput *in, ExecInputFlags flags, sd_bus_error *error) {
+        const json_t *value = in->stdin_value;
+
         if (json_is_string(value))
                 in->input.data = json_string_value(value);
         else if (json_is_true(value) && flags & EXEC_INPUT_STDIN_PIPE)
                 in->input.pipe = true;
-        else if (value && !json_is_null(value) && !json_is_false(value))
+        else if (value && !json_is_false(value))
                 return bus_error_set(error, BUS_ERROR_INVALID, "stdin must be a string");
         return 0;
 }
@@ -167,7 +180,8 @@ static int parse_ids(const char *text, CommandSpec *spec) {
 }
 
 /* A number, "1000", "1000:100" or "root". Other names are known to the image only, and it is not ours to read. */
-static int make_user(ExecInput *in, json_t *value, sd_bus_error *error) {
+static int make_user(ExecInput *in, sd_bus_error *error) {
+        const json_t *value = in->user;
         int r = 0;
 
         if (json_is_integer(value)) {
@@ -177,7 +191,7 @@ static int make_user(ExecInput *in, json_t *value, sd_bus_error *error) {
                 in->spec.uid = in->spec.gid = (uint32_t) id;
         } else if (json_is_string(value))
                 r = parse_ids(json_string_value(value), &in->spec);
-        else if (value && !json_is_null(value))
+        else if (value)
                 r = -EINVAL;
         if (r == -ENOMEM)
                 return r;
@@ -191,7 +205,9 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
         Manager *m = request_userdata(request);
         int r;
 
-        r = json_fields_read(request_input(request), exec_fields, ELEMENTSOF(exec_fields), &in, error);
+        r = json_table_read(request_input(request), &exec_table, &in, error);
+        if (r >= 0)
+                r = json_table_read(request_input(request), &exec_stream_table, &in, error);
         if (r >= 0)
                 r = check_env(in.env, error);
         if (r >= 0)
@@ -203,9 +219,9 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
         if (r >= 0)
                 r = exec_make_env(s, in.env, &in.spec.env);
         if (r >= 0)
-                r = make_input(&in, json_object_get(request_input(request), "stdin"), flags, error);
+                r = make_input(&in, flags, error);
         if (r >= 0)
-                r = make_user(&in, json_object_get(request_input(request), "user"), error);
+                r = make_user(&in, error);
         if (r < 0)
                 return r;
         if (s->n_live >= m->settings.commands_max)

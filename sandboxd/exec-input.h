@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "sandboxd/json-fields.h"
 #include "sandboxd/manager.h"
 #include "sandboxd/request.h"
 
@@ -10,6 +11,7 @@ typedef struct ExecInput {
         char **command;
         bool command_was_string;
         char *cwd, **env;
+        json_t *stdin_value, *user;
         int64_t timeout;
         bool lossless, binary;
         /* made of it */
@@ -22,6 +24,9 @@ typedef enum ExecInputFlags {
         EXEC_INPUT_NO_TIMEOUT = 1 << 0,         /* background: lives as long as it wants */
         EXEC_INPUT_STDIN_PIPE = 1 << 1,         /* "stdin": true is understood */
 } ExecInputFlags;
+
+/* What exec_input_read() reads: all of it everywhere, though only streams make a difference of the second. */
+extern const JsonTable exec_table, exec_stream_table;
 
 int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, ExecInput *ret, sd_bus_error *error);
 void exec_input_done(ExecInput *input);

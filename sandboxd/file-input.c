@@ -14,20 +14,59 @@
 #define PATHS_MAX 1000U
 #define LIST_MAX 10000
 
-static const JsonField file_fields[] = {
-        { "anywhere", JSON_FIELD_BOOL,  offsetof(FileInput, anywhere),  JSON_FIELD_LENIENT, 0, 0,
-          "paths outside the workspace, too" },
+/* The columns of each field, once; the routes' tables are made of them. */
+#define ANYWHERE { "anywhere", JSON_FIELD_BOOL, offsetof(FileInput, anywhere), JSON_FIELD_LENIENT, 0, 0, \
+                   "paths outside the workspace, too" }
+#define CONTENT(text) { "content", JSON_FIELD_TEXT, offsetof(FileInput, content), JSON_FIELD_MANDATORY, 0, 0, text }
+#define PATH(flags, text) { "path", JSON_FIELD_STRING, offsetof(FileInput, path), flags, 0, 0, text }
+#define IN_WORKSPACE PATH(JSON_FIELD_MANDATORY, "in the workspace")
+#define PATHS { "paths", JSON_FIELD_STRV, offsetof(FileInput, paths), 0, 0, 0, "in the workspace, at most 1000" }
+#define MOVES_SCHEMA "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"from\",\"to\"],\"properties\":" \
+                     "{\"from\":{\"type\":\"string\"},\"to\":{\"type\":\"string\"}}}}"
+
+static const JsonField path_fields[] = { ANYWHERE, IN_WORKSPACE };
+const JsonTable file_path_table = JSON_TABLE(path_fields);
+
+static const JsonField paths_fields[] = { ANYWHERE, PATH(0, "one, instead of paths"), PATHS };
+const JsonTable file_paths_table = JSON_TABLE(paths_fields);
+
+static const JsonField write_fields[] = { ANYWHERE, CONTENT("text"), IN_WORKSPACE };
+const JsonTable file_write_table = JSON_TABLE(write_fields);
+
+static const JsonField upload_fields[] = { ANYWHERE, CONTENT("base64"), IN_WORKSPACE };
+const JsonTable file_upload_table = JSON_TABLE(upload_fields);
+
+static const JsonField chmod_fields[] = {
+        ANYWHERE,
+        { "mode",    JSON_FIELD_STRING, offsetof(FileInput, mode),      JSON_FIELD_MANDATORY, 0, 64, "755, u+x" },
+        IN_WORKSPACE,
+};
+const JsonTable file_chmod_table = JSON_TABLE(chmod_fields);
+
+static const JsonField move_fields[] = {
+        ANYWHERE,
+        { "moves",   JSON_FIELD_ARRAY,  offsetof(FileInput, moves),     JSON_FIELD_MANDATORY | JSON_FIELD_NONEMPTY,
+          0, 0, "one by one; the first failure ends it", .schema = MOVES_SCHEMA },
+};
+const JsonTable file_move_table = JSON_TABLE(move_fields);
+
+static const JsonField list_fields[] = {
+        ANYWHERE,
         { "cursor",  JSON_FIELD_INT,    offsetof(FileInput, cursor),    JSON_FIELD_CLAMP | JSON_FIELD_LENIENT,
-          0, 1e9, "(list) entries to skip" },
-        { "dir",     JSON_FIELD_STRING, offsetof(FileInput, directory), 0, 0, 0, "(search) where; the workspace" },
+          0, 1e9, "entries to skip" },
         { "limit",   JSON_FIELD_INT,    offsetof(FileInput, limit),     JSON_FIELD_CLAMP | JSON_FIELD_LENIENT,
           1, LIST_MAX, "entries at most" },
-        { "mode",    JSON_FIELD_STRING, offsetof(FileInput, mode),      0, 0, 64, "(chmod) 755, u+x" },
-        { "moves",   JSON_FIELD_ARRAY,  offsetof(FileInput, moves),     0, 0, 0, "[{from, to}]" },
-        { "path",    JSON_FIELD_STRING, offsetof(FileInput, path),      0, 0, 0, "in the workspace" },
-        { "paths",   JSON_FIELD_STRV,   offsetof(FileInput, paths),     0, 0, 0, "in the workspace" },
-        { "pattern", JSON_FIELD_STRING, offsetof(FileInput, pattern),   0, 0, 0, "(search) of names: * ? [..]" },
+        PATH(0, "default: the workspace"),
 };
+const JsonTable file_list_table = JSON_TABLE(list_fields);
+
+static const JsonField search_fields[] = {
+        ANYWHERE,
+        { "dir",     JSON_FIELD_STRING, offsetof(FileInput, directory), 0, 0, 0, "default: the workspace" },
+        { "pattern", JSON_FIELD_STRING, offsetof(FileInput, pattern),   JSON_FIELD_MANDATORY, 0, 0,
+          "of names: * ? [..]; at most 200 bytes" },
+};
+const JsonTable file_search_table = JSON_TABLE(search_fields);
 
 static int require(bool present, const char *name, sd_bus_error *error) {
         return present ? 0 : bus_error_set(error, BUS_ERROR_INVALID, "%s is required", name);
@@ -92,10 +131,6 @@ static int check_others(FileInput *in, unsigned wanted, sd_bus_error *error) {
         }
         if (r >= 0 && wanted & FILE_MODE)
                 r = require(!isempty(in->mode), "mode", error);
-        if (r >= 0 && wanted & FILE_MOVES)
-                r = require(json_array_size(in->moves) > 0, "moves", error);
-        if (r >= 0 && wanted & FILE_CONTENT)
-                r = require(json_is_string(in->content), "content", error);
         return r;
 }
 
@@ -104,11 +139,11 @@ int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_er
         const Manager *m = request_userdata(request);
         int r;
 
-        r = json_fields_read(request_input(request), file_fields, ELEMENTSOF(file_fields), &in, error);
+        /* what the route's row says is what is read: it cannot say anything else */
+        r = json_table_read(request_input(request), request_route(request)->input, &in, error);
         if (r < 0)
                 return r;
         in.workspace = m->settings.workspace_dir;
-        in.content = json_object_get(request_input(request), "content");
         r = check_paths(&in, wanted, error);
         if (r >= 0)
                 r = check_others(&in, wanted, error);
@@ -120,8 +155,14 @@ int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_er
 }
 
 void file_input_done(FileInput *in) {
-        json_fields_done(file_fields, ELEMENTSOF(file_fields), in);
-        in->content = NULL;
+        free(in->path);
+        strv_free(in->paths);
+        free(in->directory);
+        free(in->pattern);
+        free(in->mode);
+        json_decref(in->content);
+        json_decref(in->moves);
+        *in = (FileInput) {};
 }
 
 int file_call_new(Request *request, const char *member, ApiCall **ret, sd_bus_message **ret_message,

@@ -7,7 +7,7 @@
 typedef struct FileInput {
         char *path, **paths;
         char *directory, *pattern, *mode;
-        json_t *content, *moves;        /* content: borrowed text, may be large */
+        json_t *content, *moves;
         int64_t cursor, limit;
         bool anywhere;                  /* operators' tools: any absolute path, not the workspace only */
         const char *workspace;
@@ -17,13 +17,14 @@ typedef enum FileField {
         FILE_PATH = 1 << 0,
         FILE_PATHS = 1 << 1,            /* "paths", or "path" for one */
         FILE_DIRECTORY = 1 << 2,        /* "path", default: the workspace */
-        FILE_CONTENT = 1 << 3,
-        FILE_PATTERN = 1 << 4,
-        FILE_MODE = 1 << 5,
-        FILE_MOVES = 1 << 6,
+        FILE_PATTERN = 1 << 3,
+        FILE_MODE = 1 << 4,
 } FileField;
 
-/* Paths come out absolute and checked. */
+extern const JsonTable file_path_table, file_paths_table, file_write_table, file_upload_table, file_chmod_table;
+extern const JsonTable file_move_table, file_list_table, file_search_table;
+
+/* Reads what the route's row names; wanted is what must be made of it. Paths come out absolute and checked. */
 int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_error *error);
 void file_input_done(FileInput *input);
 

@@ -5,6 +5,7 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/daemon.h"
+#include "sandboxd/openapi.h"
 
 #define STATE_DIRECTORY "/var/lib/sandboxd"
 
@@ -15,6 +16,7 @@ static int print_help(void) {
              "those named \"http\" (TCP) and \"api\" (local).\n"
              "\n"
              "  --help      Show this text\n"
+             "  --openapi   Print the OpenAPI document\n"
              "  --routes    Print all methods and paths\n"
              "  --version   Show the version\n"
              "\n"
@@ -32,6 +34,7 @@ static const struct {
         int (*run)(void);
 } options[] = {
         { "--help",    print_help    },
+        { "--openapi", openapi_print },
         { "--routes",  routes_print  },
         { "--version", print_version },
 };

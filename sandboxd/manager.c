@@ -166,6 +166,7 @@ Manager *manager_free(Manager *m) {
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
+        free(m->openapi);
         safe_close(m->spool_fd);
         counters_done(&m->counters);
         event_hub_free(m->events);

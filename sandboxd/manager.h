@@ -23,6 +23,7 @@ struct Manager {
         EventHub *events;
         struct Contexts *contexts;
         struct Waker *waker;
+        char *openapi;                  /* the document, once somebody has asked for it */
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;

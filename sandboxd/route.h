@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "sandboxd/json-fields.h"
 #include "sandboxd/request.h"
 
 typedef enum RouteFlags {
@@ -35,6 +36,9 @@ struct Route {
         RequestHandler handler;
         unsigned flags;
         const char *help;
+        /* For the OpenAPI document and the tests that are made of it; named in the row, all may be left out. */
+        const JsonTable *input;     /* the fields of query and body; NULL: it reads none */
+        const char *reply;          /* a schema's name; NULL: nothing is said about it. openapi.h has the forms */
 };
 
 typedef struct RouteTable {

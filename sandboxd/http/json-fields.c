@@ -35,6 +35,8 @@ static int refuse_type(const JsonField *f, sd_bus_error *error) {
                 [JSON_FIELD_MAP] = "an object of strings",
                 [JSON_FIELD_OBJECT] = "an object",
                 [JSON_FIELD_ARRAY] = "an array",
+                [JSON_FIELD_TEXT] = "a string",
+                [JSON_FIELD_VALUE] = "something else",
         };
         bool number = f->type == JSON_FIELD_INT || f->type == JSON_FIELD_NUMBER;
 
@@ -258,6 +260,21 @@ static int read_array(json_t *value, const JsonField *f, void *target, sd_bus_er
         return replace_json(target, value);
 }
 
+static int read_text(json_t *value, const JsonField *f, void *target, sd_bus_error *error) {
+        int r;
+
+        if (!json_is_string(value))
+                return -EINVAL;
+        r = check_text(value, f, error);
+        return r < 0 ? r : replace_json(target, value);
+}
+
+static int read_value(json_t *value, const JsonField *f, void *target, sd_bus_error *error) {
+        (void) f;
+        (void) error;
+        return replace_json(target, value);
+}
+
 /* -EINVAL without an error: the value is of another type. */
 static int (*const readers[])(json_t *value, const JsonField *f, void *target, sd_bus_error *error) = {
         [JSON_FIELD_STRING] = read_string,
@@ -269,6 +286,8 @@ static int (*const readers[])(json_t *value, const JsonField *f, void *target, s
         [JSON_FIELD_MAP] = read_map,
         [JSON_FIELD_OBJECT] = read_object,
         [JSON_FIELD_ARRAY] = read_array,
+        [JSON_FIELD_TEXT] = read_text,
+        [JSON_FIELD_VALUE] = read_value,
 };
 
 static int read_field(json_t *object, const JsonField *f, void *target, sd_bus_error *error) {
@@ -301,6 +320,10 @@ int json_fields_read(json_t *object, const JsonField *fields, size_t n_fields, v
         return 0;
 }
 
+int json_table_read(json_t *object, const JsonTable *table, void *target, sd_bus_error *error) {
+        return json_fields_read(object, table->fields, table->n_fields, target, error);
+}
+
 void json_fields_done(const JsonField *fields, size_t n_fields, void *target) {
         for (size_t i = 0; i < n_fields; i++) {
                 void **p = field_target(fields + i, target);
@@ -316,6 +339,8 @@ void json_fields_done(const JsonField *fields, size_t n_fields, void *target) {
                         break;
                 case JSON_FIELD_OBJECT:
                 case JSON_FIELD_ARRAY:
+                case JSON_FIELD_TEXT:
+                case JSON_FIELD_VALUE:
                         json_decref(*p);
                         break;
                 case JSON_FIELD_INT:

@@ -236,6 +236,7 @@ static int find_in_table(const RouteTable *table, const char *method, const char
 }
 
 int route_find(const RouteTable *tables, size_t n_tables, const char *method, const char *path, RouteMatch *ret) {
+        const RouteTable *first = NULL;
         RouteMatch m = {};
         Path whole;
         int r = -ENOENT;
@@ -246,9 +247,12 @@ int route_find(const RouteTable *tables, size_t n_tables, const char *method, co
                 if (!rest)
                         continue;
                 m.table = tables + i;
+                first = first ?: m.table;
                 r = find_in_table(m.table, method, rest, &m);
                 if (r != -ENOENT)
                         break;
+                /* the longest prefix stands first: a path below it that does not exist is of its dialect */
+                m.table = first;
         }
         if (!m.table) {
                 r = path_split(path, &whole);

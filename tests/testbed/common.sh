@@ -36,7 +36,7 @@ process_read() { # FILE
 # Makes $work, a folder that goes when we do, with every instance that has its state in it. So does the instance
 # with the state $starting.
 work_begin() { # TEMPLATE
-    work='' starting='' attended_pid=''
+    work='' starting='' attended_pid='' beside_pid=''
     trap work_end EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -46,6 +46,7 @@ work_begin() { # TEMPLATE
 
 work_end() {
     local s
+    [ -n "$beside_pid" ] && kill "$beside_pid" 2>/dev/null && wait "$beside_pid"
     [ -n "$attended_pid" ] && kill "$attended_pid" 2>/dev/null && wait "$attended_pid"
     for s in "$work"/*/supervisor "$starting/supervisor"; do
         [ ! -e "$s" ] || "$testbed/instance.sh" stop "$(dirname "$s")"

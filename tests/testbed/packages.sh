@@ -34,10 +34,11 @@ packages_ensure() { # PACKAGE...
     mkdir -p "$cache"
     log=$cache/apt.log
     export DEBIAN_FRONTEND=noninteractive
-    {
+    (
+        flock 6
         apt-get update
         apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
-    } >"$log" 2>&1 </dev/null || {
+    ) 6>"$cache/apt.lock" >>"$log" 2>&1 </dev/null || {
         tail -n 30 "$log" >&2
         die 'apt-get failed (see above)'
     }

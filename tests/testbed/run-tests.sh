@@ -96,19 +96,45 @@ test_suite() { # TEST
 }
 
 # Both suites at once: a virtual machine is to boot only once.
-run_integration() { # SUITE...
-    local t group env environments=(container container257 hybrid vm vm61)
-    [ "${CI:-}" != true ] || environments+=(sanitized)
-    for env in "${environments[@]}"; do
+run_environments() { # ENVIRONMENT...
+    local t group env
+    for env in "$@"; do
         group=()
         for t in "$repo"/tests/integration/TEST-*/run.sh; do
             [ -e "$t" ] || continue
             t=$(basename "$(dirname "$t")")
-            [[ " $* " == *" $(test_suite "$t") "* ]] && name_is_wanted "$t" || continue
+            [[ " ${booted_suites[*]} " == *" $(test_suite "$t") "* ]] && name_is_wanted "$t" || continue
             case " $(test_needs "$t") " in *" $env "*) group+=("$t") ;; esac
         done
-        [ ${#group[@]} -eq 0 ] || run_group $env "${group[@]}"
+        [ ${#group[@]} -eq 0 ] || run_group "$env" "${group[@]}"
     done
+}
+
+# The emulated machines take one processor and a long time: they run beside everything else, as soon as there is what
+# they boot, and their results are printed and counted at the end.
+vm_lane_begin() {
+    [ ${#booted_suites[@]} -gt 0 ] && ! is_broken "$main_build" || return 0
+    (
+        trap '[ -z "$attended_pid" ] || kill "$attended_pid" 2>/dev/null' EXIT
+        trap 'exit 143' INT TERM HUP
+        attended_pid='' passed=0 failed=0 skipped=0
+        run_environments vm vm61
+        echo "$passed $failed $skipped" >"$work/vm-lane.counts"
+    ) >"$work/vm-lane.out" 2>&1 </dev/null 8>&- &
+    beside_pid=$!
+}
+
+vm_lane_end() {
+    local p f s
+    [ -n "$beside_pid" ] || return 0
+    wait "$beside_pid"
+    beside_pid=''
+    cat "$work/vm-lane.out"
+    if read -r p f s 2>/dev/null <"$work/vm-lane.counts"; then
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    else
+        count_fail vm 'the tests in virtual machines' 'they ended without a result'
+    fi
 }
 
 run_group() { # ENVIRONMENT TEST...
@@ -236,8 +262,10 @@ run_suite() { # SUITE
     local b
     case $1 in
     integration|limits)
-        is_broken "$main_build" || run_integration "${booted_suites[@]}"
-        booted_suites=()
+        [ "$booted" = no ] && ! is_broken "$main_build" || return 0
+        booted=yes
+        run_environments container container257 hybrid
+        [ "${CI:-}" != true ] || run_environments sanitized
         ;;
     *)
         for b in $(suite_builds "$1"); do
@@ -267,24 +295,32 @@ parse_tests() {
 
 is_broken() { [[ $broken == *" $1 "* ]]; } # BUILD
 
+build_or_count() { # BUILD
+    (build "$1") && return
+    count_fail build "$1" 'does not compile'
+    broken+=" $1 "
+}
+
+# What is booted comes first, for the virtual machines' sake.
+prepare_main_build() {
+    build_or_count "$main_build"
+    is_broken "$main_build" || build_stage "$main_build" "$stage"
+}
+
 prepare_builds() {
     local s b
     for b in $({
-        echo "$main_build"
         [ "${CI:-}" != true ] || echo gcc-minimal
         for s in "${suites[@]}"; do
             case $s in integration|limits) ;; *) suite_builds "$s" ;; esac
         done
-    } | tr ' ' '\n' | sort -u); do
-        (build "$b") && continue
-        count_fail build "$b" 'does not compile'
-        broken+=" $b "
+    } | tr ' ' '\n' | grep -vx "$main_build" | sort -u); do
+        build_or_count "$b"
     done
-    is_broken "$main_build" || build_stage "$main_build" "$stage"
 }
 
 run_tests() {
-    local suites=() booted_suites=() names=() s stage
+    local suites=() booted_suites=() booted=no names=() s stage
     parse_tests "$@"
     for s in "${suites[@]}"; do
         case $s in integration|limits) booted_suites+=("$s") ;; esac
@@ -297,10 +333,13 @@ run_tests() {
     mkdir -p "$logs"
     work_begin "${TMPDIR:-/tmp}/sandboxd-test.XXXXXX"
     stage=$work/stage
+    prepare_main_build
+    vm_lane_begin
     prepare_builds
     for s in "${suites[@]}"; do
         run_suite "$s"
     done
+    vm_lane_end
     printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
     [ $failed -eq 0 ]
 }

@@ -34,7 +34,18 @@ tree_package_list() { # SUITE
 tree_kernel_hook='export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && cd "$1/boot" && apt-get -qq -o APT::Sandbox::User=root download \
     "$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/^ *Depends: *//p" | head -n 1)"'
 
-tree_build() { # SUITE: nothing to do while the list of packages is the one it was made with
+# Two who want the same at the same time get it one after the other.
+tree_locked() { # CMD SUITE
+    mkdir -p "$cache/trees"
+    (
+        flock 7
+        "$@" 7>&-
+    ) 7>"$cache/trees/$2.lock"
+}
+
+tree_build() { tree_locked tree_make "$1"; } # SUITE
+
+tree_make() { # SUITE: nothing to do while the list of packages is the one it was made with
     local dir list mirror
     dir=$(tree_dir "$1")
     list="$(tree_package_list "$1") $tree_kernel_hook"
@@ -51,10 +62,12 @@ tree_build() { # SUITE: nothing to do while the list of packages is the one it w
     printf '%s\n' "$list" >"$dir.list"
 }
 
+vm_build() { tree_locked vm_make "$1"; } # SUITE
+
 # The VM image of a release is made anew when its tree or what makes it is another.
-vm_build() { # SUITE
+vm_make() { # SUITE
     local stamp=$cache/vm/$1/stamp key
-    tree_build "$1" || return 1
+    tree_make "$1" || return 1
     key=$(cd "$testbed" && find build-vm.sh vm-* masked-units etc "$(tree_dir "$1").list" -type f -exec cksum {} + |
         sort | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" != "$key" ] || return 0

@@ -361,8 +361,7 @@ def stats_name_their_source():
         eq(m["source"], "cgroup" if V2 else "cgroup-v1", m)
         ok(50 <= m["memoryPeakMb"] <= 256 and 0 <= m["memoryUsageMb"] <= m["memoryPeakMb"], "memory", m)
         ok(1 <= m["pids"] <= 20, "processes", m)
-        shown = shell(f"sandboxctl status {s.id}")
-        ok("Figures: " + m["source"] in shown, "sandboxctl tells, too", shown)
+        ok("not exact" not in shell(f"sandboxctl status {s.id}"), "the figures are the kernel's, and so shown")
 
 
 run_tests([limits_stand_before_the_first_command, probe_passes, memory_is_bounded, memory_of_files_is_bounded,

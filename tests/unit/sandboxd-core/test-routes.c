@@ -42,6 +42,9 @@ TEST(find) {
                 { "POST",   "/sandbox/sandboxes/x/exec/bg_1/stdin",           api_exec_stdin,        0           },
                 { "GET",    "/sandbox/exec/background/bg_1/logs",             api_background_logs,   0           },
                 { "PUT",    "/sandbox/sandboxes/x/files/raw",                 api_file_put_raw,      0           },
+                { "GET",    "/openapi.json",                                  api_openapi,           0           },
+                { "GET",    "/sandbox/openapi.json",                          api_openapi,           0           },
+                { "PUT",    "/openapi.json",                                  NULL,                  -EOPNOTSUPP },
                 { "PUT",    "/sandbox/sandboxes",                             NULL,                  -EOPNOTSUPP },
                 { "GET",    "/sandbox/nothing",                               NULL,                  -ENOENT     },
         };
@@ -52,6 +55,25 @@ TEST(find) {
                 ASSERT_EQ(route_find(route_tables, n_route_tables, cases[i].method, cases[i].path, &m), cases[i].expect);
                 if (cases[i].handler)
                         assert_ptr_equal(m.route->handler, cases[i].handler);
+                route_match_done(&m);
+        }
+}
+
+/* The table of the root has everything below it, but an unknown path below a prefix is of that prefix's dialect. */
+TEST(dialect_of_unknown) {
+        static const struct {
+                const char *path;
+                size_t table;
+        } cases[] = {
+                { "/sandbox/nothing", 0 },
+                { "/nothing",         1 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                RouteMatch m = {};
+
+                ASSERT_EQ(route_find(route_tables, n_route_tables, "GET", cases[i].path, &m), -ENOENT);
+                assert_ptr_equal(m.table, route_tables + cases[i].table);
                 route_match_done(&m);
         }
 }
