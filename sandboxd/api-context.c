@@ -76,6 +76,7 @@ static const JsonField new_fields[] = {
         { "language", JSON_FIELD_STRING, offsetof(ContextInput, language), JSON_FIELD_NONEMPTY, 0, 64,
           "python, javascript, bash" },
 };
+const JsonTable context_new_table = JSON_TABLE(new_fields);
 
 static int make_context(Request *request, Sandbox *s, const Language *language, const char *cwd, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = api_call_new(request, s);
@@ -143,6 +144,7 @@ static const JsonField cell_fields[] = {
         { "code", JSON_FIELD_STRING, offsetof(CellInput, code), JSON_FIELD_MANDATORY, 0, 0, "to execute" },
         TOOL_TIMEOUT_FIELD(CellInput),
 };
+const JsonTable context_execute_table = JSON_TABLE(cell_fields);
 
 typedef struct Cell {
         Request *request;

@@ -82,7 +82,7 @@ extern const JsonTable alert_table, alert_history_table, template_table;
 extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
-extern const JsonTable interpret_execute_table, interpret_install_table;
+extern const JsonTable interpret_execute_table, interpret_install_table, context_new_table, context_execute_table;
 extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;

@@ -11,13 +11,20 @@ const OpenapiSchema openapi_schemas[] = {
         { "Alerts",          "alerts:Alert[]" },
         { "BackgroundExec",  "id:string sandboxId:string command:string running:boolean startedAt:integer pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
+        { "CellResult",      "output:string stderr:string error:string|null result:string|null executionTime:number "
+                             "timedOut?:boolean" },
         { "Cleared",         "cleared:integer" },
         { "Closed",          "closed:string" },
         { "CodeResult",      "output:string error:string|null executionTime:number" },
         { "Command",         "id:string sandboxId:string command:string running:boolean startedAt:integer kind:string "
                              "pid?:integer exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Commands",        "commands:Command[]" },
+        { "Context",         "id:string sandboxId:string language:string cwd:string status:string createdAt:integer" },
+        { "Contexts",        "contexts:Context[]" },
         { "Deleted",         "deleted:string" },
+        { "Env",             "vars:map count:integer" },
+        { "EnvSet",          "set:string[] count:integer warning?:string" },
+        { "EnvValue",        "key:string value:string|null exists:boolean" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -40,6 +47,7 @@ const OpenapiSchema openapi_schemas[] = {
         { "Health",          "status:string service?:string" },
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
+        { "Installed",       "output:string" },
         { "KernelSpec",      "name:string language:string displayName:string" },
         { "Killed",          "killed:integer signal:string" },
         { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
