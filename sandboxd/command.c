@@ -133,19 +133,11 @@ uint64_t command_duration_msec(const Command *c) {
         return end > c->started_usec ? MAX((end - c->started_usec) / USEC_PER_MSEC, UINT64_C(1)) : 1;
 }
 
-/* Whoever reads its log wants to know; before the output is in the spool its begin is known. */
-static void note_output(Command *c) {
-        if (c->kind == COMMAND_BACKGROUND) {
-                output_times_note(&c->times, spool_total(c->outputs[0].spool), now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
-                log_watch_wake(c->manager, c->sandbox);
-        }
-}
-
 static void take_output(CommandOutput *o, const char *data, size_t n) {
         Command *c = o->command;
         int r;
 
-        note_output(c);
+        log_watch_note(c);
 
         if (o->spool) {
                 r = spool_append(o->spool, data, n);

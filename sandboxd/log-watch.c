@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "libsandbox/time-util.h"
+
 struct LogWatch {
         Manager *manager;
         LogWatch *next, *previous;
@@ -43,4 +45,11 @@ void log_watch_wake(Manager *m, const Sandbox *s) {
         for (LogWatch *w = m->log_watches; w; w = w->next)
                 if (w->sandbox == s)
                         w->wake(w->userdata);
+}
+
+void log_watch_note(Command *c) {
+        if (c->kind == COMMAND_BACKGROUND) {
+                output_times_note(&c->times, spool_total(c->outputs[0].spool), now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
+                log_watch_wake(c->manager, c->sandbox);
+        }
 }

@@ -12,3 +12,5 @@ LogWatch *log_watch_free(LogWatch *w);
 
 /* A command of it began, wrote or ended. */
 void log_watch_wake(Manager *m, const Sandbox *s);
+/* The same for output that is about to be kept: when it came is remembered, by the place where it begins. */
+void log_watch_note(Command *c);
