@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
@@ -13,11 +14,21 @@
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/spawn.h"
 
+typedef struct Worker {
+        Manager *manager;
+        SandboxId id;
+} Worker;
+
+/* The last one takes the cgroup along: to the kernel it is memory, which most sandboxes need never or for a moment. */
 static int on_exit_reap(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        Worker *w = userdata;
+        Sandbox *s = manager_get(w->manager, w->id.digits);
+
         (void) source;
-        (void) userdata;
         if (info->si_code != CLD_EXITED || info->si_status != 0)
                 log_debug("A file worker ended with code %i, status %i.", info->si_code, info->si_status);
+        if (s && s->cgroup_fd >= 0)
+                (void) unlinkat(s->cgroup_fd, CGROUP_NAME_FILES, AT_REMOVEDIR);
         return 0;
 }
 
@@ -30,17 +41,24 @@ static int open_namespace(const Sandbox *s, const char *name) {
         return fd < 0 ? -errno : fd;
 }
 
-/* Only the event loop knows of the worker: it is reaped whenever it ends, and holds nothing here. */
+/* Only the event loop knows of the worker: it is reaped whenever it ends, and holds nothing here. It may outlive its
+ * sandbox. */
 static int watch(Sandbox *s, SpawnResult *worker) {
+        _cleanup_free_ Worker *w = new0(Worker, 1);
         sd_event_source *source;
-        int r;
+        int r = -ENOMEM;
 
-        r = sd_event_add_child_pidfd(service_event(s->manager->service), &source, worker->pidfd, WEXITED, on_exit_reap,
-                                     NULL);
+        if (w) {
+                *w = (Worker) { s->manager, s->record.id };
+                r = sd_event_add_child_pidfd(service_event(s->manager->service), &source, worker->pidfd, WEXITED,
+                                             on_exit_reap, w);
+        }
         if (r < 0) {
                 safe_close(worker->pidfd);
                 return r;
         }
+        TAKE_PTR(w);
+        (void) sd_event_source_set_destroy_callback(source, free);
         (void) sd_event_source_set_child_pidfd_own(source, true);
         (void) sd_event_source_set_floating(source, true);
         sd_event_source_unref(source);
@@ -66,7 +84,6 @@ int file_worker_start(Sandbox *s) {
         SpawnResult worker;
         int pair[2], r;
 
-        /* Here and not with the others: to the kernel a cgroup is memory that most sandboxes never need. */
         r = cgroup_make(s->cgroup_fd, CGROUP_NAME_FILES);
         if (r < 0)
                 return r;

@@ -10,7 +10,8 @@ typedef struct SandboxArguments {
         uint64_t timeout_sec;
         double cpu;              /* < 0: the server's default */
         bool network;
-        char **env, **metadata;
+        char **env, **metadata, **secrets;
+        const char *template;
 } SandboxArguments;
 
 #define SANDBOX_ARGUMENTS_DEFAULT                                                                  \
@@ -23,10 +24,14 @@ typedef struct SandboxArguments {
         { 0, "network", NULL, OPTION_FLAG, &(a).network, "Connect it to the network" },            \
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &(a).env,                                          \
           "Environment variable; KEY alone takes the caller's value. May be repeated" },           \
+        { 0, "secret", "KEY=VALUE", OPTION_STRV, &(a).secrets,                                     \
+          "The same, and nobody is shown the value. May be repeated" },                            \
         { 'w', "workdir", "PATH", OPTION_STRING, &(a).workdir, "Working directory of commands" },  \
         { 0, "metadata", "KEY=VALUE", OPTION_STRV, &(a).metadata,                                  \
           "Text kept with the sandbox. May be repeated" }
 
+/* The object of the request; an ExitStatus. image may be NULL. */
+int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret);
 /* Creates it; an ExitStatus. *ret is the Sandbox object of the reply, which has a valid id. */
 int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret);
 int sandbox_delete(Ctl *c, const char *id, json_t **ret);

@@ -22,6 +22,7 @@ static double arg_cpu = -1;
 const Option create_options[] = {
         SANDBOX_OPTIONS(arg_sandbox),
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_sandbox.timeout_sec, "How long it lives; also 5min, 2h" },
+        { 0, "template", "TEMPLATE", OPTION_STRING, &arg_sandbox.template, "What is not said here is as in this template" },
         {},
 };
 
@@ -80,33 +81,54 @@ static int json_set_number(json_t *object, const char *key, double value) {
         return value >= 0 ? json_object_set_new(object, key, json_real(value)) : 0;
 }
 
-/* Nothing that was not asked for is sent: the defaults are the server's, and a later server may have others. */
+/* Nothing that was not asked for is sent: the defaults are the server's, and a later server may have others; and what is
+ * said counts more than a template. */
+int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
+        const struct {
+                const char *key;
+                char *const *assignments;
+                bool environment;
+        } maps[] = {
+                { "env",      a->env,      true  },
+                { "metadata", a->metadata, false },
+                { "secrets",  a->secrets,  true  },
+        };
+        _cleanup_json_ json_t *body = json_object();
+
+        for (size_t i = 0; i < ELEMENTSOF(maps); i++) {
+                json_t *map = maps[i].assignments ? json_from_assignments(c, maps[i].assignments, maps[i].environment)
+                                                  : json_null();
+
+                if (!map)
+                        return ctl_fail(c, EXIT_STATUS_USAGE, "nothing was created");
+                if (!json_is_null(map) && json_object_set_new(body, maps[i].key, map) < 0)
+                        return ctl_oom(c);
+        }
+        if (a->network)
+                (void) json_object_set_new(body, "network", json_true());
+        if (json_set_text(body, "image", image) < 0 || json_set_text(body, "template", a->template) < 0 ||
+            json_set_text(body, "name", a->name) < 0 || json_set_text(body, "workdir", a->workdir) < 0 ||
+            json_set_uint(body, "memory", a->memory_mib) < 0 || json_set_uint(body, "timeout", a->timeout_sec) < 0 ||
+            json_set_number(body, "cpu", a->cpu) < 0)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "image, name or directory is not valid UTF-8");
+        *ret = TAKE_PTR(body);
+        return EXIT_STATUS_OK;
+}
+
 int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
-        _cleanup_json_ json_t *env = NULL, *metadata = NULL, *reply = NULL;
+        const char *what = image ? image : a->template;
+        _cleanup_json_ json_t *reply = NULL;
         json_t *body;
         int r;
 
-        env = json_from_assignments(c, a->env, /* environment= */ true);
-        metadata = env ? json_from_assignments(c, a->metadata, /* environment= */ false) : NULL;
-        if (!metadata)
-                return ctl_fail(c, EXIT_STATUS_USAGE, "no sandbox was created");
-
-        body = json_pack("{s:s, s:O, s:O, s:b}", "image", image, "env", env, "metadata", metadata, "network",
-                         a->network);
-        if (!body)
-                return ctl_fail(c, EXIT_STATUS_USAGE, "the name of the image is not valid UTF-8");
-        if (json_set_text(body, "name", a->name) < 0 || json_set_text(body, "workdir", a->workdir) < 0 ||
-            json_set_uint(body, "memory", a->memory_mib) < 0 || json_set_uint(body, "timeout", a->timeout_sec) < 0 ||
-            json_set_number(body, "cpu", a->cpu) < 0) {
-                json_decref(body);
-                return ctl_fail(c, EXIT_STATUS_USAGE, "name or directory is not valid UTF-8");
-        }
-
-        r = ctl_request(c, image, "POST", "/sandboxes", body, &reply);
+        r = sandbox_arguments_to_json(c, image, a, &body);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        r = ctl_request(c, what, "POST", "/sandboxes", body, &reply);
         if (r != EXIT_STATUS_OK)
                 return r;
         if (!object_id_is_valid(json_text(reply, "id"), "sbx"))
-                return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no id", image);
+                return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no id", what);
         *ret = TAKE_PTR(reply);
         return EXIT_STATUS_OK;
 }
@@ -122,6 +144,8 @@ int verb_create(Ctl *c, char **words) {
         _cleanup_json_ json_t *sandbox = NULL;
         int r;
 
+        if (!words[0] && !arg_sandbox.template)
+                return ctl_fail(c, EXIT_STATUS_USAGE, "say which image, or --template");
         r = sandbox_create(c, words[0], &arg_sandbox, &sandbox);
         if (r != EXIT_STATUS_OK)
                 return r;

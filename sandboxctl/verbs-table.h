@@ -21,6 +21,12 @@ extern const Option exec_options[], run_options[];
 int verb_exec(Ctl *c, char **words);
 int verb_run(Ctl *c, char **words);
 
+/* verb-code.c */
+extern const Option git_options[], run_code_options[];
+int verb_env(Ctl *c, char **words);
+int verb_git(Ctl *c, char **words);
+int verb_run_code(Ctl *c, char **words);
+
 /* verb-terminal.c */
 extern const Option shell_options[];
 int verb_shell(Ctl *c, char **words);
@@ -35,6 +41,12 @@ int verb_ps(Ctl *c, char **words);
 extern const Option queue_options[];
 int verb_queue(Ctl *c, char **words);
 
+/* verb-event.c */
+extern const Option events_options[], metrics_options[], trace_options[];
+int verb_events(Ctl *c, char **words);
+int verb_metrics(Ctl *c, char **words);
+int verb_trace(Ctl *c, char **words);
+
 /* verb-file.c */
 extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);
@@ -43,6 +55,14 @@ int verb_cp(Ctl *c, char **words);
 extern const Option images_options[];
 int verb_images(Ctl *c, char **words);
 int verb_version(Ctl *c, char **words);
+
+/* verb-template.c */
+extern const Option template_options[];
+int verb_template(Ctl *c, char **words);
+
+/* verb-alert.c */
+int verb_alert(Ctl *c, char **words);
+int verb_worker(Ctl *c, char **words);
 
 /* verb-top.c */
 extern const Option top_options[];

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
@@ -77,6 +78,11 @@ AlertAction alert_action_from_string(const char *s) {
 void alert_metric_range(AlertMetric metric, double *ret_min, double *ret_max) {
         *ret_min = metrics[metric].min;
         *ret_max = metrics[metric].max;
+}
+
+/* Of the whole machine; the files of control groups come and go with this one. */
+bool alert_metric_is_there(AlertMetric metric) {
+        return metric < ALERT_PSI_CPU || access("/proc/pressure/cpu", F_OK) == 0;
 }
 
 bool alert_step(Alert *a, double value) {

@@ -36,6 +36,8 @@ const char *alert_action_to_string(AlertAction action);
 AlertAction alert_action_from_string(const char *s);
 /* Both inclusive. */
 void alert_metric_range(AlertMetric metric, double *ret_min, double *ret_max);
+/* Whether this kernel has such figures at all. */
+bool alert_metric_is_there(AlertMetric metric);
 
 typedef struct Alert Alert;
 

@@ -32,6 +32,10 @@ static int check_input(const AlertInput *input, AlertInit *ret, sd_bus_error *er
                 return bus_error_set(error, BUS_ERROR_INVALID,
                                      "Invalid metric: %s. Allowed: cpu, memory, pids, psi-cpu, psi-io, psi-memory",
                                      input->metric);
+        /* An alert that can never fire is worse than none. */
+        if (!alert_metric_is_there(init.metric))
+                return bus_error_set(error, BUS_ERROR_INVALID, "This kernel has no figures of pressure: %s",
+                                     input->metric);
         alert_metric_range(init.metric, &min, &max);
         if (init.threshold < min || init.threshold > max)
                 return bus_error_set(error, BUS_ERROR_INVALID, "%s threshold must be between %g and %g",

@@ -137,6 +137,7 @@ static int publish(Request *request, void *userdata, sd_bus_error *error) {
         event_hub_publish(m->events, input->topic, input->sandbox, json_incref(input->data), id);
         if (isempty(id))
                 return -ENOMEM;
+        event_hub_flush(m->events); /* who is told that it is kept may rely on it */
         event.id = id;
         if (data)
                 event.data = data;

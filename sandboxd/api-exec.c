@@ -182,6 +182,7 @@ static json_t *command_to_json(const Command *c) {
                 [COMMAND_JOB] = "job",
                 [COMMAND_STRANGER] = "unattended",
                 [COMMAND_TERMINAL] = "terminal",
+                [COMMAND_KERNEL] = "context",
         };
         json_t *object = background_to_json(c);
 

@@ -186,6 +186,14 @@ int api_git_checkout(Request *request, sd_bus_error *error);
 int api_git_push(Request *request, sd_bus_error *error);
 int api_git_pull(Request *request, sd_bus_error *error);
 
+int api_context_new(Request *request, sd_bus_error *error);
+int api_context_list(Request *request, sd_bus_error *error);
+int api_context_get(Request *request, sd_bus_error *error);
+int api_context_execute(Request *request, sd_bus_error *error);
+int api_context_interrupt(Request *request, sd_bus_error *error);
+int api_context_restart(Request *request, sd_bus_error *error);
+int api_context_delete(Request *request, sd_bus_error *error);
+
 int api_interpret_execute(Request *request, sd_bus_error *error);
 int api_interpret_install(Request *request, sd_bus_error *error);
 int api_interpret_kernels(Request *request, sd_bus_error *error);

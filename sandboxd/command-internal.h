@@ -5,6 +5,8 @@
 
 /* What the command*.c files share. */
 
+/* Makes its stdin. */
+int command_open_input(Command *c, const CommandInput *input);
 /* on_failed(), and it is dropped. */
 void command_fail(Command *c, const sd_bus_error *error);
 /* (job) Its start was answered with error: finds out whether it runs. < 0: it does not. */

@@ -55,7 +55,8 @@ static void on_looked_up(sd_bus_message *reply, const sd_bus_error *error, void 
 
 /* Did the call perhaps do its work? What execd itself refuses it has not started, but for one that it has already. */
 static bool is_ambiguous(const sd_bus_error *error) {
-        return !startswith(error->name, "io.sandboxd.Error.") || streq(error->name, BUS_ERROR_UNAVAILABLE);
+        return !startswith(error->name, "io.sandboxd.Error.") || streq(error->name, BUS_ERROR_UNAVAILABLE) ||
+               streq(error->name, BUS_ERROR_INTERRUPTED);
 }
 
 /* An earlier process of ours may have been killed just after it had asked for the same command, or execd was too

@@ -52,6 +52,8 @@ static int read_fields(Command *c, json_t *record) {
 int command_find_output(Command *c) {
         int r;
 
+        if (c->kind == COMMAND_KERNEL)
+                return 0;
         if (c->kind != COMMAND_TERMINAL)
                 return spool_new(c->manager->spool_fd, c->id, &c->outputs[0].spool);
         r = spool_new_live(c->manager->spool_fd, c->id, &c->outputs[0].spool);
@@ -62,7 +64,9 @@ int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
         _cleanup_(json_decrefp) json_t *record = NULL;
         _cleanup_(command_unrefp) Command *c = NULL;
         Sandbox *sandbox = manager_get_sandbox(m, row->sandbox);
-        CommandKind kind = object_id_is_valid(row->id, "term") ? COMMAND_TERMINAL : COMMAND_BACKGROUND;
+        CommandKind kind = object_id_is_valid(row->id, "term")   ? COMMAND_TERMINAL
+                           : object_id_is_valid(row->id, "kern") ? COMMAND_KERNEL
+                                                                 : COMMAND_BACKGROUND;
         const char *text;
         int r;
 

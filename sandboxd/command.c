@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/command-internal.h"
+#include "sandboxd/command-pipe.h"
 #include "sandboxd/log-watch.h"
 #include "sandboxd/manager.h"
 #include "sandboxd/sandbox-event.h"
@@ -36,6 +36,11 @@
 struct Adoption {
         Command *command;
         CommandStatus status;
+};
+
+static const char *const id_prefixes[_COMMAND_KIND_MAX] = {
+        [COMMAND_EXEC] = "bg",     [COMMAND_STREAM] = "bg", [COMMAND_BACKGROUND] = "bg", [COMMAND_TERMINAL] = "term",
+        [COMMAND_KERNEL] = "kern", [COMMAND_JOB] = "run",   [COMMAND_STRANGER] = "bg",
 };
 
 int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Command **ret) {
@@ -61,7 +66,7 @@ int command_new(Manager *m, Sandbox *s, CommandKind kind, const char *text, Comm
         c->text = strdup(text);
         if (!c->text)
                 return -ENOMEM;
-        r = object_id_random(kind == COMMAND_TERMINAL ? "term" : kind == COMMAND_JOB ? "run" : "bg", c->id);
+        r = object_id_random(id_prefixes[kind], c->id);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
@@ -77,16 +82,6 @@ Command *command_ref(Command *c) {
 static void close_output(CommandOutput *o) {
         o->source = sd_event_source_disable_unref(o->source);
         o->fd = safe_close(o->fd);
-}
-
-void command_close_input(Command *c) {
-        void (*callback)(void *) = TAKE_PTR(c->on_input_closed);
-
-        if (callback)
-                callback(c->on_input_closed_userdata);
-        c->stdin_source = sd_event_source_disable_unref(c->stdin_source);
-        c->stdin_fd = safe_close(c->stdin_fd);
-        c->stdin_data = mfree(c->stdin_data);
 }
 
 static void forget_start(Command *c) {
@@ -123,7 +118,7 @@ bool command_is_live(const Command *c) {
 }
 
 bool command_is_kept(const Command *c) {
-        return c->kind == COMMAND_BACKGROUND || c->kind == COMMAND_TERMINAL;
+        return c->kind == COMMAND_BACKGROUND || c->kind == COMMAND_TERMINAL || c->kind == COMMAND_KERNEL;
 }
 
 int command_exit_code(const Command *c) {
@@ -246,8 +241,7 @@ static void send_kill(Command *c) {
 static void finish(Command *c, CommandState state) {
         const CommandHandlers *handlers;
 
-        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
-                drain_output(c->outputs + i);
+        command_drain(c);
         c->state = state;
         end(c);
 
@@ -380,12 +374,14 @@ static void on_exec_reply(sd_bus_message *reply, const sd_bus_error *error, void
 }
 
 static int ask(Command *c) {
-        int keep[2], r;
+        int keep[3], r;
         size_t n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
                 if (c->outputs[i].fd >= 0)
                         keep[n++] = c->outputs[i].fd;
+        if (c->kind == COMMAND_KERNEL)
+                keep[n++] = c->stdin_fd;
 
         r = execd_exec(c->manager->execd, &(ExecCall) { .sandbox = c->sandbox->id, .command = c->id, .spec = &c->spec,
                                                         .stdio = c->child_fds, .keep = keep, .n_keep = n },
@@ -397,19 +393,6 @@ static int ask(Command *c) {
 
 static int watch_output(CommandOutput *o) {
         return sd_event_add_io(o->command->manager->event, &o->source, o->fd, EPOLLIN, on_output_ready, o);
-}
-
-/* The pipes are open to the users of the sandbox by name, too: "echo x >/dev/stderr" opens them anew. */
-static int make_pipe(int *ret_ours, int *ret_theirs, bool input) {
-        int pair[2];
-
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return -errno;
-        *ret_ours = pair[input ? 1 : 0];
-        *ret_theirs = pair[input ? 0 : 1];
-        if (fchmod(*ret_theirs, 0666) < 0)
-                return -errno;
-        return fd_set_nonblock(*ret_ours, true);
 }
 
 /* Init makes the terminal. */
@@ -435,7 +418,7 @@ static int open_outputs(Command *c) {
                 r = make_pipe(&c->outputs[i].fd, &c->child_fds[1 + i], /* input= */ false);
                 if (r < 0)
                         return r;
-                if (c->kind != COMMAND_STREAM && c->kind != COMMAND_JOB) {
+                if (c->kind != COMMAND_STREAM && c->kind != COMMAND_KERNEL && c->kind != COMMAND_JOB) {
                         r = spool_new(c->manager->spool_fd, merged ? c->id : NULL, &c->outputs[i].spool);
                         if (r < 0)
                                 return r;
@@ -452,50 +435,6 @@ static int open_outputs(Command *c) {
         return 0;
 }
 
-static int on_input_ready(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Command *c = userdata;
-        ssize_t n;
-
-        (void) source;
-        (void) fd;
-        (void) events;
-        n = command_write_input(c, c->stdin_data + c->stdin_done, c->stdin_length - c->stdin_done);
-        if (n > 0)
-                c->stdin_done += (size_t) n;
-        if (n < 0 || c->stdin_done == c->stdin_length)
-                command_close_input(c);
-        return 0;
-}
-
-ssize_t command_write_input(Command *c, const char *data, size_t n) {
-        ssize_t k;
-
-        if (c->stdin_fd < 0)
-                return -EPIPE;
-        k = write(c->stdin_fd, data, n);
-        if (k < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-        return k;
-}
-
-static int open_input(Command *c, const CommandInput *input) {
-        int r;
-
-        if (!input->data && !input->pipe) {
-                c->child_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-                return c->child_fds[0] < 0 ? -errno : 0;
-        }
-        r = make_pipe(&c->stdin_fd, &c->child_fds[0], /* input= */ true);
-        if (r < 0 || !input->data)
-                return r;
-
-        c->stdin_data = strdup(input->data);
-        if (!c->stdin_data)
-                return -ENOMEM;
-        c->stdin_length = strlen(input->data);
-        return sd_event_add_io(c->manager->event, &c->stdin_source, c->stdin_fd, EPOLLOUT, on_input_ready, c);
-}
-
 static void begin_life(Command *c) {
         c->attended = true;
         c->sandbox->n_live++;
@@ -510,9 +449,12 @@ int command_start(Command *c, CommandSpec *spec, const CommandInput *input, cons
         *spec = COMMAND_SPEC_DEFAULT;
         c->timeout_usec = c->spec.timeout_usec;
 
-        r = open_outputs(c);
+        /* Here and nowhere before, so that nobody who shows or keeps an environment has them in his hands. */
+        r = sandbox_add_secrets(c->sandbox, &c->spec.env);
         if (r >= 0)
-                r = open_input(c, input);
+                r = open_outputs(c);
+        if (r >= 0)
+                r = command_open_input(c, input);
         if (r >= 0)
                 r = manager_add_command(c->manager, c);
         if (r < 0)
@@ -545,6 +487,8 @@ static void take_pipes(Command *c, sd_bus_message *reply) {
                 if (r < 0)
                         log_sandbox_errno(LOG_WARNING, r, c->sandbox->id, "Failed to watch command %s: %m", c->id);
         }
+        if (c->kind == COMMAND_KERNEL && sd_bus_message_read_basic(reply, 'h', &fd) > 0)
+                c->stdin_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
@@ -552,6 +496,11 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
         _cleanup_(command_unrefp) Command *c = a->command;
 
         c->adoption = NULL;
+        /* Its status would end it here, and what it has written would be lost. It is told again, with the pipes. */
+        if (error && !c->terminal && execd_client_is_lost(c->manager->execd)) {
+                c->foreign = true;
+                return;
+        }
         c->taken = true;
         if (error)
                 log_sandbox(LOG_WARNING, c->sandbox->id, "Failed to read on at command %s: %s", c->id,
@@ -560,6 +509,8 @@ static void on_attached(sd_bus_message *reply, const sd_bus_error *error, void *
                 take_pipes(c, reply);
         if (c->terminal)
                 terminal_settled(c->terminal);
+        if (c->handlers && c->handlers->on_attached)
+                c->handlers->on_attached(c, c->userdata);
         command_on_status(c, &a->status);
 }
 
@@ -600,6 +551,11 @@ void command_kill(Command *c) {
                 return;
         c->killed = true;
         send_kill(c);
+}
+
+void command_drain(Command *c) {
+        for (size_t i = 0; i < ELEMENTSOF(c->outputs); i++)
+                drain_output(c->outputs + i);
 }
 
 void command_set_reading(Command *c, bool reading) {

@@ -24,6 +24,7 @@ typedef enum CommandKind {
         COMMAND_BACKGROUND,     /* remembered, both streams in one spool */
         COMMAND_TERMINAL,       /* remembered, too; its stdio is a PTY, see terminal.h */
         COMMAND_JOB,            /* an attempt of a queued job: that remembers it, see queue.h */
+        COMMAND_KERNEL,         /* remembered, too; its stdin is a socket that both sides talk over, see context.h */
         COMMAND_STRANGER,       /* found at execd after a restart: let it finish */
         _COMMAND_KIND_MAX,
 } CommandKind;
@@ -45,6 +46,8 @@ typedef struct CommandHandlers {
         /* data is NULL for a terminal: it is in the spool already. */
         void (*on_output)(Command *c, bool is_stderr, const char *data, size_t n, void *userdata);
         void (*on_finished)(Command *c, void *userdata);
+        /* (kernel) Taken over from an earlier process: its pipes and its socket are here. */
+        void (*on_attached)(Command *c, void *userdata);
 } CommandHandlers;
 
 typedef struct CommandOutput {
@@ -73,7 +76,7 @@ struct Command {
         bool taken;             /* (terminal, foreign) its master or pipes are here, or init did not have them */
         bool foreign;           /* (job) perhaps an earlier call started it, with pipes that only init has */
         bool unrecorded;        /* set by on_finished(): its status must not be acknowledged yet */
-        bool forgotten;         /* (terminal) closed: what it left is ended, and nothing is remembered */
+        bool forgotten;         /* (terminal, kernel) closed: what it left is ended, and nothing is remembered */
         uint64_t started_msec, finished_msec;   /* wall clock */
         uint64_t started_usec, ended_usec;      /* CLOCK_BOOTTIME */
         uint64_t timeout_usec;
@@ -135,6 +138,8 @@ void command_on_unknown(Command *c);
 void command_on_missing(Command *c);
 void command_on_sandbox_gone(Command *c);
 
+/* Reads what its pipes hold at this moment. */
+void command_drain(Command *c);
 /* Back pressure: stop and go on reading. */
 void command_set_reading(Command *c, bool reading);
 /* Bytes taken, 0: full, -EPIPE: nobody reads it. A terminal's is there while it lives. */

@@ -116,7 +116,8 @@ int event_hub_new(sd_event *loop, Store *store, uint64_t keep, uint64_t age_sec,
 
         if (!h)
                 return -ENOMEM;
-        *h = (EventHub) { .store = store, .keep = keep, .age_sec = age_sec };
+        /* Daemons come and go: each looks once, and then now and again. */
+        *h = (EventHub) { .store = store, .keep = keep, .age_sec = age_sec, .n_since_trim = TRIM_INTERVAL };
         /* Replies that are ready go first, requests that have come go before the cleaning up. */
         r = add_defer(h, loop, on_flush, PRIORITY_QUIET, &h->flush_source);
         if (r >= 0)

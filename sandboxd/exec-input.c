@@ -68,9 +68,6 @@ int exec_make_env(const Sandbox *s, char *const *extra, char ***ret) {
         json_object_foreach(json_object_get(s->config, "env"), key, value)
                 if (r >= 0)
                         r = strv_env_set(&env, key, json_string_value(value));
-        json_object_foreach(s->secrets, key, value)
-                if (r >= 0)
-                        r = strv_env_set(&env, key, json_string_value(value));
         json_object_foreach(s->env, key, value)
                 if (json_is_null(value))
                         (void) strv_env_unset(env, key);

@@ -11,6 +11,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/alert.h"
+#include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
@@ -30,6 +31,10 @@ static void on_command(const CommandStatus *status, void *userdata) {
         Manager *m = userdata;
         Command *c = manager_find_command(m, status->command);
 
+        /* One of an earlier process: the list of commands, which is still to come, tells the same, and then its pipes are
+         * asked for. Without them its last output would be lost. */
+        if (c && command_is_live(c) && !c->attended)
+                return;
         if (c && streq(c->sandbox->id, status->sandbox))
                 command_on_status(c, status);
         else
@@ -144,6 +149,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
                 r = workers_new(m, &m->workers);
+        if (r >= 0)
+                r = contexts_new(m, &m->contexts);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -208,6 +215,7 @@ Manager *manager_free(Manager *m) {
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
+        contexts_free(m->contexts);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
@@ -310,6 +318,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         Command *c;
 
         s->leaving = true; /* for the calls that still hold it */
+        contexts_forget(m->contexts, s);
         HASHMAP_FOREACH(c, m->commands)
                 if (c->sandbox == s)
                         manager_drop_command(m, c);

@@ -26,6 +26,7 @@ struct Manager {
         struct EventFeed *feed;
         struct LogWatch *log_watches;
         struct TraceLog *traces;
+        struct Contexts *contexts;
         struct Waker *waker;
         struct Alerts *alerts;
         struct Workers *workers;

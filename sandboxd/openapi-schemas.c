@@ -11,7 +11,6 @@ const OpenapiSchema openapi_schemas[] = {
         { "Alerts",          "alerts:Alert[]" },
         { "BackgroundExec",  "id:string sandboxId:string command:string running:boolean startedAt:integer pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
-        { "Cancelled",       "cancelled:string" },
         { "Cleared",         "cleared:integer" },
         { "Closed",          "closed:string" },
         { "CodeResult",      "output:string error:string|null executionTime:number" },
@@ -54,10 +53,14 @@ const OpenapiSchema openapi_schemas[] = {
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
         { "Processes",       "processes:ProcessInfo[]" },
         { "ProcessesTop",    "processes:ProcessTopInfo[]" },
-        { "Purged",          "purged:integer remaining:integer" },
-        { "QueueJob",        "id:string sandboxId:string command:string status:string retries:integer maxRetries:integer "
-                             "createdAt:integer startedAt?:integer completedAt?:integer error?:string result?:ExecResult" },
+        { "QueueCancelled",  "cancelled:string" },
+        { "QueueJob",        "id:string sandboxId:string command:string status:string result?:QueueResult error?:string "
+                             "retries:integer maxRetries:integer createdAt:integer startedAt?:integer "
+                             "completedAt?:integer" },
         { "QueueJobs",       "jobs:QueueJob[] total:integer nextCursor?:integer" },
+        { "QueuePurged",     "purged:integer remaining:integer" },
+        { "QueueResult",     "exitCode:integer stdout?:string stderr?:string duration:integer truncated?:boolean "
+                             "oom?:boolean error?:string" },
         { "Reaped",          "reaped:integer reassigned:integer expired:integer" },
         { "Sandbox",         "id:string name:string image:string status:string createdAt:integer expiresAt:integer "
                              "config:SandboxConfig metadata:map entrypoint?:string[] workerId?:string "

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "libsandbox/bus-errors.h"
+#include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/queue-internal.h"
@@ -150,6 +151,8 @@ void queue_end_job(Job *j, JobStatus status, const char *text) {
                 job_set_number(j->record, "completedAt", now_usec(CLOCK_REALTIME) / USEC_PER_MSEC);
                 if (text)
                         job_set_text(j->record, "error", text);
+                if (status != JOB_FAILED) /* what it was told, secrets perhaps, is of no more use */
+                        (void) json_object_del(j->record, "spec");
                 if (status != JOB_COMPLETED) {
                         job_drop_output(q, j->run);
                         (void) json_object_del(j->record, "run");
@@ -344,6 +347,30 @@ static int join(Job *j) {
                 r = manager_add_command(m, j->command);
         command_set_handlers(j->command, &job_handlers, j);
         return r;
+}
+
+/* Its start seemed to have failed, and it waits to be asked for once more; but the call was only late. */
+bool queue_claim(Queue *q, const CommandStatus *status) {
+        Job *j;
+
+        if (!object_id_is_valid(status->command, "run"))
+                return false;
+        HASHMAP_FOREACH(j, q->jobs) {
+                if (!streq(j->run, status->command) || j->command || join(j) < 0 || !j->command)
+                        continue;
+                j->joining = false;
+                queue_policy_move(&j->item, QUEUE_RUNNING);
+                if (job_need_record(j) >= 0)
+                        (void) job_record_write(q, j, JOB_RUNNING, j->record, NULL);
+                j->command->seen = true;
+                if (command_adopt(j->command, status) >= 0)
+                        return true;
+                /* asked for when its time comes, which finds it */
+                manager_drop_command(q->manager, j->command);
+                job_put_back(j, now_usec(CLOCK_BOOTTIME) + USEC_PER_SEC, /* keep_run= */ true);
+                return true;
+        }
+        return false;
 }
 
 typedef struct Loading {

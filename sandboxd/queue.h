@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <systemd/sd-bus.h>
 
+#include "sandboxd/execd-client.h"
 #include "sandboxd/spool.h"
 
 /* Commands that run when there is room for them, whoever is there to see it: a job outlives its client and every one of
@@ -32,6 +33,8 @@ int queue_new(Manager *m, Queue **ret);
 Queue *queue_free(Queue *q);
 DEFINE_CLEANUP(Queue *, queue_free)
 void queue_start(Queue *q);
+/* execd knows a command that nobody here waits for. True: it is a waiting job's attempt after all, which goes on. */
+bool queue_claim(Queue *q, const CommandStatus *status);
 /* Something has changed that a job may wait for. NULL is accepted. */
 void queue_look(Queue *q);
 /* The sandbox (public id) is gone: so are its jobs. */

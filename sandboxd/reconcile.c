@@ -205,10 +205,14 @@ static int adopt_stranger(Manager *m, const CommandStatus *status) {
                 r = command_adopt(c, status);
         if (r < 0)
                 manager_drop_command(m, c);
+        else if (object_id_is_valid(c->id, "kern"))
+                command_kill(c); /* nobody knows its context, and by itself it would never end */
         return r;
 }
 
 void reconcile_stranger(Manager *m, const CommandStatus *status) {
+        if (queue_claim(m->queue, status))
+                return;
         if (status->running)
                 (void) adopt_stranger(m, status);
         else

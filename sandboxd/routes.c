@@ -9,6 +9,8 @@
 #include "sandboxd/http/dialect.h"
 
 #define SANDBOX "/sandboxes/:id"
+#define CONTEXTS SANDBOX "/interpret/contexts"
+#define CONTEXT CONTEXTS "/:context"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 
@@ -33,7 +35,7 @@ static const Route sandbox_routes[] = {
           .reply = "Deleted" },
         { "GET",    "/events/history",               api_event_history,     0,                 "What happened",
           .input = &event_history_table, .reply = "Events" },
-        { "POST",   "/events/publish",               api_event_publish,     0,                 "Say what happened",
+        { "POST",   "/events/publish",               api_event_publish,     ROUTE_QUIET,       "Say what happened",
           .input = &event_publish_table, .reply = "Event" },
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output",
           .input = &background_logs_table, .reply = "Output" },
@@ -62,13 +64,13 @@ static const Route sandbox_routes[] = {
         { "GET",    "/queue",                        api_queue_list,        0,                 "List jobs",
           .input = &queue_list_table, .reply = "QueueJobs" },
         { "POST",   "/queue/:jobId/cancel",          api_queue_cancel,      0,                 "Cancel a job",
-          .reply = "Cancelled" },
+          .reply = "QueueCancelled" },
         { "POST",   "/queue/:jobId/requeue",         api_queue_requeue,     0,                 "Try a dead letter again",
           .reply = "QueueJob" },
         { "GET",    "/queue/:jobId/status",          api_queue_status,      0,                 "Show a job",
           .reply = "QueueJob" },
         { "DELETE", "/queue/dlq",                    api_queue_purge,       0,                 "Forget dead letters",
-          .input = &queue_purge_table, .reply = "Purged" },
+          .input = &queue_purge_table, .reply = "QueuePurged" },
         { "GET",    "/queue/dlq",                    api_queue_dlq,         0,                 "List dead letters",
           .input = &queue_dlq_table, .reply = "QueueJobs" },
         { "GET",    "/sandboxes",                    api_sandbox_list,      0,                 "List sandboxes",
@@ -155,6 +157,13 @@ static const Route sandbox_routes[] = {
           .input = &git_push_table, .reply = "ExecResult" },
         { "GET",    SANDBOX "/git/status",           api_git_status,        0,                 "Changed files",
           .input = &git_status_table, .reply = "GitStatus" },
+        { "GET",    CONTEXTS,                        api_context_list,      0,                 "List contexts" },
+        { "POST",   CONTEXTS,                        api_context_new,       0,                 "Make a context" },
+        { "DELETE", CONTEXT,                         api_context_delete,    0,                 "End a context" },
+        { "GET",    CONTEXT,                         api_context_get,       0,                 "Show a context" },
+        { "POST",   CONTEXT "/execute",              api_context_execute,   0,                 "Run code in it" },
+        { "POST",   CONTEXT "/interrupt",            api_context_interrupt, 0,                 "Stop what it runs" },
+        { "POST",   CONTEXT "/restart",              api_context_restart,   0,                 "Forget its state" },
         { "POST",   SANDBOX "/interpret/execute",    api_interpret_execute, 0,                 "Run code",
           .input = &interpret_execute_table, .reply = "CodeResult" },
         { "POST",   SANDBOX "/interpret/install",    api_interpret_install, 0,                 "Install packages",

@@ -201,3 +201,14 @@ void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *re
 const char *sandbox_get_workdir(const Sandbox *s) {
         return json_string_value(json_object_get(s->config, "workdir"));
 }
+
+int sandbox_add_secrets(const Sandbox *s, char ***env) {
+        const char *key;
+        json_t *value;
+        int r = 0;
+
+        json_object_foreach(s->secrets, key, value)
+                if (r >= 0 && !strv_env_get(*env, key))
+                        r = strv_env_set(env, key, json_string_value(value));
+        return r;
+}

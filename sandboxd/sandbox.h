@@ -82,5 +82,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
 /* Limits of the record's config: MiB, processors. */
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu);
 const char *sandbox_get_workdir(const Sandbox *s);
+/* To the environment of a command that is about to start; what is there already stays. */
+int sandbox_add_secrets(const Sandbox *s, char ***env);
 
 #define SANDBOX_LABEL_MAX 4096U

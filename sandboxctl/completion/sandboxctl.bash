@@ -4,7 +4,7 @@
 # server that the words so far name, within two seconds and without a word if there is none.
 
 _sandboxctl_verbs() {
-    sandboxctl --help 2>/dev/null | sed -n '/^Options:/q; s/^  \([a-z][a-z]*\).*/\1/p'
+    sandboxctl --help 2>/dev/null | sed -n '/^Options:/q; s/^  \([a-z][a-z-]*\).*/\1/p'
 }
 
 _sandboxctl_options() { # VERB
@@ -51,6 +51,10 @@ _sandboxctl_join() {
     done
 }
 
+_sandboxctl_templates() {
+    _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 # What stands before the current word: the verb, its words so far, and how to reach the server.
 _sandboxctl_read() {
     local i last=$((${#line[@]} - 1))
@@ -77,6 +81,7 @@ _sandboxctl_value() { # OPTION: words that its value can be
     --status) if [[ $verb == queue ]]; then printf '%s\n' cancelled completed failed pending running; else printf '%s\n' creating failed paused running stopped; fi ;;
     --sandbox) _sandboxctl_sandboxes ;;
     --sort) printf '%s\n' age cpu io left memory name pids state ;;
+    --template) _sandboxctl_templates ;;
     --token-file | --socket | -S) compgen -f -- "$current" ;;
     --root) compgen -d -- "$current" ;;
     esac
@@ -88,10 +93,24 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     help,0) _sandboxctl_verbs ;;
     create,0 | run,0) _sandboxctl_images ;;
     status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
+    events,0 | metrics,0 | trace,0) _sandboxctl_sandboxes ;;
     queue,0) printf '%s\n' cancel dlq list purge requeue status submit ;;
     queue,1) [[ $action != submit ]] || _sandboxctl_sandboxes ;;&
     queue,*) [[ $action == submit ]] || _sandboxctl_jobs ;;
     kill,* | pause,* | resume,*) _sandboxctl_sandboxes ;;
+    alert,0) printf '%s\n' delete history list set ;;
+    alert,1) _sandboxctl_sandboxes ;;
+    alert,2) printf '%s\n' cpu memory pids psi-cpu psi-io psi-memory ;;
+    alert,4) printf '%s\n' kill notify pause ;;
+    template,0) printf '%s\n' create delete list show ;;
+    template,1) _sandboxctl_templates ;;
+    template,2) _sandboxctl_images ;;
+    worker,0) printf '%s\n' list migrate reap select ;;
+    git,0 | run-code,0) _sandboxctl_sandboxes ;;
+    env,0) printf '%s\n' get list set unset ;;
+    env,1) _sandboxctl_sandboxes ;;
+    git,1) printf '%s\n' branch checkout clone commit diff log pull push status ;;
+    run-code,1) compgen -f -- "$current" ;;
     cp,*)
         # Behind "ID:" stands a path that only the sandbox knows.
         [[ $current == *:* ]] || {

@@ -19,6 +19,7 @@
 /* Per connection; a head of HTTP_HEAD_MAX and its table of headers must fit, or libmicrohttpd answers for us. */
 #define POOL_BYTES (32 * KiB)
 #define ACCEPTS_AT_ONCE 64U
+#define STEPS_MAX 4U
 /* The kernel gives the lowest free number to a new descriptor, so its number says how many of all there are in use, by
  * connections, commands or anything else. The last ones are never a connection's: they are for what those who are in
  * still ask for. The ones before are for telling more clients to come back later. */
@@ -71,11 +72,18 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *userdata, const c
 
 int http_server_run(HttpServer *h) {
         MHD_UNSIGNED_LONG_LONG msec;
+        enum MHD_Result pending;
+        unsigned n = 0;
 
-        /* Before it reads them we must have seen the first bytes of a further request: its time runs from there. */
-        http_connections_dispatch(h);
-        (void) MHD_run(h->mhd);
-        if (MHD_get_timeout(h->mhd, &msec) != MHD_YES) /* nothing pending: do not wake us */
+        /* A reply takes it several steps, "at once" each. A turn of our loop between them would be of no use. */
+        do {
+                /* Before it reads them we must have seen the first bytes of a further request: its time runs from
+                 * there. */
+                http_connections_dispatch(h);
+                (void) MHD_run(h->mhd);
+                pending = MHD_get_timeout(h->mhd, &msec);
+        } while (pending == MHD_YES && msec == 0 && ++n < STEPS_MAX);
+        if (pending != MHD_YES) /* nothing pending: do not wake us */
                 return sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);
         if (msec == 0) { /* at once is no matter of time: arming and reading a timer would cost two system calls */
                 (void) sd_event_source_set_enabled(h->mhd_timer, SD_EVENT_OFF);

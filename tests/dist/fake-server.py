@@ -150,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def create(h, query):
     body = h.json_body()
+    body.setdefault("image", body.get("template"))
     if body["image"] == "limit":
         raise Failure(429, "Maximum sandbox limit reached: 50")
     if body["image"] == "forbidden":
@@ -336,6 +337,57 @@ def background_logs(h, query, bid):
                      **({"encoding": "base64"} if "encoding" in event else {})))
 
 
+jobs = {}
+
+
+def queue_submit(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    done = subprocess.run(body["command"], capture_output=True, text=True)
+    failed = done.returncode == 99
+    jid = new_id("job")
+    jobs[jid] = {"id": jid, "sandboxId": sid, "command": str(body["command"]), "status": "failed" if failed else "completed",
+                 "retries": int(failed), "maxRetries": body.get("maxRetries", 3), "createdAt": int(time.time() * 1000)}
+    jobs[jid].update({"error": "no luck"} if failed else {"result": {"exitCode": done.returncode, "stdout": done.stdout,
+                                                                     "stderr": done.stderr, "duration": 1}})
+    h.send(200, dict(jobs[jid], status="pending"))
+
+
+def job(jid):
+    if jid not in jobs:
+        raise Failure(404, "Queue job not found: " + jid)
+    return jobs[jid]
+
+
+def job_status(h, query, jid):
+    h.send(200, job(jid))
+
+
+def queue_cancel(h, query, jid):
+    raise Failure(409, "Job is not pending: " + job(jid)["status"])
+
+
+def queue_requeue(h, query, jid):
+    job(jid).update(status="completed", result={"exitCode": 0, "stdout": "again\n", "stderr": "", "duration": 1})
+    h.send(200, dict(job(jid), status="pending"))
+
+
+def queue_list(h, query):
+    """A job a page."""
+    found = [j for j in jobs.values() if j["status"] == query.get("status", j["status"]) and
+             j["sandboxId"] == query.get("sandboxId", j["sandboxId"])]
+    at = int(query.get("cursor", 0))
+    h.send(200, dict({"jobs": found[at:at + 1], "total": len(found)},
+                     **({"nextCursor": at + 1} if at + 1 < len(found) else {})))
+
+
+def queue_purge(h, query):
+    dead = [j for j, row in jobs.items() if row["status"] == "failed" and query.get("id", j) == j]
+    for j in dead:
+        del jobs[j]
+    h.send(200, {"purged": len(dead), "remaining": 0})
+
+
 def stream_logs(h, query, sid):
     sandbox(sid)
     h.begin_stream()
@@ -400,6 +452,40 @@ def images(h, query):
                             {"name": "debian", "kind": "tar", "source": "/srv/debian.tar", "usable": False}]})
 
 
+def template_create(h, query):
+    body = h.json_body()
+    templates.append({"id": new_id("tpl"), "builtin": False, "createdAt": 1, **body})
+    h.send(200, templates[-1])
+
+
+def template_delete(h, query, tid):
+    templates[:] = [t for t in templates if t["id"] != tid]
+    h.send(200, {"deleted": tid})
+
+
+def alert_set(h, query, sid):
+    alerts.append({"id": new_id("alrt"), "sandboxId": sid, "triggered": True, "lastTriggered": 1700000000000,
+                   "action": "notify", **h.json_body()})
+    h.send(200, alerts[-1])
+
+
+def alert_history(h, query, sid):
+    h.send(200, {"events": [{"alertId": a["id"], "value": 93.25, "timestamp": 1700000000000, **a} for a in alerts],
+                 "total": len(alerts)})
+
+
+def alert_delete(h, query, aid):
+    if aid not in [a["id"] for a in alerts]:
+        raise Failure(404, "Alert not found: " + aid)
+    alerts[:] = [a for a in alerts if a["id"] != aid]
+    h.send(200, {"deleted": aid})
+
+
+WORKERS = {"workers": [{"workerId": "w1", "hostname": "h1", "activeSandboxes": 2, "maxSandboxes": 50, "cpuPercent": 7.0,
+                        "lastHeartbeat": 1700000000000}], "alive": 1, "dead": 0}
+templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"image": "python"}, "builtin": True,
+              "createdAt": 0}]
+alerts = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
 ROUTES = [
@@ -408,6 +494,9 @@ ROUTES = [
     ("POST", ONE + "/renew", renew), ("POST", ONE + "/limits", limits), ("GET", ONE + "/metrics", metrics),
     ("GET", ONE + "/processes", processes), ("GET", ONE + "/processes/top", top),
     ("POST", ONE + "/exec/stream", exec_stream), ("POST", ONE + "/exec/background", exec_background),
+    ("POST", ONE + "/exec/queue", queue_submit), ("GET", "/sandbox/queue", queue_list),
+    ("DELETE", "/sandbox/queue/dlq", queue_purge), ("GET", "/sandbox/queue/([^/]+)/status", job_status),
+    ("POST", "/sandbox/queue/([^/]+)/cancel", queue_cancel), ("POST", "/sandbox/queue/([^/]+)/requeue", queue_requeue),
     ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/signal", exec_signal),
     ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/stdin", exec_stdin),
     ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),
@@ -415,6 +504,13 @@ ROUTES = [
     ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
     ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
+    ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),
+    ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
+    ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
+    ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
+    ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
+    ("POST", "/sandbox/workers/select", lambda h, query: h.send(200, {"workerId": "w1"})),
+    ("POST", "/sandbox/workers/reap", lambda h, query: h.send(200, {"reaped": 1, "reassigned": 2, "expired": 3})),
 ]
 
 

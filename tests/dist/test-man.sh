@@ -37,11 +37,11 @@ cat "$work/settings"
 page=$source/man/sandboxctl.1
 while read -r verb; do
     "$program" help "$verb" >>"$work/help"
-    grep -qE "^\.(BI?|B) $verb( |\$)" "$page" || fail "sandboxctl.1: no verb '$verb'"
+    grep -qE "^\.(BI?|B) ${verb//-/\\\\-}( |\$)" "$page" || fail "sandboxctl.1: no verb '$verb'"
     while read -r option; do
         grep -qF -- "${option//-/\\-}" "$page" || fail "sandboxctl.1: no option '$option' of '$verb'"
     done < <("$program" help "$verb" | grep -oE '^  (-.,|   ) --[a-z-]+' | grep -oE -- '--[a-z-]+')
-done < <("$program" --help | sed -n '/^Options:/q; s/^  \([a-z][a-z]*\).*/\1/p')
+done < <("$program" --help | sed -n '/^Options:/q; s/^  \([a-z][a-z-]*\).*/\1/p')
 while read -r option; do
     grep -qF -- "$option" "$work/help" || fail "sandboxctl.1: option '$option' does not exist"
 done < <(sed -n '/^\.SH VERBS/,/^\.SH EXIT/p' "$page" | grep -oE '\\-\\-[a-z][a-z\\-]*' | sed 's/\\//g' | sort -u)

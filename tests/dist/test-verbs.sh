@@ -124,6 +124,8 @@ ends 2; says "did you mean 'create'"
 run create --memroy 1 python
 ends 2; says "did you mean '--memory'"
 run create
+ends 2; says 'which image, or --template'
+run status
 ends 2; says 'too few'
 run create python --memory lots
 ends 2
@@ -201,6 +203,46 @@ wait "$client" || { what="logs -f"; fail "status $?"; }
 printf 'first\nsecond\n\377' | cmp - "$work/log" || { what="logs -f"; fail "output differs"; }
 run logs bg_000000000000000000000000
 ends 4
+# Jobs
+run queue submit one --max-retries 2 --env A=b -- sh -c 'exit 0'
+ends 0
+prints '^job_[0-9a-f]{24}$'
+job=$(cat "$work/out")
+run queue status "$job"
+ends 0; prints 'Status: completed'; prints 'Failures: 0 of 2'; prints 'Exit code: 0'
+run queue status "$job" --json
+ends 0; is_json; prints '"maxRetries": 2'
+run queue --wait submit one -- echo hello
+ends 0; prints '^hello$'
+run queue --wait submit one -- false
+ends 1; says 'the command ended with status 1'
+run queue --wait submit one -- sh -c 'exit 99'
+ends 1; says 'failed: no luck'
+run queue list -q
+ends 0
+[ "$(wc -l <"$work/out")" = 4 ] || fail "not all pages were listed"
+run queue list --sandbox one --status failed
+ends 0; prints '^ID +SANDBOX +STATUS +FAILURES +CREATED +COMMAND OR ERROR$'; prints ' failed +1/3 .* no luck$'
+run queue dlq -q
+ends 0
+dead=$(cat "$work/out")
+run queue cancel "$dead"
+ends 6; says 'Job is not pending: failed'
+run queue purge "$job"
+ends 0; prints '^0$'
+run queue requeue --wait "$dead"
+ends 0; prints '^again$'
+run queue purge
+ends 0; prints '^0$'
+run queue status job_000000000000000000000000
+ends 4; says 'Queue job not found'
+run queue status one
+ends 2; says "'one' is not the id of a job"
+run queue status
+ends 2; says "too few arguments for 'status'"
+run queue frob
+ends 2; says "unknown action 'frob'"
+
 what="logs of a sandbox"
 ctl logs one --tail 5 >"$work/out" 2>"$work/err"
 prints '^tail 5$'; says '^warn$'
@@ -280,6 +322,43 @@ ends 2
 run cp "$work/random" "$work/back" one:/many/
 ends 0
 [ -e "$work/server/files/many/back" ] || fail "several files"
+
+# Templates, alerts, workers
+run template list
+ends 0; prints '^tpl_one +one +python +d$'
+run template create small python --memory 128 --env A=b --description 'for all'
+ends 0; prints '^tpl_[0-9a-f]{24}$'
+run template show small
+ends 0; is_json; prints '"memory": 128'; prints '"A": "b"'; prints '"description": "for all"'
+run create --template small --secret S=x --json
+ends 0; prints '"template": "small"'; prints '"S": "x"'
+run template delete small
+ends 0
+run template show small
+ends 4; says 'no template has this id or name'
+run template create small
+ends 2; says 'wanted: template create NAME IMAGE'
+run template forge
+ends 2; says 'none of: '
+run alert set one memory 80 pause
+ends 0; prints '^alrt_[0-9a-f]{24}$'
+alert=$(cat "$work/out")
+run alert set one memory much
+ends 2; says "'much' is not a number"
+run alert list one
+ends 0; prints "^$alert +memory +80 +pause +yes +"
+run alert history one
+ends 0; prints "memory +93.25 +80 +pause +$alert"
+run alert delete "$alert"
+ends 0
+run alert delete "$alert"
+ends 4; says 'Alert not found'
+run worker list
+ends 0; prints '^w1 +h1 +2 +50 +7 +'
+run worker select
+ends 0; prints '^w1$'
+run worker reap
+ends 0; prints '^expired: 3$'
 
 # Tokens and addresses
 url=http://127.0.0.1:$port

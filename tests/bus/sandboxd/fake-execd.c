@@ -21,32 +21,30 @@
 
 static void open_server(FakeExecd *f);
 
+static bool happens(const char **what, sd_bus_message *m) {
+        bool now = streq_ptr(*what, sd_bus_message_get_member(m));
+
+        *what = now ? NULL : *what;
+        return now;
+}
+
 /* > 0: the call is done with. */
 static int interfere(FakeExecd *f, sd_bus_message *m, sd_bus_error *error) {
-        const char *member = sd_bus_message_get_member(m);
-
         f->n_calls++;
-        if (f->fail_method && streq(f->fail_method, member)) {
-                f->fail_method = NULL;
+        if (f->on_call)
+                f->on_call(f, sd_bus_message_get_member(m));
+        if (happens(&f->fail_method, m))
                 return bus_error_set(error, f->fail_name, "as the test wants it");
-        }
-        if (f->cut_before && streq(f->cut_before, member)) {
-                f->cut_before = NULL;
-                fake_execd_crash(f);
-                return 1;
-        }
-        return 0;
+        return happens(&f->cut_before, m) ? (fake_execd_crash(f), 1) : 0;
 }
 
 static int answer(FakeExecd *f, sd_bus_message *m, sd_bus_message *reply) {
-        const char *member = sd_bus_message_get_member(m);
-
-        if (f->cut_after && streq(f->cut_after, member)) {
-                f->cut_after = NULL;
-                fake_execd_crash(f);
-                return 1;
-        }
-        return sd_bus_message_send(reply);
+        if (happens(&f->fail_after, m))
+                return sd_bus_reply_method_errorf(m, f->fail_name, "as the test wants it");
+        if (!happens(&f->cut_after, m))
+                return sd_bus_message_send(reply);
+        fake_execd_crash(f);
+        return 1;
 }
 
 #define BEGIN(f, m, error)                                                                         \
@@ -356,11 +354,9 @@ static int method_exec(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (!s)
                 return -ENXIO;
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
-        if (find_command(f, id)) {
-                assert_true(f->may_repeat);
-                f->n_repeats++;
+        if (f->may_repeat && find_command(f, id) && ++f->n_repeats > 0)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is a command '%s' already.", id);
-        }
+        ASSERT_NULL(find_command(f, id));
         while (c->used)
                 c++;
         assert_true(c < f->commands + FAKE_MAX);
@@ -411,21 +407,17 @@ static int method_acknowledge(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 static int method_commands(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FakeExecd *f = userdata;
-        bool hide = f->hide_commands;
+        bool hide = TAKE_GENERIC(f->hide_commands, bool, false);
         const char *id;
 
-        f->hide_commands = false;
         BEGIN(f, m, error);
         ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
         ASSERT_OK(sd_bus_message_open_container(reply, 'a', "(ssubiibtt)"));
-        for (size_t i = 0; i < FAKE_MAX; i++) {
-                const FakeCommand *c = f->commands + i;
-
+        for (const FakeCommand *c = f->commands; c < f->commands + FAKE_MAX; c++)
                 if (c->used && !hide && (!*id || streq(c->sandbox, id)))
                         ASSERT_OK(sd_bus_message_append(reply, "(ssubiibtt)", c->sandbox, c->id, (uint32_t) c->pid,
                                                         (int) c->running, c->code, c->status, (int) c->timed_out,
                                                         c->started_usec, c->ended_usec));
-        }
         ASSERT_OK(sd_bus_message_close_container(reply));
         return answer(f, m, reply);
 }
@@ -584,7 +576,6 @@ void fake_execd_crash(FakeExecd *f) {
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason) {
         FakeSandbox *s = find_sandbox(f, id);
 
-        /* Nobody may be there to hear it, or be just going. */
         (void) bus_server_emit(f->server, EXEC_OBJECT, EXEC_INTERFACE, "SandboxGone", append_gone,
                                &(Gone) { s->id, reason });
         remove_sandbox(f, s);

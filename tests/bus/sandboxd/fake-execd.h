@@ -35,10 +35,14 @@ typedef struct FakeExecd {
         FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
+        /* Before each call's work. May be NULL. */
+        void (*on_call)(struct FakeExecd *f, const char *member);
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
         const char *cut_before, *cut_after;
         /* The next call of this method fails so. */
         const char *fail_method, *fail_name;
+        /* The same, but its work is done. */
+        const char *fail_after;
         /* A command may be asked for twice; the second time it is refused. */
         bool may_repeat;
         /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
@@ -104,7 +104,8 @@ TEST(ends_without_us_are_told_once) {
         sandbox_set_expiry(s, now_usec(CLOCK_REALTIME) / USEC_PER_MSEC - 1000);
         ASSERT_OK(manager_save_sandbox(c.manager, s));
         core_stop_sandboxd(&c);
-        c.execd.n_sandboxes = 0;
+        while (c.execd.n_sandboxes > 0)
+                free(c.execd.sandboxes[--c.execd.n_sandboxes].label);
         for (unsigned i = 0; i < 3; i++) {
                 core_start_sandboxd(&c);
                 ASSERT_TOPICS(&c, expired, "created expired ");

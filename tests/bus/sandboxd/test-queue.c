@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
@@ -234,6 +236,62 @@ TEST(deaths) {
                 ASSERT_EQ(c.execd.n_repeats, repeats + (point == WE_AFTER_UNSEEN));
                 c.execd.may_repeat = false;
         }
+}
+
+/* Ends what runs when our next process has begun to ask, but not yet what runs: the signal comes before the list. */
+static void end_at_list(FakeExecd *f, const char *member) {
+        siginfo_t info;
+
+        if (!streq(member, "List"))
+                return;
+        f->on_call = NULL;
+        for (size_t i = 0; i < FAKE_MAX; i++)
+                if (f->commands[i].used) {
+                        ASSERT_EQ(kill(-f->commands[i].pid, SIGTERM), 0);
+                        ASSERT_EQ(waitid(P_PID, (id_t) f->commands[i].pid, &info, WEXITED | WNOWAIT), 0);
+                }
+}
+
+TEST(end_is_told_before_the_list) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40], job[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        submit(&c, id, "{\"command\":\"trap 'echo last; exit 6' TERM; echo first >&2; exec 2>/dev/null; while :; do sleep 0.01; done\"}", job);
+        wait_started(&c, 1);
+        for (unsigned i = 0; i < 4; i++) /* the trap is set */
+                ASSERT_OK(sd_event_run(service_event(c.service), 50000));
+        core_stop_sandboxd(&c);
+        c.execd.on_call = end_at_list;
+        core_start_sandboxd(&c);
+        wait_status(&c, job, "completed");
+        assert_result(&c, job, 6, "last\n", "first\n");
+        core_wait(&c, nothing_is_left, NULL);
+}
+
+/* Its start was answered with a failure, and it ran all the same: it was only late. */
+TEST(late_command_is_claimed) {
+        _cleanup_(core_stop) Core c = {};
+        char id[40], job[40];
+
+        core_start(&c);
+        core_create(&c, id);
+        c.manager->settings.queue_backoff_sec = c.manager->settings.queue_backoff_max_sec = 600;
+        c.execd.fail_after = "Exec";
+        c.execd.fail_name = BUS_ERROR_INTERRUPTED;
+        c.execd.hide_commands = true;
+        submit(&c, id, "{\"command\":\"sleep 0.3; echo on; exit 4\"}", job);
+        wait_status(&c, job, "completed");
+        ASSERT_EQ(c.execd.n_execs, 1);
+        {
+                REQUEST(&c, "GET", path(STATUS, job), NULL, r);
+                json_t *result = json_object_get(r.json, "result");
+
+                ASSERT_EQ(json_integer_value(json_object_get(result, "exitCode")), 4);
+                ASSERT_STREQ(json_string_value(json_object_get(result, "stdout")), "on\n");
+        }
+        core_wait(&c, nothing_is_left, NULL);
 }
 
 static void assert_dead(Core *c, const char *job, int retries, const char *error) {

