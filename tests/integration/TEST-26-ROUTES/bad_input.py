@@ -20,6 +20,7 @@ VOLATILE = ("/metrics", "/processes", "/events", "/observability", "/health", "/
 SAMPLES = {
     "code": "1",
     "command": "true",
+    "config": {"image": IMAGE},
     "content": "eA==",
     "expiresAt": lambda: int(time.time() * 1000) + 3_600_000,
     "image": IMAGE,
@@ -32,6 +33,7 @@ SAMPLES = {
     "pattern": "*",
     "signal": "CONT",
     "threshold": 90,
+    "url": "/workspace/none.git",
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
@@ -190,6 +192,8 @@ class Battery:
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
+        # there is no network to install anything from
+        self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
         self.samples = {"pid": self.background["pid"]}
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
@@ -234,13 +238,16 @@ class Battery:
 
     def clean(self, fields, answer):
         """Ends what an accepted request has made."""
-        below = re.compile(re.escape(fields.template) + r"/{\w+}")
-        if fields.method != "POST" or not any(below.fullmatch(p) and "delete" in item
-                                              for p, item in self.document["paths"].items()):
+        if fields.method != "POST":
             return
-        made = json.loads(answer)
-        if "id" in made:
-            request("DELETE", f"{fields.path}/{made['id']}")
+        for template, path in ((fields.template, fields.path), (2 * ("/sandbox/" + fields.path.rsplit("/", 1)[1],))):
+            if any(re.fullmatch(re.escape(template) + r"/{\w+}", p) and "delete" in item
+                   for p, item in self.document["paths"].items()):
+                request("DELETE", f"{path}/{json.loads(answer)['id']}")
+                return
+        if fields.path.endswith("/exec/queue"):
+            status = f"/queue/{json.loads(answer)['id']}/status"
+            wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
 
     def refused(self, fields, name, value):
         status, answer = self.send(fields, name, value)
