@@ -189,6 +189,7 @@ class Battery:
         self.sandbox = Sandbox(name="bad-input")
         self.background = self.sandbox.post("/exec/background", {"command": IMMUNE})
         self.terminal = self.sandbox.post("/terminals", {"command": IMMUNE})
+        self.context = self.sandbox.post("/interpret/contexts", {"language": "python"})
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
@@ -200,7 +201,7 @@ class Battery:
 
     def subjects(self, path, name):
         if "/sandboxes/{id}" in path:
-            return {"id": self.sandbox.id, "command": self.background["id"],
+            return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"]}.get(name, UNKNOWN)
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
