@@ -22,9 +22,6 @@ const OpenapiSchema openapi_schemas[] = {
         { "Context",         "id:string sandboxId:string language:string cwd:string status:string createdAt:integer" },
         { "Contexts",        "contexts:Context[]" },
         { "Deleted",         "deleted:string" },
-        { "Env",             "vars:map count:integer" },
-        { "EnvSet",          "set:string[] count:integer warning?:string" },
-        { "EnvValue",        "key:string value:string|null exists:boolean" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -47,7 +44,6 @@ const OpenapiSchema openapi_schemas[] = {
         { "Health",          "status:string service?:string" },
         { "Image",           "name:string kind:string source:string usable:boolean" },
         { "Images",          "images:Image[]" },
-        { "Installed",       "output:string" },
         { "KernelSpec",      "name:string language:string displayName:string" },
         { "Killed",          "killed:integer signal:string" },
         { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
