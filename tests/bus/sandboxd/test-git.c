@@ -14,6 +14,7 @@ typedef struct Repository {
         char id[40], *work;
 } Repository;
 
+__attribute__((format(printf, 2, 3)))
 static const char *path(const Repository *t, const char *format, ...) {
         static char text[4][512];
         static unsigned i;
