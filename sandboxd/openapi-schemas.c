@@ -92,7 +92,7 @@ const OpenapiSchema openapi_schemas[] = {
         { "Traces",          "traces:Trace[] total:integer" },
         { "Variable",        "key:string value:string|null exists:boolean" },
         { "Variables",       "vars:map count:integer" },
-        { "VariablesSet",    "set:string[] count:integer" },
+        { "VariablesSet",    "set:string[] count:integer warning?:string" },
         { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
                              "cpuPercent:number lastHeartbeat:integer" },
         { "WorkerChoice",    "workerId:string" },

@@ -13,6 +13,7 @@
 #define CONTEXT CONTEXTS "/:context"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
+#define SAYS (ROUTE_QUIET | ROUTE_CREATES)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
 static const Route sandbox_routes[] = {
@@ -35,7 +36,7 @@ static const Route sandbox_routes[] = {
           .reply = "Deleted" },
         { "GET",    "/events/history",               api_event_history,     0,                 "What happened",
           .input = &event_history_table, .reply = "Events" },
-        { "POST",   "/events/publish",               api_event_publish,     ROUTE_QUIET,       "Say what happened",
+        { "POST",   "/events/publish",               api_event_publish,     SAYS,              "Say what happened",
           .input = &event_publish_table, .reply = "Event" },
         { "GET",    "/exec/background/:id/logs",     api_background_logs,   0,                 "Its output",
           .input = &background_logs_table, .reply = "Output" },
@@ -83,7 +84,7 @@ static const Route sandbox_routes[] = {
           .reply = "Sandbox" },
         { "GET",    SANDBOX "/alerts",               api_alert_list,        0,                 "List alerts",
           .reply = "Alerts" },
-        { "POST",   SANDBOX "/alerts",               api_alert_create,      0,                 "Set an alert",
+        { "POST",   SANDBOX "/alerts",               api_alert_create,      ROUTE_CREATES,     "Set an alert",
           .input = &alert_table, .reply = "Alert" },
         { "GET",    SANDBOX "/alerts/history",       api_alert_history,     0,                 "When they fired",
           .input = &alert_history_table, .reply = "AlertHistory" },
@@ -215,7 +216,7 @@ static const Route sandbox_routes[] = {
           .input = &stream_events_table, .reply = "events:Event" },
         { "GET",    "/templates",                    api_template_list,     0,                 "List templates",
           .reply = "Templates" },
-        { "POST",   "/templates",                    api_template_create,   0,                 "Make a template",
+        { "POST",   "/templates",                    api_template_create,   ROUTE_CREATES,     "Make a template",
           .input = &template_table, .reply = "Template" },
         { "DELETE", "/templates/:template",          api_template_delete,   0,                 "Forget a template",
           .reply = "Deleted" },

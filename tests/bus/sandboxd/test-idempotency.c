@@ -89,6 +89,40 @@ TEST(replies_are_repeated) {
         }
 }
 
+TEST(what_is_made_at_once_is_made_once) {
+        static const struct {
+                const char *path, *body, *kind;
+        } routes[] = {
+                { "/sandbox/templates", "{\"name\":\"t\",\"config\":{\"image\":\"test\"}}", "template" },
+                { "/sandbox/events/publish", "{\"topic\":\"a\",\"sandboxId\":\"b\"}", NULL },
+                { "%s/alerts", "{\"metric\":\"cpu\",\"threshold\":90}", "alert" },
+        };
+        _cleanup_(core_stop) Core c = {};
+        char sandbox[96], path[128];
+        uint64_t n;
+
+        core_start(&c);
+        {
+                POST(&c, CREATE, "k", BODY, r);
+                snprintf(sandbox, sizeof sandbox, CREATE "/%s", reply_string(&r, "id"));
+        }
+        for (size_t i = 0; i < ELEMENTSOF(routes); i++) {
+                if (routes[i].path[0] == '%')
+                        snprintf(path, sizeof path, "%s/alerts", sandbox);
+                else
+                        snprintf(path, sizeof path, "%s", routes[i].path);
+                POST(&c, path, "k", routes[i].body, first);
+                POST(&c, path, "k", routes[i].body, again);
+                ASSERT_EQ(first.status, 200);
+                ASSERT_STREQ(first.body, again.body);
+                ASSERT_TRUE(is_replayed(&again));
+                if (!routes[i].kind)
+                        continue;
+                ASSERT_OK(store_count_objects(c.manager->store, routes[i].kind, NULL, NULL, &n));
+                ASSERT_EQ(n, 1U);
+        }
+}
+
 TEST(keys) {
         char longest[IDEMPOTENCY_KEY_MAX + 2];
         _cleanup_(core_stop) Core c = {};
