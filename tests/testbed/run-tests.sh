@@ -127,7 +127,7 @@ vm_lane_begin() {
 vm_lane_end() {
     local p f s
     [ -n "$beside_pid" ] || return 0
-    wait "$beside_pid"
+    wait "$beside_pid" 2>/dev/null # bash forgets one that ended long ago
     beside_pid=''
     cat "$work/vm-lane.out"
     if read -r p f s 2>/dev/null <"$work/vm-lane.counts"; then
