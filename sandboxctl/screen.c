@@ -101,7 +101,7 @@ static void on_stop(_unused_ int signo) {
         (void) raise(SIGSTOP);
         if (terminal.open) {
                 terminal_enter();
-                terminal.resized = true;
+                (void) raise(SIGWINCH); /* blocked but while we wait, so that it cannot come between look and wait */
         }
         errno = saved;
 }
