@@ -33,14 +33,9 @@ static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
 
         if (s && s->entrypoint)
                 api_start_entrypoint(call->manager, s);
-        if (!call->request)
+        request = api_call_take_request(call, s ? NULL : error);
+        if (!request)
                 return;
-        if (!s) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        request_on_gone(request, NULL, NULL);
         request_set_sandbox(request, s->id);
         (void) reply_sandbox(request, s);
 }
@@ -80,17 +75,10 @@ int api_sandbox_get(Request *request, sd_bus_error *error) {
 
 static void on_removed(const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request;
+        Request *request = api_call_take_request(call, error);
 
-        if (error) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) api_reply_success(request);
-        }
 }
 
 int api_sandbox_delete(Request *request, sd_bus_error *error) {

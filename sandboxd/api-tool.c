@@ -47,8 +47,7 @@ static void on_tool(const Command *c, const sd_bus_error *error, void *userdata)
         if (r > 0)
                 return;
         if (r < 0)
-                (void) (sd_bus_error_is_set(&own) ? request_reply_error(request, &own)
-                                                  : request_reply_errno(request, r));
+                api_reply_failure(request, &own, r);
         api_tool_free(t);
 }
 
