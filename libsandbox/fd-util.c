@@ -34,19 +34,6 @@ int fd_set_nonblock(int fd, bool nonblock) {
         return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-int fd_move_above(int fd, int minimum) {
-        int copy;
-
-        if (fd < 0 || fd >= minimum)
-                return fd;
-
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, minimum);
-        if (copy < 0)
-                copy = -errno;
-        safe_close(fd);
-        return copy;
-}
-
 ssize_t loop_read(int fd, void *buffer, size_t n) {
         size_t done = 0;
 

@@ -91,7 +91,7 @@ uint64_t command_table_next_deadline(const CommandTable *t) {
         return earliest;
 }
 
-size_t command_table_count(const CommandTable *t, CommandState state) {
+static size_t command_table_count(const CommandTable *t, CommandState state) {
         size_t n = 0;
 
         for (size_t i = 0; i < t->n_used; i++)

@@ -337,10 +337,6 @@ bool ctl_locale_is_utf8(void) {
         return utf8;
 }
 
-bool ctl_on_terminal(void) {
-        return isatty(STDOUT_FILENO);
-}
-
 int64_t now_msec(void) {
         struct timespec ts;
 

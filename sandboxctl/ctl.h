@@ -60,7 +60,6 @@ int ctl_print_json_line(const json_t *j);
 const char *json_text(const json_t *object, const char *key);
 int64_t json_int(const json_t *object, const char *key);
 
-bool ctl_on_terminal(void);
 /* Whether text may hold more than ASCII. */
 bool ctl_locale_is_utf8(void);
 int64_t now_msec(void);

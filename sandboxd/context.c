@@ -339,7 +339,7 @@ static void drop(Context *c) {
         context_free(c);
 }
 
-unsigned contexts_count(Contexts *set, const Sandbox *s) {
+static unsigned contexts_count(Contexts *set, const Sandbox *s) {
         unsigned n = 0;
         Context *c;
 

@@ -258,7 +258,8 @@ int queue_list(Queue *q, const JobQuery *query, json_t **ret_jobs, uint64_t *ret
         return 0;
 }
 
-int job_forget(Queue *q, const char *id, const json_t *record) {
+/* Ends what is remembered of an ended job. */
+static int job_forget(Queue *q, const char *id, const json_t *record) {
         uint64_t bytes = (uint64_t) json_integer_value(json_object_get(record, "outputBytes"));
         int r;
 

@@ -121,7 +121,7 @@ static int begin_batch(TraceLog *l) {
         return l->batch ? object_id_random("trb", l->batch_id) : -ENOMEM;
 }
 
-void trace_log_write(TraceLog *l) {
+static void trace_log_write(TraceLog *l) {
         bool together;
         int r = 0;
 
