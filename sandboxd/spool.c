@@ -192,7 +192,7 @@ Spool *spool_unref(Spool *s) {
         return NULL;
 }
 
-/* What cannot be written is counted as lost, and the reader is told how much that is; the command goes on. */
+/* What cannot be written is counted as lost; the command goes on. */
 static int append_file(Spool *s, const char *data, size_t n) {
         int r;
 
