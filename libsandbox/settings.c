@@ -73,6 +73,8 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_TERMINALS_MAX", SETTING_U32, terminals_max, "32", "live terminals a sandbox"),
         FIXED("SANDBOX_TRACES_MAX", SETTING_U32, traces_max, "10000", "requests that are remembered; 0: none"),
         ROW("SANDBOX_UPLOAD_MAX", SETTING_SIZE, upload_max, "8G", "bytes of a raw upload"),
+        ROW("SANDBOX_VOLUMES_MAX", SETTING_U32, volumes_max, "1000", "volumes that there may be"),
+        ROW("SANDBOX_VOLUME_SIZE", SETTING_SIZE, volume_bytes, "1G", "bytes of a volume that asks for no size; 0: any"),
         ROW("SANDBOX_WRITABLE", SETTING_STRING, writable, "auto", "disk, tmpfs, or auto: disk where quotas work"),
         ROW("SANDBOX_WRITABLE_INODES", SETTING_U64, writable_inodes, "262144", "files that a sandbox may make"),
         ROW("SANDBOX_WRITABLE_SIZE", SETTING_SIZE, writable_bytes, "1G", "bytes that a sandbox may write"),

@@ -49,6 +49,8 @@ typedef struct Settings {
         uint64_t queue_output_max;
         uint32_t events_max, events_age_sec;
         uint32_t traces_max;
+        uint64_t volume_bytes;
+        uint32_t volumes_max;
         bool strict_command;
         char *log_level;
 } Settings;

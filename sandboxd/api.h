@@ -95,6 +95,7 @@ extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable volume_attach_table, volume_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
@@ -119,6 +120,13 @@ int api_template_get(Request *request, sd_bus_error *error);
 int api_template_delete(Request *request, sd_bus_error *error);
 /* The input of a creation: over the template that it names, if it does. A new reference. */
 int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
+int api_volume_attach(Request *request, sd_bus_error *error);
+int api_volume_create(Request *request, sd_bus_error *error);
+int api_volume_delete(Request *request, sd_bus_error *error);
+int api_volume_detach(Request *request, sd_bus_error *error);
+int api_volume_get(Request *request, sd_bus_error *error);
+int api_volume_list(Request *request, sd_bus_error *error);
 
 int api_worker_list(Request *request, sd_bus_error *error);
 int api_worker_heartbeat(Request *request, sd_bus_error *error);

@@ -16,6 +16,7 @@
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
+#include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
 #include "sandboxd/worker.h"
 
@@ -148,6 +149,8 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
+                r = volumes_new(m, &m->volumes);
+        if (r >= 0)
                 r = workers_new(m, &m->workers);
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
@@ -219,6 +222,7 @@ Manager *manager_free(Manager *m) {
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        volumes_free(m->volumes);
         workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
@@ -326,6 +330,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
+        volumes_forget_sandbox(m->volumes, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -29,6 +29,7 @@ struct Manager {
         struct Contexts *contexts;
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Volumes *volumes;
         struct Workers *workers;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;

@@ -93,6 +93,11 @@ const OpenapiSchema openapi_schemas[] = {
         { "Variable",        "key:string value:string|null exists:boolean" },
         { "Variables",       "vars:map count:integer" },
         { "VariablesSet",    "set:string[] count:integer warning?:string" },
+        { "Volume",          "id:string name:string dockerVolumeName:string createdAt:integer mountPath?:string "
+                             "sandboxId?:string size?:integer readOnly?:boolean used?:integer" },
+        { "VolumeAttached",  "attached:boolean mountPath:string" },
+        { "VolumeDetached",  "detached:boolean" },
+        { "Volumes",         "volumes:Volume[]" },
         { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
                              "cpuPercent:number lastHeartbeat:integer" },
         { "WorkerChoice",    "workerId:string" },

@@ -27,11 +27,13 @@ SAMPLES = {
     "language": "bash",
     "metric": "memory",
     "mode": "644",
+    "mountPath": "/mnt/bad",
     "moves": [{"from": "bad/file", "to": "bad/file"}],
     "path": "bad/file",
     "paths": ["bad/file"],
     "pattern": "*",
     "signal": "CONT",
+    "size": 1 << 30,
     "threshold": 90,
     "url": "/workspace/none.git",
 }
@@ -195,7 +197,8 @@ class Battery:
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
-        self.samples = {"pid": self.background["pid"]}
+        self.volume = api("POST", "/volumes", {"name": "bad-input"})
+        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id}
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
@@ -203,6 +206,8 @@ class Battery:
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"]}.get(name, UNKNOWN)
+        if name == "volume":
+            return self.volume["id"]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
     def is_list(self, path, item):
