@@ -11,7 +11,7 @@ struct Webhook {
         char id[40];
         Webhooks *owner;
         char *url, *secret, *sandbox; /* sandbox NULL: all */
-        char **topics;
+        char **topics;          /* NULL: all */
         bool enabled;
         uint64_t created_msec, delivered_msec;
         uint64_t n_delivered, n_dead;

@@ -146,10 +146,13 @@ void webhook_drop(Webhook *h) {
 }
 
 static int set_topics(Webhook *h, char *const *topics) {
-        char **copy = strv_copy(topics);
+        char **copy = NULL;
 
-        if (topics && !copy)
-                return -ENOMEM;
+        if (strv_length(topics) > 0) {
+                copy = strv_copy(topics);
+                if (!copy)
+                        return -ENOMEM;
+        }
         strv_free(h->topics);
         h->topics = copy;
         return 0;
