@@ -191,10 +191,10 @@ def the_end_is_told_by_a_timer():
     configure(**QUICK | {"SANDBOX_IDLE_EXIT_SEC": 1})
     with Receiver() as r, Hook(r.url("/ok"), topics=["sandbox.expired"]):
         s = Sandbox()
-        s.post("/renew", {"expiresAt": int(time.time() * 1000) + 6000})
+        s.post("/renew", {"expiresAt": int(time.time() * 1000) + 6000}) # the least is a minute
         wait_for("all have left", lambda: not any(main_pid(u + ".service") for u in UNITS), PATIENCE)
         eq(r.at("/ok"), [])
-        wait_for("its end was told", lambda: [g.event["sandboxId"] for g in r.at("/ok")] == [s.id], PATIENCE)
+        wait_for("its end was told", lambda: [g.event["sandboxId"] for g in r.at("/ok")] == [s.id], 60 + PATIENCE)
 
 
 def private_destinations_are_refused():
