@@ -94,6 +94,7 @@ extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_t
 extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
+extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
 extern const JsonTable volume_attach_table, volume_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
@@ -127,6 +128,13 @@ int api_volume_delete(Request *request, sd_bus_error *error);
 int api_volume_detach(Request *request, sd_bus_error *error);
 int api_volume_get(Request *request, sd_bus_error *error);
 int api_volume_list(Request *request, sd_bus_error *error);
+int api_webhook_create(Request *request, sd_bus_error *error);
+int api_webhook_list(Request *request, sd_bus_error *error);
+int api_webhook_get(Request *request, sd_bus_error *error);
+int api_webhook_change(Request *request, sd_bus_error *error);
+int api_webhook_delete(Request *request, sd_bus_error *error);
+int api_webhook_test(Request *request, sd_bus_error *error);
+int api_webhook_deliveries(Request *request, sd_bus_error *error);
 
 int api_worker_list(Request *request, sd_bus_error *error);
 int api_worker_heartbeat(Request *request, sd_bus_error *error);

@@ -22,6 +22,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Context",         "id:string sandboxId:string language:string cwd:string status:string createdAt:integer" },
         { "Contexts",        "contexts:Context[]" },
         { "Deleted",         "deleted:string" },
+        { "Deliveries",      "deliveries:Delivery[] total:integer" },
+        { "Delivery",        "id:string webhookId:string eventId:string topic:string status:string attempts:integer "
+                             "timestamp:integer duration:integer httpStatus?:integer error?:string" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -98,6 +101,15 @@ const OpenapiSchema openapi_schemas[] = {
         { "VolumeAttached",  "attached:boolean mountPath:string" },
         { "VolumeDetached",  "detached:boolean" },
         { "Volumes",         "volumes:Volume[]" },
+        { "Webhook",         "id:string url:string topics:string[] sandboxId?:string enabled:boolean createdAt:integer "
+                             "delivered:integer dead:integer attempts:integer lastError?:string "
+                             "lastDeliveredAt?:integer nextAttemptAt?:integer" },
+        { "WebhookMade",     "id:string url:string topics:string[] sandboxId?:string enabled:boolean createdAt:integer "
+                             "delivered:integer dead:integer attempts:integer lastError?:string "
+                             "lastDeliveredAt?:integer nextAttemptAt?:integer "
+                             "secret:string" },
+        { "WebhookTest",     "delivered:boolean httpStatus?:integer error?:string" },
+        { "Webhooks",        "webhooks:Webhook[]" },
         { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
                              "cpuPercent:number lastHeartbeat:integer" },
         { "WorkerChoice",    "workerId:string" },

@@ -24,7 +24,8 @@ static const struct {
         { "git", "git" },              { "interpret", "interpreter" }, { "networks", "network" }, { "ports", "port" },
         { "processes", "process" },    { "sandboxes", "sandbox" },   { "snapshots", "snapshot" },
         { "stream", "stream" },        { "templates", "template" },  { "terminals", "terminal" },
-        { "terminal", "terminal" },    { "volumes", "volume" },      { "workers", "worker" },
+        { "terminal", "terminal" },    { "volumes", "volume" },      { "webhooks", "webhook" },
+        { "workers", "worker" },
 };
 
 static const char *noun_of(const char *segment, size_t n) {

@@ -39,7 +39,8 @@ SAMPLES = {
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
-        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"}}
+        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
+        "/webhooks": {"url": "http://127.0.0.1:9/"}}
 
 
 class Raw(str):
@@ -192,6 +193,7 @@ class Battery:
         self.background = self.sandbox.post("/exec/background", {"command": IMMUNE})
         self.terminal = self.sandbox.post("/terminals", {"command": IMMUNE})
         self.context = self.sandbox.post("/interpret/contexts", {"language": "python"})
+        self.webhook = api("POST", "/webhooks", {"url": "http://127.0.0.1:9/", "enabled": False})
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
@@ -208,6 +210,8 @@ class Battery:
                     "terminal": self.terminal["id"]}.get(name, UNKNOWN)
         if name == "volume":
             return self.volume["id"]
+        if name == "webhook":
+            return self.webhook["id"]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
     def is_list(self, path, item):
@@ -348,6 +352,7 @@ class Battery:
 
     def done(self):
         self.sandbox.delete()
+        api("DELETE", f"/webhooks/{self.webhook['id']}")
 
 
 def each_field_keeps_its_policy():
