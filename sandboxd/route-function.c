@@ -45,7 +45,7 @@ static bool has_other_method(const RouteTable *table, const Route *route) {
 static const char *method_verb(const Route *route, bool one) {
         if (streq(route->method, "GET"))
                 return one ? "get" : "list";
-        return streq(route->method, "POST") ? "create" : streq(route->method, "PUT") ? "put" : "delete";
+        return streq(route->method, "POST") ? one ? "change" : "create" : streq(route->method, "PUT") ? "put" : "delete";
 }
 
 static void append(char *name, const char *word, size_t n) {
