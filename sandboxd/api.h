@@ -95,7 +95,8 @@ extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_table;
-extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
+extern const JsonTable session_open_table, terminal_channel_table;
 extern const JsonTable volume_attach_table, volume_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
@@ -191,6 +192,9 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+int api_terminal_socket(Request *request, sd_bus_error *error);
+int api_terminal_channel(Request *request, sd_bus_error *error);
+int api_session_open(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);

@@ -88,6 +88,10 @@ const OpenapiSchema openapi_schemas[] = {
         { "Terminal",        "id:string sandboxId:string command:string running:boolean startedAt:integer status:string "
                              "rows:integer cols:integer offset:integer attached:boolean holder:string pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
+        { "TerminalChannel", "channel_id:string access_key:string direction:string" },
+        { "TerminalChannels", "writer:TerminalChannel reader:TerminalChannel" },
+        { "TerminalSession", "sessionId:string sandboxId:string execId:string cols:integer rows:integer shell:string "
+                             "status:string backend:string createdAt:integer channel:TerminalChannels" },
         { "TerminalSize",    "cols:integer rows:integer" },
         { "Terminals",       "terminals:Terminal[]" },
         { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "

@@ -10,10 +10,13 @@ static const struct {
         const char *method, *path, *function;
 } named[] = {
         { "DELETE", "/sandboxes/:id",       "sandbox::kill"         },
+        { "DELETE", "/sandboxes/:id/terminal/:sessionId", "terminal::session::close" },
         { "GET",    "/sandboxes/:id/env",   "env::list"             },
         { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
         { "POST",   "/sandboxes/:id/env",   "env::set"              },
         { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
+        { "POST",   "/sandboxes/:id/terminal", "terminal::session::create" },
+        { "POST",   "/sandboxes/:id/terminal/:sessionId/resize", "terminal::session::resize" },
 };
 
 /* What is of a sandbox and has a noun of its own. */

@@ -11,6 +11,7 @@
 #define SANDBOX "/sandboxes/:id"
 #define CONTEXTS SANDBOX "/interpret/contexts"
 #define CONTEXT CONTEXTS "/:context"
+#define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 #define SAYS (ROUTE_QUIET | ROUTE_CREATES)
@@ -198,6 +199,12 @@ static const Route sandbox_routes[] = {
           .input = &stream_logs_table, .reply = "events:LogEvent" },
         { "GET",    SANDBOX "/stream/metrics",       api_stream_metrics,    0,                 "What it uses",
           .input = &stream_metrics_table, .reply = "events:SandboxMetrics" },
+        { "POST",   SANDBOX "/terminal",             api_session_open,      0,                 "Open a shell",
+          .input = &session_open_table, .reply = "TerminalSession" },
+        { "DELETE", SESSION,                         api_terminal_close,    0,                 "Hang up and forget",
+          .reply = "Closed" },
+        { "POST",   SESSION "/resize",               api_terminal_resize,   ROUTE_QUIET,       "Set its size",
+          .input = &terminal_resize_table, .reply = "TerminalSize" },
         { "GET",    SANDBOX "/terminals",            api_terminal_list,     0,                 "List terminals",
           .reply = "Terminals" },
         { "POST",   SANDBOX "/terminals",            api_terminal_open,     ROUTE_CREATES,     "Open a terminal",
@@ -211,7 +218,9 @@ static const Route sandbox_routes[] = {
         { "POST",   TERMINAL "/resize",              api_terminal_resize,   ROUTE_QUIET,       "Set its size",
           .input = &terminal_resize_table, .reply = "TerminalSize" },
         { "GET",    TERMINAL "/stream",              api_terminal_stream,   0,                 "What it shows",
-          .input = &terminal_stream_table, .reply = "bytes" },
+          .input = &terminal_attach_table, .reply = "bytes" },
+        { "GET",    TERMINAL "/ws",                  api_terminal_socket,   0,                 "Both ways: WebSocket",
+          .input = &terminal_attach_table, .reply = "socket" },
         { "GET",    "/stream/events",                api_stream_events,     0,                 "As it happens",
           .input = &stream_events_table, .reply = "events:Event" },
         { "GET",    "/templates",                    api_template_list,     0,                 "List templates",
@@ -266,6 +275,9 @@ static const Route sandbox_routes[] = {
 static const Route root_routes[] = {
         { "GET",    "/openapi.json",                 api_openapi,           0,                 "This document",
           .reply = "object" },
+        /* What admits to a channel is its own key. */
+        { "GET",    "/ws/channels/:channel",         api_terminal_channel,  ROUTE_NO_AUTH,     "One way: WebSocket",
+          .input = &terminal_channel_table, .reply = "socket" },
 };
 
 const RouteTable route_tables[] = {
