@@ -13,6 +13,7 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/exchange.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -151,6 +152,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = workers_new(m, &m->workers);
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
+        if (r >= 0)
+                r = exchanges_new(m, &m->exchanges);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -216,6 +219,7 @@ Manager *manager_free(Manager *m) {
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
         contexts_free(m->contexts);
+        exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
