@@ -9,11 +9,14 @@
 static const struct {
         const char *method, *path, *function;
 } named[] = {
-        { "DELETE", "/sandboxes/:id",       "sandbox::kill"         },
-        { "GET",    "/sandboxes/:id/env",   "env::list"             },
-        { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
-        { "POST",   "/sandboxes/:id/env",   "env::set"              },
-        { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
+        { "*",      "/proxy/:id/:port",       "proxy::pass"         },
+        { "*",      "/proxy/:id/:port/*rest", "proxy::pass::path"   },
+        { "DELETE", "/sandboxes/:id",         "sandbox::kill"       },
+        { "GET",    "/sandboxes/:id/env",     "env::list"           },
+        { "GET",    "/sandboxes/:id/exec",    "sandbox::exec::list" },
+        { "POST",   "/proxy/:id/:port",       "proxy::request"      },
+        { "POST",   "/sandboxes/:id/env",     "env::set"            },
+        { "POST",   "/sandboxes/:id/exec",    "sandbox::exec"       },
 };
 
 /* What is of a sandbox and has a noun of its own. */
