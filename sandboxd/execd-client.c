@@ -65,6 +65,8 @@ static void on_commands(sd_bus_message *reply, const sd_bus_error *error, void *
         peer_settled(c->peer, reply != NULL);
 }
 
+/* After a broken connection signals may have been lost. So before anything else is sent all commands are asked for;
+ * until they are known the connection does not count as being back. */
 static void on_return(Peer *p, void *userdata) {
         ExecdClient *c = userdata;
 
