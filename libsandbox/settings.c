@@ -59,6 +59,7 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_IDLE_EXIT_SEC", SETTING_U32, idle_exit_sec, "3", "daemons leave after this; 0: never"),
         ROW("SANDBOX_LOG_LEVEL", SETTING_STRING, log_level, "info", "info or debug"),
         ROW("SANDBOX_PIDS_MAX", SETTING_U32, pids_max, "256", "processes of a sandbox"),
+        ROW("SANDBOX_PROXY_PUBLIC", SETTING_BOOL, proxy_public, "false", "a sandbox may show its servers without a token"),
         ROW("SANDBOX_QUEUE_ACTIVE_MAX", SETTING_U32, queue_active_max, "32", "queued jobs that run at a time"),
         ROW("SANDBOX_QUEUE_BACKOFF_MAX_SEC", SETTING_U32, queue_backoff_max_sec, "60", "longest pause between attempts"),
         ROW("SANDBOX_QUEUE_BACKOFF_SEC", SETTING_U32, queue_backoff_sec, "1", "pause after a job's first failure"),

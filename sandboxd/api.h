@@ -11,6 +11,7 @@ extern const RouteTable route_tables[];
 extern const size_t n_route_tables;
 int routes_print(void);
 extern const RequestGuard idempotency_guard;
+extern const RequestGate proxy_gate;
 
 /* The sandbox that ":id" names. live: it must run or be paused; running: it must run. */
 typedef enum SandboxNeed {
@@ -88,6 +89,7 @@ extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
 extern const JsonTable interpret_execute_table, interpret_install_table, context_new_table, context_execute_table;
+extern const JsonTable proxy_config_table, proxy_envelope_table, proxy_url_table;
 extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
@@ -161,6 +163,11 @@ int api_exec_signal(Request *request, sd_bus_error *error);
 int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
+
+int api_proxy_config(Request *request, sd_bus_error *error);
+int api_proxy_envelope(Request *request, sd_bus_error *error);
+int api_proxy_pass(Request *request, sd_bus_error *error);
+int api_proxy_url(Request *request, sd_bus_error *error);
 
 int api_queue_submit(Request *request, sd_bus_error *error);
 int api_queue_list(Request *request, sd_bus_error *error);

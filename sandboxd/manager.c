@@ -13,6 +13,7 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/exchange.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -157,6 +158,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = contexts_new(m, &m->contexts);
         if (r >= 0)
                 r = webhooks_new(m, &m->webhooks);
+        if (r >= 0)
+                r = exchanges_new(m, &m->exchanges);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -225,6 +228,7 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         hook_client_free(m->hook);
         contexts_free(m->contexts);
+        exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);

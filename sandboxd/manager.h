@@ -28,6 +28,7 @@ struct Manager {
         struct LogWatch *log_watches;
         struct TraceLog *traces;
         struct Contexts *contexts;
+        struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
         struct Volumes *volumes;

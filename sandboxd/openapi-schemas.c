@@ -60,6 +60,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
         { "Processes",       "processes:ProcessInfo[]" },
         { "ProcessesTop",    "processes:ProcessTopInfo[]" },
+        { "ProxyConfig",     "sandboxId:string proxyBase:string cors:string requireAuth:boolean timeout:integer" },
+        { "ProxyResponse",   "statusCode:integer headers:object body:string url:string" },
+        { "ProxyUrl",        "url:string expiresAt:integer" },
         { "QueueCancelled",  "cancelled:string" },
         { "QueueJob",        "id:string sandboxId:string command:string status:string result?:QueueResult error?:string "
                              "retries:integer maxRetries:integer createdAt:integer startedAt?:integer "

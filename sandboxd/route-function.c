@@ -9,13 +9,16 @@
 static const struct {
         const char *method, *path, *function;
 } named[] = {
-        { "DELETE", "/sandboxes/:id",       "sandbox::kill"         },
-        { "DELETE", "/sandboxes/:id/terminal/:sessionId", "terminal::session::close" },
-        { "GET",    "/sandboxes/:id/env",   "env::list"             },
-        { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
-        { "POST",   "/sandboxes/:id/env",   "env::set"              },
-        { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
-        { "POST",   "/sandboxes/:id/terminal", "terminal::session::create" },
+        { "*",      "/proxy/:id/:port",                          "proxy::pass"               },
+        { "*",      "/proxy/:id/:port/*rest",                    "proxy::pass::path"         },
+        { "DELETE", "/sandboxes/:id",                            "sandbox::kill"             },
+        { "DELETE", "/sandboxes/:id/terminal/:sessionId",        "terminal::session::close"  },
+        { "GET",    "/sandboxes/:id/env",                        "env::list"                 },
+        { "GET",    "/sandboxes/:id/exec",                       "sandbox::exec::list"       },
+        { "POST",   "/proxy/:id/:port",                          "proxy::request"            },
+        { "POST",   "/sandboxes/:id/env",                        "env::set"                  },
+        { "POST",   "/sandboxes/:id/exec",                       "sandbox::exec"             },
+        { "POST",   "/sandboxes/:id/terminal",                   "terminal::session::create" },
         { "POST",   "/sandboxes/:id/terminal/:sessionId/resize", "terminal::session::resize" },
 };
 

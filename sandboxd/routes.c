@@ -14,6 +14,7 @@
 #define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
+#define PASSES (ROUTE_BODY_STREAM | ROUTE_FOREIGN | ROUTE_QUIET)
 #define SAYS (ROUTE_QUIET | ROUTE_CREATES)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
@@ -63,6 +64,12 @@ static const Route sandbox_routes[] = {
           .reply = "object" },
         { "GET",    "/pool/status",                  api_pool_status,       0,                 "Spare sandboxes",
           .reply = "Pool" },
+        { "*",      "/proxy/:id/:port",              api_proxy_pass,        PASSES,            "What a server in it shows",
+          .reply = "bytes" },
+        { "POST",   "/proxy/:id/:port",              api_proxy_envelope,    ROUTE_LARGE_BODY,  "Ask a server in it",
+          .input = &proxy_envelope_table, .reply = "ProxyResponse" },
+        { "*",      "/proxy/:id/:port/*rest",        api_proxy_pass,        PASSES,            "What a server in it shows",
+          .reply = "bytes" },
         { "GET",    "/queue",                        api_queue_list,        0,                 "List jobs",
           .input = &queue_list_table, .reply = "QueueJobs" },
         { "POST",   "/queue/:jobId/cancel",          api_queue_cancel,      0,                 "Cancel a job",
@@ -191,6 +198,10 @@ static const Route sandbox_routes[] = {
           .input = &process_kill_table, .reply = "Killed" },
         { "GET",    SANDBOX "/processes/top",        api_process_top,       0,                 "List by use",
           .reply = "ProcessesTop" },
+        { "POST",   SANDBOX "/proxy/config",         api_proxy_config,      0,                 "How it is shown",
+          .input = &proxy_config_table, .reply = "ProxyConfig" },
+        { "POST",   SANDBOX "/proxy/url",            api_proxy_url,         ROUTE_READS,       "Sign a URL",
+          .input = &proxy_url_table, .reply = "ProxyUrl" },
         { "POST",   SANDBOX "/renew",                api_sandbox_renew,     0,                 "Set the end",
           .input = &sandbox_renew_table, .reply = "Sandbox" },
         { "POST",   SANDBOX "/resume",               api_sandbox_resume,    0,                 "Go on",

@@ -12,6 +12,22 @@ from sandboxd import HOST, IMAGE, PORT, Sandbox, api, eq, main_pid, ok, request,
 
 UNKNOWN = "unknown_" + "0" * 24
 IMMUNE = "trap '' INT TERM HUP QUIT USR1 USR2; exec sleep 100000"
+# Answers whatever is asked.
+WEB = b"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def __getattr__(self, name):
+        if not name.startswith("do_"):
+            raise AttributeError(name)
+        return self.answer
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"""
 # Figures and histories, which move by themselves.
 VOLATILE = ("/metrics", "/processes", "/events", "/observability", "/health", "/openapi.json", "/pool", "/stream",
             "/images", "/workers", "/history")
@@ -33,6 +49,7 @@ SAMPLES = {
     "path": "bad/file",
     "paths": ["bad/file"],
     "pattern": "*",
+    "port": 8080,
     "shell": "/bin/sh",
     "signal": "CONT",
     "size": 1 << 30,
@@ -210,6 +227,10 @@ class Battery:
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
+        self.sandbox.put("/tmp/web.py", WEB)
+        self.sandbox.post("/ports", {"containerPort": 8080}, expect=None)
+        self.sandbox.post("/exec/background", {"command": "exec python3 /tmp/web.py"})
+        wait_for("its server listens", lambda: request("GET", f"/sandbox/proxy/{self.sandbox.id}/8080/")[0] == 200)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
         self.volume = api("POST", "/volumes", {"name": "bad-input"})
@@ -220,6 +241,8 @@ class Battery:
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
     def subjects(self, path, name):
+        if "/proxy/{id}" in path:
+            return {"id": self.sandbox.id, "port": "8080"}.get(name, "x")
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"], "sessionId": self.session["sessionId"]}.get(name, UNKNOWN)
