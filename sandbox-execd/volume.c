@@ -195,8 +195,6 @@ static int attach_error(const VolumeCall *c, int r, sd_bus_error *error) {
                 return bus_error_set(error, BUS_ERROR_PATH_REFUSED, "Nothing can be mounted at %s: %s.", c->path,
                                      r == -ELOOP || r == -ENOTDIR ? "there is a link or a file on the way"
                                                                   : strerror(-r));
-        case -EOPNOTSUPP:
-                return bus_error_set(error, BUS_ERROR_INVALID, "The store cannot bound the size of a volume.");
         default:
                 return method_error(error, r, "attach the volume");
         }
@@ -261,8 +259,6 @@ static int bound(VolumeCall *c) {
         if (fstatfs(data, &fs) < 0)
                 return -errno;
         c->on_tmpfs = fs.f_type == TMPFS_MAGIC;
-        if (!c->on_tmpfs && faccessat(c->volume_fd, IMAGE, F_OK, 0) < 0)
-                return -EOPNOTSUPP;
         return ask_systemd(c, SYSTEMD_START_TRANSIENT, on_mounted);
 }
 

@@ -11,6 +11,7 @@
  *   roots/.gone-*      one that is being deleted
  *   roots/.layer-<id>  a link: the layer that the sandbox has mapped, "-" if none of ours
  *   volumes/<id>/data  what a volume has; <id>/ is 0700 and ours, so nobody of the host passes
+ *   volumes/<id>/image the same as a file system in a file, where nothing else bounds its size (volume-image.h)
  *   volumes/.gone-*    one that is being deleted, or made
  * The first id of the foreign range is FOREIGN_BASE; a file of uid 1 of an image belongs to FOREIGN_BASE + 1. */
 #define STORE_DIRECTORY "/var/lib/sandbox"

@@ -23,7 +23,8 @@ int fsd_ping(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata);
 
-int fsd_open_volume(FsdClient *c, const char *id, PeerCallback callback, void *userdata);
+/* bytes 0: it is not going to be mounted, or has no bound. */
+int fsd_open_volume(FsdClient *c, const char *id, uint64_t bytes, PeerCallback callback, void *userdata);
 int fsd_remove_volume(FsdClient *c, const char *id, PeerCallback callback, void *userdata);
 
 /* A call of Files1 with its first argument; the caller appends the others and sends it. */

@@ -274,7 +274,7 @@ static int begin(Volumes *vs, Work work, VolumeState before, Volume *v, Sandbox 
         }
         if (r < 0)
                 return r;
-        r = fsd_open_volume(m->fsd, v->id, on_opened, o);
+        r = fsd_open_volume(m->fsd, v->id, work == WORK_ATTACH ? v->bytes : 0, on_opened, o);
         if (r < 0) {
                 take_back(vs, work, before, v);
                 return r;

@@ -2,9 +2,10 @@
 """Volumes: what is written into one in a sandbox is there in the next, bounded, and nowhere else."""
 import os
 import signal
-import stat
+import threading
+import time
 
-from sandboxd import Failure, Sandbox, api, eq, main_pid, ok, request, run_tests, shell, status_of, wait_for
+from sandboxd import Failure, Sandbox, api, eq, main_pid, ok, run_tests, shell, status_of, wait_for
 
 VM = os.environ.get("TESTBED", "").startswith("vm")
 STORE = "/var/lib/sandbox/volumes"
@@ -177,6 +178,69 @@ def kept():
             eq(s.out("ls -A /data"), "")
 
 
+def a_file_system_in_a_file():
+    """A store on a disk without quotas."""
+    shell(STOP)
+    image = "/var/tmp/store.img"
+    shell(f"truncate -s 200M {image} && mkfs.ext4 -q -F {image} && mount -o loop {image} /var/lib/sandbox && "
+          "chown sandbox-fsd: /var/lib/sandbox && chmod 711 /var/lib/sandbox")
+    try:
+        with Volume(size="16M") as v, Sandbox() as a, Sandbox() as b:
+            v.attach(a)
+            eq(a.out("ls -A /data; stat -c '%u:%g %a' /data"), "0:0 755\n")
+            result = a.run("echo kept >/data/file; dd if=/dev/zero of=/data/fill bs=65536 count=1000 2>&1")
+            ok("No space" in result["stdout"], "full", result)
+            ok((12 << 20) <= int(a.out("stat -c %s /data/fill; rm /data/fill")) <= (16 << 20), "nearly as much as was asked for")
+            v.detach()
+            shell(STOP)
+            v.attach(b, readOnly=True)
+            eq(b.out("cat /data/file"), "kept\n")
+            ok(" / /data " in b.out("cat /proc/self/mountinfo"), "its mount tells of nothing else")
+            v.detach()
+            v.delete()
+        wait_for("the loop device is free", lambda: STORE not in shell("losetup -a"))
+        left_behind()
+    finally:
+        shell(STOP)
+        wait_for("it can be unmounted", lambda: os.system("umount /var/lib/sandbox 2>/dev/null") == 0, 60)
+        os.unlink(image)
+
+
+def killed_in_between():
+    """Whatever dies at whichever step: asking once more has the effect, and once."""
+    with Volume() as v, Sandbox() as a:
+        for unit in ("sandboxd", "sandbox-execd", "sandbox-fsd"):
+            for work in ("attach", "detach"):
+                for pause in (0, 0.001, 0.002, 0.004):
+                    if work == "detach":
+                        v.attach(a)
+                    else:
+                        v.detach()
+                    body = {"sandboxId": a.id, "mountPath": "/data"} if work == "attach" else {}
+                    answers = []
+
+                    def ask():
+                        try:
+                            answers.append(status_of("POST", f"{v.path}/{work}", body))
+                        except OSError:
+                            answers.append(0)
+
+                    thread = threading.Thread(target=ask)
+                    thread.start()
+                    time.sleep(pause)
+                    pid = main_pid(f"{unit}.service")
+                    if pid > 0:
+                        os.kill(pid, signal.SIGKILL)
+                    thread.join()
+                    ok(answers[0] in (0, 200, 503), f"{work} while {unit} dies", answers)
+                    wait_for("done when it is asked for once more",
+                             lambda: status_of("POST", f"{v.path}/{work}", body) == 200)
+                    mounts = a.out("grep -c ' /data ' /proc/self/mountinfo || true").strip()
+                    eq(mounts, "1" if work == "attach" else "0", f"mounts after {work} while {unit} died")
+                    eq("sandboxId" in v.get(), work == "attach", "what is said")
+        v.detach()
+
+
 def left_behind():
     shell(STOP)
     eq([n for n in os.listdir(STORE) if not n.startswith(".")], [], "directories of volumes")
@@ -184,8 +248,11 @@ def left_behind():
     eq(shell("systemctl list-units --all --no-legend 'var-lib-sandbox-volumes-*'").strip(), "", "units")
 
 
+# What the store is makes a difference to these; an emulated machine has no time for the others.
+ON_DISK = [from_one_to_the_next, bounds, left_behind, a_file_system_in_a_file]
+
 if __name__ == "__main__":
-    run_tests([
+    run_tests(ON_DISK if VM else [
         from_one_to_the_next,
         refusals,
         links_on_the_way,
@@ -193,5 +260,6 @@ if __name__ == "__main__":
         read_only_and_harmless,
         bounds,
         kept,
+        killed_in_between,
         left_behind,
     ])
