@@ -14,6 +14,7 @@ static const struct {
         { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
         { "POST",   "/sandboxes/:id/env",   "env::set"              },
         { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
+        { "POST",   "/webhooks/:webhook",   "webhook::change"       },
 };
 
 /* What is of a sandbox and has a noun of its own. */
