@@ -7,6 +7,9 @@
 #include "sandboxd/daemon.h"
 #include "sandboxd/openapi.h"
 
+/* What can be asked without a service comes from the same tables as the service itself: tests and the manual compare
+ * with it. */
+
 static const ManagerOptions paths = {
         .state_directory = "/var/lib/sandboxd",
         .execd_path = EXECD_SOCKET_PATH,
