@@ -117,7 +117,7 @@ void http_connections_dispatch(HttpServer *h) {
         h->n_watched = 0;
 }
 
-int http_connection_watch(HttpConnection *c, uint32_t events) {
+static int http_connection_watch(HttpConnection *c, uint32_t events) {
         struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = c };
 
         if (epoll_ctl(c->server->watch_fd, c->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) < 0)
