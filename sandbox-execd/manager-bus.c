@@ -13,6 +13,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
+#include "sandbox-execd/connect.h"
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/pause.h"
 #include "sandbox-execd/process.h"
@@ -485,6 +486,8 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("s", id, "s", command), SD_BUS_RESULT("ah", kept),
                                 method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Pool", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", figures), method_pool,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", id, "u", port), SD_BUS_RESULT("h", socket), method_connect,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),

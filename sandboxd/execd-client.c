@@ -359,6 +359,18 @@ int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallba
         return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
+int execd_connect(ExecdClient *c, const char *id, uint16_t port, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Connect", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "u", (uint32_t) port);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int execd_read_command(sd_bus_message *m, CommandStatus *ret) {
         CommandStatus s = {};
         int running, timed_out, r;

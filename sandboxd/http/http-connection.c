@@ -31,6 +31,7 @@ const HttpTimes http_times_default = {
         .write_stall_usec = 30 * USEC_PER_SEC,
         .reply_usec = 300 * USEC_PER_SEC,
         .half_closed_usec = 2 * USEC_PER_SEC,
+        .heartbeat_usec = 20 * USEC_PER_SEC,
         .sweep_usec = USEC_PER_SEC,
 };
 
