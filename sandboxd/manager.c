@@ -13,6 +13,7 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -323,6 +324,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
+        port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);
