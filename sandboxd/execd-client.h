@@ -78,6 +78,9 @@ int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, cons
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command);
 int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallback callback, void *userdata);
 
+/* A connection to that port of the sandbox's loopback, or BUS_ERROR_UPSTREAM. */
+int execd_connect(ExecdClient *c, const char *id, uint16_t port, PeerCallback callback, void *userdata);
+
 /* > 0 while there is a row. The strings are borrowed from the message. */
 int execd_read_command(sd_bus_message *m, CommandStatus *ret);
 
