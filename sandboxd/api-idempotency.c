@@ -8,6 +8,7 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/idempotency.h"
+#include "sandboxd/port.h"
 
 /* The header Idempotency-Key. A handler need not know of it: what it has written when it returns, and its reply, get
  * into the database in one transaction, so that there are both or none. Only one that makes something while it waits for
@@ -26,6 +27,11 @@ static json_t *object_to_json(Manager *m, const char *id) {
                 const Command *c = manager_find_command(m, id);
 
                 return c ? background_to_json(c) : NULL;
+        }
+        if (object_id_is_valid(id, "port")) {
+                Port p;
+
+                return port_find_by_id(m->store, id, &p) >= 0 ? port_to_json(&p, true) : NULL;
         }
         return NULL;
 }

@@ -294,6 +294,32 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
+int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Expose", call->sandbox, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "qsqb", call->container_port, call->protocol, call->host_port,
+                                          (int) call->insist);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, const char *protocol,
+                   PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Unexpose", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "qs", container_port, protocol);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

@@ -36,7 +36,7 @@ int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata);
 /* prepared is fsd's answer to PrepareRoot(): its mounts are passed on. */
 int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const SandboxSpec *spec,
                  PeerCallback callback, void *userdata);
-/* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
+/* Methods that take the id only: Kill, Pause, Resume, Ports, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata);
 /* Of at most STATS_MANY_MAX sandboxes. */
@@ -64,6 +64,17 @@ int execd_signal(ExecdClient *c, const char *id, const char *command, int signal
                  void *userdata);
 int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal, PeerCallback callback,
                        void *userdata);
+
+typedef struct ExposeCall {
+        const char *sandbox, *protocol;
+        uint16_t container_port, host_port;
+        bool insist;            /* on that port of the host */
+} ExposeCall;
+
+int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata);
+/* protocol "": all. */
+int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, const char *protocol,
+                   PeerCallback callback, void *userdata);
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command);
 int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallback callback, void *userdata);
 

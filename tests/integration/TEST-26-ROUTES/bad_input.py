@@ -55,6 +55,8 @@ SAMPLES = {
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
         "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"}}
+# What must be there for the valid request, made by a POST to the same path.
+BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
 
 
 class Raw(str):
@@ -164,8 +166,13 @@ class Fields:
     def fields(self):
         return {**self.query, **self.body}
 
+    def prepare(self):
+        if self.what in BEFORE:
+            exchange("POST", self.path, json.dumps(BEFORE[self.what]), "application/json")
+
     def send(self, changes):
         """changes: values by name; ... leaves a field out."""
+        self.prepare()
         values = {k: v for k, v in {**self.valid, **changes}.items()
                   if v is not ... and not (v is None and k in self.query)}
         query = {k: v for k, v in values.items() if k in self.query and not isinstance(v, (list, dict, Raw))}
@@ -269,6 +276,8 @@ class Battery:
                    for p, item in self.document["paths"].items()):
                 request("DELETE", f"{path}/{json.loads(answer)['id']}")
                 return
+        if "delete" in self.document["paths"][fields.template]:
+            request("DELETE", fields.path, json.loads(answer))
         if fields.path.endswith("/exec/queue"):
             status = f"/queue/{json.loads(answer)['id']}/status"
             wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
@@ -327,6 +336,7 @@ class Battery:
                 self.send(fields, name, value)
 
     def field(self, fields, name, schema, base):
+        fields.prepare()
         before = self.world()
         self.must_be_refused(fields, name, schema)
         after = self.world()
