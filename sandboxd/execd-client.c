@@ -373,6 +373,8 @@ int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volu
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 'h', &volume->directory_fd);
         return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

@@ -513,6 +513,8 @@ def webhook_deliveries(h, query, wid):
     h.send(200, {"deliveries": [{"id": "dlv_1", "webhookId": wid, "eventId": "evt_1", "topic": "a.b", "attempts": 2,
                                  "status": query.get("status", "delivered"), "timestamp": 1700000000000,
                                  "error": "n=" + query["limit"]}], "total": 1})
+
+
 def port_expose(h, query, sid):
     body = h.json_body()
     ports.append({"hostPort": body.get("hostPort", 18080), "protocol": "tcp", "state": "active", **body})
