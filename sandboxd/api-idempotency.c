@@ -16,7 +16,8 @@
  *
  * A reply that made nothing is not remembered: its client may try again with the same key. */
 
-/* One whose interpreter was never started, because we were killed before, is of no use: it goes, and another is made. */
+/* One whose interpreter was never started, because we were killed before, is of no use: it goes, and another is
+ * made. */
 static json_t *context_left(Manager *m, const char *id) {
         Context *c = context_find(m->contexts, NULL, id);
         json_t *object = c ? context_to_json(c) : NULL;

@@ -121,6 +121,7 @@ static void on_reconciled(void *userdata) {
                 .n_unix = d->n_unix,
                 .auth = d->auth,
                 .guard = &idempotency_guard,
+                .gate = &proxy_gate,
                 .on_outcome = api_trace,
                 .userdata = d->manager,
         };

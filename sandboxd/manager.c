@@ -13,9 +13,11 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/exchange.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
+#include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
 #include "sandboxd/webhook.h"
 #include "sandboxd/worker.h"
@@ -149,11 +151,15 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
+                r = volumes_new(m, &m->volumes);
+        if (r >= 0)
                 r = workers_new(m, &m->workers);
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
         if (r >= 0)
                 r = webhooks_new(m, &m->webhooks);
+        if (r >= 0)
+                r = exchanges_new(m, &m->exchanges);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -222,9 +228,11 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         hook_client_free(m->hook);
         contexts_free(m->contexts);
+        exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        volumes_free(m->volumes);
         m->webhooks = webhooks_free(m->webhooks);
         workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
@@ -333,6 +341,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
+        volumes_forget_sandbox(m->volumes, s);
         webhooks_forget_sandbox(m->webhooks, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);

@@ -28,8 +28,10 @@ struct Manager {
         struct LogWatch *log_watches;
         struct TraceLog *traces;
         struct Contexts *contexts;
+        struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Volumes *volumes;
         struct Workers *workers;
         struct Webhooks *webhooks;
         char *openapi;                  /* the document, once somebody has asked for it */
