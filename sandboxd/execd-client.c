@@ -295,12 +295,6 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
-static const BusField volume_fields[] = {
-        { "Bytes",    BUS_FIELD_U64,  offsetof(ExecdVolume, bytes)     },
-        { "Inodes",   BUS_FIELD_U64,  offsetof(ExecdVolume, inodes)    },
-        { "ReadOnly", BUS_FIELD_BOOL, offsetof(ExecdVolume, read_only) },
-};
-
 int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -309,7 +303,7 @@ int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback 
         if (r >= 0)
                 r = sd_bus_message_append(m, "shs", volume->id, volume->directory_fd, volume->path);
         if (r >= 0)
-                r = bus_fields_append(m, volume_fields, ELEMENTSOF(volume_fields), volume);
+                r = bus_fields_append(m, volume_spec_fields, n_volume_spec_fields, &volume->spec);
         return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 

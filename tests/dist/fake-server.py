@@ -481,11 +481,42 @@ def alert_delete(h, query, aid):
     h.send(200, {"deleted": aid})
 
 
+def volume_create(h, query):
+    volumes.append({"id": new_id("vol"), "size": 1 << 30, "createdAt": 1, **h.json_body()})
+    h.send(200, volumes[-1])
+
+
+def find_volume(vid):
+    for v in volumes:
+        if v["id"] == vid:
+            return v
+    raise Failure(404, "Volume not found: " + vid)
+
+
+def volume_attach(h, query, vid):
+    find_volume(vid).update(h.json_body())
+    h.send(200, {"attached": True, "mountPath": find_volume(vid)["mountPath"]})
+
+
+def volume_detach(h, query, vid):
+    for key in ("sandboxId", "mountPath", "readOnly"):
+        find_volume(vid).pop(key, None)
+    h.send(200, {"detached": True})
+
+
+def volume_delete(h, query, vid):
+    if "sandboxId" in find_volume(vid):
+        raise Failure(409, "Volume is attached")
+    volumes.remove(find_volume(vid))
+    h.send(200, {"deleted": vid})
+
+
 WORKERS = {"workers": [{"workerId": "w1", "hostname": "h1", "activeSandboxes": 2, "maxSandboxes": 50, "cpuPercent": 7.0,
                         "lastHeartbeat": 1700000000000}], "alive": 1, "dead": 0}
 templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"image": "python"}, "builtin": True,
               "createdAt": 0}]
 alerts = []
+volumes = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
 ROUTES = [
@@ -508,6 +539,10 @@ ROUTES = [
     ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
     ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
     ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
+    ("GET", "/sandbox/volumes", lambda h, query: h.send(200, {"volumes": volumes})),
+    ("POST", "/sandbox/volumes", volume_create), ("DELETE", r"/sandbox/volumes/(\w+)", volume_delete),
+    ("GET", r"/sandbox/volumes/(\w+)", lambda h, query, vid: h.send(200, {**find_volume(vid), "used": 4096})),
+    ("POST", r"/sandbox/volumes/(\w+)/attach", volume_attach), ("POST", r"/sandbox/volumes/(\w+)/detach", volume_detach),
     ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
     ("POST", "/sandbox/workers/select", lambda h, query: h.send(200, {"workerId": "w1"})),
     ("POST", "/sandbox/workers/reap", lambda h, query: h.send(200, {"reaped": 1, "reassigned": 2, "expired": 3})),
