@@ -27,6 +27,12 @@ typedef struct FakeCommand {
         sd_event_source *child, *timer;
 } FakeCommand;
 
+typedef struct FakeVolume {
+        char sandbox[33], id[40], path[64];
+        bool read_only;
+        uint64_t bytes;
+} FakeVolume;
+
 typedef struct FakeExecd {
         Service *service;
         BusServer *server;
@@ -35,6 +41,8 @@ typedef struct FakeExecd {
         FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
+        FakeVolume volumes[8];  /* mounted */
+        size_t n_volumes;
         /* Before each call's work. May be NULL. */
         void (*on_call)(struct FakeExecd *f, const char *member);
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
