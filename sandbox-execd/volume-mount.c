@@ -14,7 +14,6 @@
 
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
-#include "libsandbox/string-util.h"
 #include "sandbox-execd/layer.h"
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/spawn.h"
@@ -25,28 +24,6 @@
  *
  * An idmapped clone shows the volume's files as the sandbox's own, whichever range the one before had; on disk they
  * belong to the range of images. */
-
-bool volume_path_is_valid(const char *path) {
-        static const char *const refused[] = { "/dev", "/proc", "/sys" };
-        size_t n = strlen(path);
-
-        if (path[0] != '/' || n < 2 || n >= VOLUME_PATH_MAX || path[n - 1] == '/')
-                return false;
-        for (const char *p = path; p; p = strchr(p + 1, '/')) {
-                size_t length = strcspn(p + 1, "/");
-
-                if (length == 0 || length > NAME_MAX || (length == 1 && p[1] == '.') ||
-                    (length == 2 && p[1] == '.' && p[2] == '.'))
-                        return false;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
-                const char *rest = startswith(path, refused[i]);
-
-                if (rest && (*rest == 0 || *rest == '/'))
-                        return false;
-        }
-        return true;
-}
 
 /* What the process inside works with: it shares our memory and our descriptors. */
 typedef struct Inside {

@@ -9,16 +9,11 @@
  * mount namespace, so that every path is the sandbox's own. What is mounted where is asked of the kernel and remembered
  * nowhere, so both may be repeated. */
 
-#define VOLUME_PATH_MAX 1024U
-
 typedef struct VolumeMount {
-        const char *path;
+        const char *path; /* volume_path_is_valid() */
         int data_fd;    /* the volume's root directory, in our mount namespace */
         bool read_only;
 } VolumeMount;
-
-/* Absolute, without empty components, "." and "..", and not where the sandbox's own file systems are. */
-bool volume_path_is_valid(const char *path);
 
 /* Directories on the way are made. -ELOOP, -ENOTDIR: there is a link, or something else that is none; -EBUSY: something
  * else is mounted there. */

@@ -16,7 +16,7 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
-#include "libsandbox/string-util.h"
+#include "libsandbox/volume-spec.h"
 #include "sandbox-execd/layer.h"
 #include "sandbox-execd/manager-bus.h"
 #include "sandbox-execd/quota.h"
@@ -36,17 +36,6 @@
 #define MOUNT_UNIT "var-lib-sandbox-volumes-%s-" DATA ".mount" /* systemd's name of the mount at that path */
 #define KEPT_OPTIONS "nosuid,nodev"
 
-typedef struct VolumeOptions {
-        uint64_t bytes, inodes; /* 0: not bounded */
-        bool read_only;
-} VolumeOptions;
-
-static const BusField option_fields[] = {
-        { "Bytes",    BUS_FIELD_U64,  offsetof(VolumeOptions, bytes)     },
-        { "Inodes",   BUS_FIELD_U64,  offsetof(VolumeOptions, inodes)    },
-        { "ReadOnly", BUS_FIELD_BOOL, offsetof(VolumeOptions, read_only) },
-};
-
 /* One call, until it is answered: systemd may be asked in between, and the sandbox may end meanwhile. */
 typedef struct VolumeCall {
         sd_bus_message *message;
@@ -55,7 +44,7 @@ typedef struct VolumeCall {
         char volume[40], unit[80];
         char *path;
         int volume_fd;
-        VolumeOptions options;
+        VolumeSpec spec;
         bool on_tmpfs;
 } VolumeCall;
 
@@ -82,7 +71,7 @@ static int volume_call_new(sd_bus_message *message, Manager *m, VolumeCall **ret
         r = sd_bus_message_read(message, "sh", &volume, &fd);
         if (r < 0)
                 return r;
-        if (!object_id_is_valid(volume, "vol"))
+        if (!object_id_is_valid(volume, VOLUME_ID_PREFIX))
                 return bus_error_set(error, BUS_ERROR_INVALID, "Not a volume's id: '%.64s'.", volume);
         c->volume_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (c->volume_fd < 0)
@@ -138,14 +127,14 @@ static int bound_by_quota(const VolumeCall *c, int data_fd) {
         int r;
 
         r = find_project(c, data_fd, &project);
-        return r < 0 ? r : quota_set(data_fd, project, c->options.bytes, c->options.inodes);
+        return r < 0 ? r : quota_set(data_fd, project, c->spec.bytes, c->spec.inodes);
 }
 
 static int append_tmpfs(sd_bus_message *m, const VolumeCall *c) {
         char options[192];
 
         (void) snprintf(options, sizeof options, "size=%" PRIu64 ",nr_inodes=%" PRIu64 ",mode=0755,uid=%u,gid=%u,"
-                        KEPT_OPTIONS, c->options.bytes, c->options.inodes, FOREIGN_ID_FIRST, FOREIGN_ID_FIRST);
+                        KEPT_OPTIONS, c->spec.bytes, c->spec.inodes, FOREIGN_ID_FIRST, FOREIGN_ID_FIRST);
         return sd_bus_message_append(m, "(sv)(sv)(sv)", "What", "s", "tmpfs", "Type", "s", "tmpfs", "Options", "s",
                                      options);
 }
@@ -178,7 +167,7 @@ static int attach(const VolumeCall *c) {
         data = open_data(c);
         if (data < 0)
                 return data;
-        return volume_mount(s, &(VolumeMount) { c->path, data, c->options.read_only });
+        return volume_mount(s, &(VolumeMount) { c->path, data, c->spec.read_only });
 }
 
 /* What the sandbox itself has put in the way is its owner's to hear of. */
@@ -251,7 +240,7 @@ static int bound(VolumeCall *c) {
         data = open_data(c);
         if (data < 0)
                 return data;
-        if (c->options.bytes == 0 || is_mount(data))
+        if (c->spec.bytes == 0 || is_mount(data))
                 return 0;
         r = bound_by_quota(c, data);
         if (r != -EOPNOTSUPP)
@@ -273,7 +262,7 @@ int method_attach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r >= 0)
                 r = read_path(c, error);
         if (r >= 0)
-                r = bus_fields_read(message, option_fields, ELEMENTSOF(option_fields), &c->options, error);
+                r = bus_fields_read(message, volume_spec_fields, n_volume_spec_fields, &c->spec, error);
         if (r < 0)
                 return r;
         c->sandbox = s->record.id;

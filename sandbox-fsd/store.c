@@ -15,6 +15,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/volume-spec.h"
 
 /* All names below the store are made here, and all of them are ours: an id, a hash, or random. A name takes effect by
  * rename(), so what is found under it is whole, and what is not is recognized by its prefix. */
@@ -233,7 +234,7 @@ int store_open_root(const Store *s, const char *id, int *ret_fd) {
 }
 
 int store_open_volume(const Store *s, const char *id, int *ret_fd) {
-        assert(object_id_is_valid(id, "vol"));
+        assert(object_id_is_valid(id, VOLUME_ID_PREFIX));
         return open_or_make(s->volumes_fd, id, fill_volume, ret_fd);
 }
 
@@ -258,7 +259,7 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
 }
 
 int store_retire_volume(const Store *s, const char *id, char **ret_name) {
-        assert(object_id_is_valid(id, "vol"));
+        assert(object_id_is_valid(id, VOLUME_ID_PREFIX));
         return retire(s->volumes_fd, id, ret_name);
 }
 
@@ -340,7 +341,7 @@ static bool is_volume(const char *name, const char *prefix) {
 }
 
 int store_list_volumes(const Store *s, char ***ret_ids) {
-        return list_names(s->volumes_fd, is_volume, "vol", ret_ids);
+        return list_names(s->volumes_fd, is_volume, VOLUME_ID_PREFIX, ret_ids);
 }
 
 static int add_used(const Store *s, char ***ids) {

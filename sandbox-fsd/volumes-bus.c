@@ -8,6 +8,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/volume-spec.h"
 #include "sandbox-fsd/images.h"
 #include "sandbox-fsd/removal.h"
 #include "sandbox-fsd/volume-image.h"
@@ -21,7 +22,7 @@ static int read_id(sd_bus_message *m, const char **ret, sd_bus_error *error) {
         r = sd_bus_message_read_basic(m, 's', ret);
         if (r < 0)
                 return r;
-        return object_id_is_valid(*ret, "vol") ? 0 : bus_error_set(error, BUS_ERROR_INVALID, "Not a volume's id.");
+        return object_id_is_valid(*ret, VOLUME_ID_PREFIX) ? 0 : bus_error_set(error, BUS_ERROR_INVALID, "Not a volume's id.");
 }
 
 /* A call that waits for a file system to be made. */

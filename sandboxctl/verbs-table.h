@@ -71,6 +71,10 @@ int verb_worker(Ctl *c, char **words);
 /* verb-port.c */
 int verb_port(Ctl *c, char **words);
 
+/* verb-volume.c */
+extern const Option volume_options[];
+int verb_volume(Ctl *c, char **words);
+
 /* verb-top.c */
 extern const Option top_options[];
 int verb_top(Ctl *c, char **words);

@@ -336,12 +336,8 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
-static const BusField volume_fields[] = {
-        { "Bytes",    BUS_FIELD_U64,  offsetof(ExecdVolume, bytes)     },
-        { "Inodes",   BUS_FIELD_U64,  offsetof(ExecdVolume, inodes)    },
-        { "ReadOnly", BUS_FIELD_BOOL, offsetof(ExecdVolume, read_only) },
-};
-
+/* All of them could be repeated, but a message with a descriptor waits until a fresh connection says that it takes such:
+ * for a service that is about to start that would be too long. Whoever asks asks again. */
 int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -350,8 +346,8 @@ int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback 
         if (r >= 0)
                 r = sd_bus_message_append(m, "shs", volume->id, volume->directory_fd, volume->path);
         if (r >= 0)
-                r = bus_fields_append(m, volume_fields, ELEMENTSOF(volume_fields), volume);
-        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+                r = bus_fields_append(m, volume_spec_fields, n_volume_spec_fields, &volume->spec);
+        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
 }
 
 int execd_detach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
@@ -361,7 +357,7 @@ int execd_detach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback 
         r = begin(c, "DetachVolume", volume->sandbox, &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "shs", volume->id, volume->directory_fd, volume->path);
-        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
 }
 
 int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volume, PeerCallback callback,
@@ -372,7 +368,7 @@ int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volu
         r = begin(c, member, volume->id, &m);
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 'h', &volume->directory_fd);
-        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
 }
 
 int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {

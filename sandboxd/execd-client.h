@@ -3,6 +3,7 @@
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/sandbox-spec.h"
+#include "libsandbox/volume-spec.h"
 #include "sandboxd/peer.h"
 
 /* io.sandboxd.Exec1 as functions. All answers come later, by the callback. */
@@ -74,8 +75,7 @@ int execd_signal(ExecdClient *c, const char *id, const char *command, int signal
 typedef struct ExecdVolume {
         const char *id, *sandbox, *path;
         int directory_fd;
-        uint64_t bytes, inodes;         /* 0: no bound */
-        bool read_only;
+        VolumeSpec spec;
 } ExecdVolume;
 
 int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata);

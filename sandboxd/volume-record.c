@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <limits.h>
 
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
@@ -33,28 +32,6 @@ void volume_done(Volume *v) {
         v->path = mfree(v->path);
 }
 
-/* Normal paths only: what is compared with another volume's path is the text. */
-bool volume_path_is_valid(const char *path) {
-        static const char *const refused[] = { "/dev", "/proc", "/sys" };
-        size_t n = strlen(path);
-
-        if (path[0] != '/' || n < 2 || n >= VOLUME_PATH_MAX || path[n - 1] == '/')
-                return false;
-        for (const char *p = path; p; p = strchr(p + 1, '/')) {
-                size_t length = strcspn(p + 1, "/");
-
-                if (length == 0 || length > NAME_MAX || (p[1] == '.' && (length == 1 || (length == 2 && p[2] == '.'))))
-                        return false;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
-                const char *rest = startswith(path, refused[i]);
-
-                if (rest && (*rest == 0 || *rest == '/'))
-                        return false;
-        }
-        return true;
-}
-
 json_t *volume_to_json(const Volume *v) {
         _cleanup_free_ char *docker = NULL;
         json_t *object;
@@ -84,7 +61,7 @@ int volume_from_row(const StoredObject *row, Volume *ret) {
         _cleanup_(volume_done) Volume v = { .state = state_from_string(row->tag), .created_msec = row->time_msec };
         int r;
 
-        if (!object || v.state < 0 || !object_id_is_valid(row->id, "vol"))
+        if (!object || v.state < 0 || !object_id_is_valid(row->id, VOLUME_ID_PREFIX))
                 return -EBADMSG;
         memcpy(v.id, row->id, strlen(row->id) + 1);
         v.read_only = json_is_true(json_object_get(object, "readOnly"));

@@ -66,7 +66,7 @@ int volume_get(Volumes *vs, const char *id, Volume *ret, sd_bus_error *error) {
         Volume v = {};
         int r = 0;
 
-        if (object_id_is_valid(id, "vol"))
+        if (object_id_is_valid(id, VOLUME_ID_PREFIX))
                 r = store_foreach_object(vs->manager->store,
                                          &(ObjectQuery) { .kind = VOLUME_KIND, .id = id, .limit = 1 }, take_row, &v);
         if (r < 0)
@@ -208,9 +208,11 @@ static int ask_execd(Operation *o, int fd) {
         ExecdClient *execd = o->volumes->manager->execd;
         const Volume *v = &o->volume;
         ExecdVolume volume = { .id = v->id, .directory_fd = fd, .sandbox = o->sandbox ? o->sandbox->id : NULL,
-                               .path = v->path, .read_only = v->read_only, .bytes = v->bytes,
-                               .inodes = v->bytes > 0 ? MAX(v->bytes / BYTES_PER_INODE, (uint64_t) INODES_MIN) : 0 };
+                               .path = v->path };
 
+        volume.spec = (VolumeSpec) { .bytes = v->bytes, .read_only = v->read_only };
+        if (v->bytes > 0)
+                volume.spec.inodes = MAX(v->bytes / BYTES_PER_INODE, (uint64_t) INODES_MIN);
         o->asked = true;
         switch (o->work) {
         case WORK_ATTACH:
@@ -416,7 +418,7 @@ int volume_add(Volumes *vs, const char *name, uint64_t bytes, Volume *ret) {
         if (r >= 0 && n >= m->settings.volumes_max)
                 r = -E2BIG;
         if (r >= 0)
-                r = object_id_random("vol", v.id);
+                r = object_id_random(VOLUME_ID_PREFIX, v.id);
         if (r >= 0)
                 r = free_and_strdup(&v.name, name);
         if (r >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "libsandbox/volume-spec.h"
 #include "sandboxd/manager.h"
 
 /* Volumes: directories with a size that outlive sandboxes and are mounted into one at a time while it runs. A row of the
@@ -9,7 +10,6 @@
 
 #define VOLUME_KIND "volume"
 #define VOLUME_NAME_MAX 1024U
-#define VOLUME_PATH_MAX 1024U
 #define VOLUME_BYTES_MIN (UINT64_C(1) << 20)
 #define VOLUME_BYTES_MAX (UINT64_C(1) << 50)
 
@@ -52,8 +52,6 @@ void volumes_forget_sandbox(Volumes *vs, const Sandbox *s);
 int volume_add(Volumes *vs, const char *name, uint64_t bytes, Volume *ret);
 int volume_get(Volumes *vs, const char *id, Volume *ret, sd_bus_error *error);
 int volume_list(Volumes *vs, json_t **ret);
-/* Of the text of a client; where the sandbox's own file systems are nothing is mounted. */
-bool volume_path_is_valid(const char *path);
 
 typedef struct VolumeAttachment {
         const char *path;

@@ -59,6 +59,10 @@ _sandboxctl_templates() {
     _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
 }
 
+_sandboxctl_volumes() {
+    _sandboxctl_ask volume list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 # What stands before the current word: the verb, its words so far, and how to reach the server.
 _sandboxctl_read() {
     local i last=$((${#line[@]} - 1))
@@ -111,6 +115,9 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     template,0) printf '%s\n' create delete list show ;;
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;
+    volume,0) printf '%s\n' attach create delete detach list show ;;
+    volume,1) [[ $action == create ]] || _sandboxctl_volumes ;;
+    volume,2) _sandboxctl_sandboxes ;;
     worker,0) printf '%s\n' list migrate reap select ;;
     webhook,0) printf '%s\n' create delete deliveries disable enable list show test ;;
     webhook,1) [[ $action == create ]] || _sandboxctl_webhooks ;;

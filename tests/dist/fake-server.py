@@ -481,6 +481,36 @@ def alert_delete(h, query, aid):
     h.send(200, {"deleted": aid})
 
 
+def volume_create(h, query):
+    volumes.append({"id": new_id("vol"), "size": 1 << 30, "createdAt": 1, **h.json_body()})
+    h.send(200, volumes[-1])
+
+
+def find_volume(vid):
+    for v in volumes:
+        if v["id"] == vid:
+            return v
+    raise Failure(404, "Volume not found: " + vid)
+
+
+def volume_attach(h, query, vid):
+    find_volume(vid).update(h.json_body())
+    h.send(200, {"attached": True, "mountPath": find_volume(vid)["mountPath"]})
+
+
+def volume_detach(h, query, vid):
+    for key in ("sandboxId", "mountPath", "readOnly"):
+        find_volume(vid).pop(key, None)
+    h.send(200, {"detached": True})
+
+
+def volume_delete(h, query, vid):
+    if "sandboxId" in find_volume(vid):
+        raise Failure(409, "Volume is attached")
+    volumes.remove(find_volume(vid))
+    h.send(200, {"deleted": vid})
+
+
 def webhook_create(h, query):
     webhooks.append({"id": new_id("whk"), "topics": ["*"], "enabled": True, "delivered": 3, "dead": 1, "attempts": 0,
                      "createdAt": 1700000000000, **h.json_body()})
@@ -534,6 +564,7 @@ WORKERS = {"workers": [{"workerId": "w1", "hostname": "h1", "activeSandboxes": 2
 templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"image": "python"}, "builtin": True,
               "createdAt": 0}]
 alerts = []
+volumes = []
 webhooks = []
 ports = []
 S = r"/sandbox/sandboxes"
@@ -558,6 +589,10 @@ ROUTES = [
     ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
     ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
     ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
+    ("GET", "/sandbox/volumes", lambda h, query: h.send(200, {"volumes": volumes})),
+    ("POST", "/sandbox/volumes", volume_create), ("DELETE", r"/sandbox/volumes/(\w+)", volume_delete),
+    ("GET", r"/sandbox/volumes/(\w+)", lambda h, query, vid: h.send(200, {**find_volume(vid), "used": 4096})),
+    ("POST", r"/sandbox/volumes/(\w+)/attach", volume_attach), ("POST", r"/sandbox/volumes/(\w+)/detach", volume_detach),
     ("GET", "/sandbox/webhooks", lambda h, query: h.send(200, {"webhooks": webhooks})),
     ("POST", "/sandbox/webhooks", webhook_create), ("DELETE", r"/sandbox/webhooks/(\w+)", webhook_delete),
     ("GET", r"/sandbox/webhooks/(\w+)", lambda h, query, wid: h.send(200, webhook_of(wid))),

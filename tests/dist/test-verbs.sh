@@ -353,6 +353,27 @@ run alert delete "$alert"
 ends 0
 run alert delete "$alert"
 ends 4; says 'Alert not found'
+run volume create store --size 64M
+ends 0; prints '^vol_[0-9a-f]{24}$'
+volume=$(cat "$work/out")
+run volume attach store one /data --read-only
+ends 0
+run volume list
+ends 0; prints "^$volume +store +.* +sbx_[0-9a-f]+ +/data$"
+run volume show "$volume"
+ends 0; is_json; prints '"readOnly": true'; prints '"size": "64M"'; prints '"used": 4096'
+run volume delete store
+ends 6; says 'Volume is attached'
+run volume detach store
+ends 0
+run volume create store
+ends 0
+run volume show store
+ends 6; says 'several volumes have this name'
+run volume delete "$volume"
+ends 0
+run volume delete "$volume"
+ends 4; says 'no volume has this id or name'
 
 # Webhooks
 run webhook create https://receiver.example/in 'sandbox.*' job.failed

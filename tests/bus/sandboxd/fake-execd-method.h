@@ -9,6 +9,7 @@
 extern const sd_bus_vtable fake_execd_command_vtable[];
 extern const sd_bus_vtable fake_execd_port_vtable[];
 extern const sd_bus_vtable fake_execd_sandbox_vtable[];
+extern const sd_bus_vtable fake_execd_volume_vtable[];
 
 /* Each method begins with FAKE_BEGIN() and ends with fake_execd_answer(): there the test's wishes (fail_method,
  * cut_before, cut_after...) are heard. */
@@ -30,3 +31,4 @@ void fake_execd_remove(FakeExecd *f, FakeSandbox *s);
 /* Those of one sandbox, which are reaped later; all, which are gone on return. */
 void fake_execd_kill_commands(FakeExecd *f, const char *id);
 void fake_execd_end_commands(FakeExecd *f);
+FakeVolume *fake_execd_find_volume(FakeExecd *f, const char *id);

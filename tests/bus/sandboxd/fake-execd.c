@@ -63,6 +63,7 @@ static const sd_bus_vtable *const vtables[] = {
         fake_execd_command_vtable,
         fake_execd_port_vtable,
         fake_execd_sandbox_vtable,
+        fake_execd_volume_vtable,
 };
 
 static int on_connect(BusServer *server, sd_bus *bus, uid_t peer, void *userdata) {

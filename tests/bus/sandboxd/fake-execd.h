@@ -33,6 +33,12 @@ typedef struct FakePort {
         bool udp;
 } FakePort;
 
+typedef struct FakeVolume {
+        char sandbox[33], id[40], path[64];
+        bool read_only;
+        uint64_t bytes;
+} FakeVolume;
+
 typedef struct FakeExecd {
         Service *service;
         BusServer *server;
@@ -43,6 +49,8 @@ typedef struct FakeExecd {
         FakeCommand commands[FAKE_MAX];
         FakePort ports[FAKE_MAX];
         size_t n_ports;
+        FakeVolume volumes[8];  /* mounted */
+        size_t n_volumes;
         /* Before each call's work. May be NULL. */
         void (*on_call)(struct FakeExecd *f, const char *member);
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */

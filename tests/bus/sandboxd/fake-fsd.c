@@ -231,6 +231,28 @@ static int method_search(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return sd_bus_reply_method_return(m, "asb", 1, "/workspace/a.txt", 0);
 }
 
+static int method_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeFsd *f = userdata;
+
+        BEGIN(f, m, error);
+        return sd_bus_reply_method_return(m, "h", f->root_fd);
+}
+
+static int method_remove_volume(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeFsd *f = userdata;
+
+        BEGIN(f, m, error);
+        f->n_volumes_removed++;
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static const sd_bus_vtable volumes_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("OpenVolume", "st", "h", method_open_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("RemoveVolume", "s", "", method_remove_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
 static const sd_bus_vtable images_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("List", "", "a(sssb)", method_list, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -260,6 +282,7 @@ static int on_connect(BusServer *server, sd_bus *bus, uid_t peer, void *userdata
         (void) server;
         (void) peer;
         ASSERT_OK(sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, IMAGES_INTERFACE, images_vtable, userdata));
+        ASSERT_OK(sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable, userdata));
         return sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, FILES_INTERFACE, files_vtable, userdata);
 }
 

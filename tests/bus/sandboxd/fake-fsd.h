@@ -11,7 +11,7 @@ typedef struct FakeFsd {
         char path[108];
         char roots[1024][33];
         size_t n_roots;
-        unsigned n_removed;
+        unsigned n_removed, n_volumes_removed;
         bool silent; /* RemoveRoot does nothing and is not answered */
         const char *cut_before, *fail_method, *fail_name;
 } FakeFsd;
