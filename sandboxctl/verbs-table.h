@@ -48,8 +48,9 @@ int verb_metrics(Ctl *c, char **words);
 int verb_trace(Ctl *c, char **words);
 
 /* verb-file.c */
-extern const Option cp_options[];
+extern const Option cp_options[], watch_options[];
 int verb_cp(Ctl *c, char **words);
+int verb_watch(Ctl *c, char **words);
 
 /* verb-system.c */
 extern const Option images_options[];

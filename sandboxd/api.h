@@ -96,7 +96,7 @@ extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
-extern const JsonTable file_raw_get_table, file_raw_put_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
@@ -216,6 +216,7 @@ int api_file_move(Request *request, sd_bus_error *error);
 int api_file_mkdir(Request *request, sd_bus_error *error);
 int api_file_rmdir(Request *request, sd_bus_error *error);
 int api_file_chmod(Request *request, sd_bus_error *error);
+int api_file_watch(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
 
