@@ -15,7 +15,7 @@
 
 /* By a descriptor instead of a device: there are none in our /dev. */
 static int project_quota(int fd, int command, uint32_t project, struct if_dqblk *limits) {
-        if (syscall(SYS_quotactl_fd, fd, QCMD(command, PRJQUOTA), project, limits) >= 0)
+        if (syscall(SYS_quotactl_fd, fd, QCMD((unsigned) command, PRJQUOTA), project, limits) >= 0)
                 return 0;
         return errno == ENOSYS || errno == ESRCH ? -EOPNOTSUPP : -errno;
 }

@@ -75,6 +75,25 @@ typedef struct FileSearch {
 int file_search(const FileRoot *root, const FileSearch *search, FilePathHandler handler, void *userdata,
                 bool *ret_more);
 
+/* file-watch.c: an inotify instance, and watches on a directory and perhaps on all below it. -E2BIG: more than max, or
+ * than the sandbox may have. */
+typedef struct FileWatch {
+        int inotify_fd;
+        bool recursive;
+        bool entries;       /* other entries are told, too, with wd -1 */
+        uint32_t max;
+        uint64_t until_usec;
+} FileWatch;
+
+#define FILE_WATCHES_MAX 4096U
+
+/* path is valid UTF-8. */
+typedef int (*FileWatchHandler)(int wd, const char *path, void *userdata);
+
+int file_watch_open(void);
+int file_watch(const FileRoot *root, const char *path, const FileWatch *watch, FileWatchHandler handler,
+               void *userdata);
+
 /* file-stat.c: of the link itself, if it is one. */
 typedef struct FileInfo {
         char *link;         /* "" when it is none */

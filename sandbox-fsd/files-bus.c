@@ -330,6 +330,66 @@ static int method_change_mode(sd_bus_message *m, void *userdata, sd_bus_error *e
         return sd_bus_reply_method_return(m, NULL);
 }
 
+static int append_watch(int wd, const char *path, void *userdata) {
+        return sd_bus_message_append(userdata, "(is)", wd, path);
+}
+
+static int append_watches(FilesServer *s, sd_bus_message *reply, const char *path, FileWatch *watch,
+                          sd_bus_error *error) {
+        int r;
+
+        watch->max = FILE_WATCHES_MAX;
+        watch->until_usec = now_usec(CLOCK_BOOTTIME) + FILE_WALK_USEC;
+        r = file_watch(&s->root, path, watch, append_watch, reply);
+        return r < 0 ? files_error(error, r, path) : 0;
+}
+
+static int method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        FilesServer *s = userdata;
+        _cleanup_close_ int fd = -EBADF;
+        FileWatch watch = {};
+        const char *path;
+        int recursive, r;
+
+        r = sd_bus_message_read(m, "ssb", NULL, &path, &recursive);
+        if (r < 0)
+                return r;
+        fd = file_watch_open();
+        if (fd < 0)
+                return files_error(error, fd, path);
+        watch = (FileWatch) { .inotify_fd = fd, .recursive = recursive };
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 'h', &fd);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(is)");
+        if (r >= 0)
+                r = append_watches(s, reply, path, &watch, error);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_watch_more(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        FilesServer *s = userdata;
+        FileWatch watch = { .recursive = true, .entries = true };
+        const char *path;
+        int r;
+
+        r = sd_bus_message_read(m, "shs", NULL, &watch.inotify_fd, &path);
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(is)");
+        if (r >= 0)
+                r = append_watches(s, reply, path, &watch, error);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 /* The other end of the socket is sandbox-fsd's alone, hence UNPRIVILEGED. */
 const sd_bus_vtable files_vtable[] = {
         SD_BUS_VTABLE_START(0),
@@ -360,5 +420,10 @@ const sd_bus_vtable files_vtable[] = {
                                 SD_BUS_NO_RESULT, method_remove_trees, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ChangeMode", SD_BUS_ARGS("s", id, "s", path, "s", mode),
                                 SD_BUS_NO_RESULT, method_change_mode, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Watch", SD_BUS_ARGS("s", id, "s", path, "b", recursive),
+                                SD_BUS_RESULT("h", inotify, "a(is)", watches), method_watch,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("WatchMore", SD_BUS_ARGS("s", id, "h", inotify, "s", path),
+                                SD_BUS_RESULT("a(is)", watches), method_watch_more, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END
 };

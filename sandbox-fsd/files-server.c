@@ -22,6 +22,7 @@ typedef struct ErrorText {
 } ErrorText;
 
 static const ErrorText error_texts[] = {
+        { E2BIG,        BUS_ERROR_LIMIT_REACHED,   "more directories than can be watched"       },
         { EACCES,       BUS_ERROR_FILE_ACCESS,     "permission denied"                          },
         { EAGAIN,       BUS_ERROR_WRONG_STATE,     "changed while it was looked at, try again"  },
         { EBUSY,        BUS_ERROR_DENIED,          "a file system is mounted there"             },

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "libsandbox/string-util.h"
 #include "sandboxctl/copy.h"
 #include "sandboxctl/location.h"
+#include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
 
 /* cp's rules for targets: into a directory goes a file under its own name, several files need one. The target is asked
@@ -15,6 +18,11 @@ static bool arg_recursive, arg_quiet;
 const Option cp_options[] = {
         { 'r', "recursive", NULL, OPTION_FLAG, &arg_recursive, "Copy directories with all that is in them" },
         { 'q', "quiet", NULL, OPTION_FLAG, &arg_quiet, "Draw no progress bar" },
+        {},
+};
+
+const Option watch_options[] = {
+        { 'r', "recursive", NULL, OPTION_FLAG, &arg_recursive, "With all that is below the directory" },
         {},
 };
 
@@ -105,4 +113,35 @@ int verb_cp(Ctl *c, char **words) {
                 r = copy_one(c, &source, &target);
         }
         return r;
+}
+
+static int on_change(const json_t *event, void *userdata) {
+        const char *from = json_string_value(json_object_get(event, "from"));
+        _cleanup_free_ char *line = NULL, *safe = NULL;
+        const Ctl *c = userdata;
+
+        if (c->json)
+                return ctl_print_json_line(event);
+        if (streq(json_text(event, "type"), "ready") || streq(json_text(event, "type"), "end"))
+                return 0;
+        if (asprintf(&line, "%-10s  %s%s%s", json_text(event, "type"), from ? from : "", from ? " -> " : "",
+                     json_text(event, "path")) < 0)
+                return -ENOMEM;
+        safe = text_escape(line, strlen(line));
+        return safe && puts(safe) != EOF && fflush(stdout) != EOF ? 0 : -EIO;
+}
+
+int verb_watch(Ctl *c, char **words) {
+        _cleanup_free_ char *id = NULL, *encoded = NULL, *path = NULL;
+        int r;
+
+        r = ctl_resolve(c, words[0], &id);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        encoded = client_encode(words[1] ? words[1] : ".");
+        if (!encoded)
+                return ctl_oom(c);
+        path = ctl_path("/sandboxes/%s/files/watch?path=%s&recursive=%s", id, encoded,
+                        arg_recursive ? "true" : "false");
+        return ctl_stream(c, id, path, on_change);
 }

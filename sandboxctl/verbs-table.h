@@ -52,8 +52,9 @@ extern const Option webhook_options[];
 int verb_webhook(Ctl *c, char **words);
 
 /* verb-file.c */
-extern const Option cp_options[];
+extern const Option cp_options[], watch_options[];
 int verb_cp(Ctl *c, char **words);
+int verb_watch(Ctl *c, char **words);
 
 /* verb-system.c */
 extern const Option images_options[];

@@ -101,7 +101,7 @@ extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_t
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
 extern const JsonTable session_open_table, terminal_channel_table;
 extern const JsonTable volume_attach_table, volume_table;
-extern const JsonTable file_raw_get_table, file_raw_put_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
@@ -243,6 +243,7 @@ int api_file_move(Request *request, sd_bus_error *error);
 int api_file_mkdir(Request *request, sd_bus_error *error);
 int api_file_rmdir(Request *request, sd_bus_error *error);
 int api_file_chmod(Request *request, sd_bus_error *error);
+int api_file_watch(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
 

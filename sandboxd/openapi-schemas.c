@@ -31,6 +31,7 @@ const OpenapiSchema openapi_schemas[] = {
                              "timedOut?:boolean oom?:boolean error?:string" },
         { "ExecStreamChunk", "type:string data:string timestamp:integer encoding?:string dropped?:integer id?:string "
                              "pid?:integer signal?:integer timedOut?:boolean oom?:boolean" },
+        { "FileEvent",       "type:string path:string isDirectory:boolean timestamp:integer from?:string" },
         { "FileInfo",        "name:string path:string size:integer isDirectory:boolean modifiedAt:integer" },
         { "FileMetadata",    "path:string size:integer permissions:string owner:string group:string isDirectory:boolean "
                              "isSymlink:boolean modifiedAt:integer target?:string" },

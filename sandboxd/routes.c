@@ -146,6 +146,8 @@ static const Route sandbox_routes[] = {
           .input = &file_search_table, .reply = "string[]" },
         { "POST",   SANDBOX "/files/upload",         api_file_upload,       ROUTE_LARGE_BODY,  "Write base64",
           .input = &file_upload_table, .reply = "Success" },
+        { "GET",    SANDBOX "/files/watch",          api_file_watch,        0,                 "Changes as events",
+          .input = &file_watch_table, .reply = "events:FileEvent" },
         { "POST",   SANDBOX "/files/write",          api_file_write,        ROUTE_LARGE_BODY,  "Write from text",
           .input = &file_write_table, .reply = "Success" },
         { "POST",   SANDBOX "/git/branch",           api_git_branch,        0,                 "List, make, delete",

@@ -101,7 +101,7 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     help,0) _sandboxctl_verbs ;;
     create,0 | run,0) _sandboxctl_images ;;
     status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
-    events,0 | metrics,0 | trace,0) _sandboxctl_sandboxes ;;
+    events,0 | metrics,0 | trace,0 | watch,0) _sandboxctl_sandboxes ;;
     queue,0) printf '%s\n' cancel dlq list purge requeue status submit ;;
     queue,1) [[ $action != submit ]] || _sandboxctl_sandboxes ;;&
     queue,*) [[ $action == submit ]] || _sandboxctl_jobs ;;

@@ -396,6 +396,14 @@ def stream_logs(h, query, sid):
     h.event({"type": "end", "data": "", "timestamp": 0})
 
 
+def watch(h, query, sid):
+    sandbox(sid)
+    h.begin_stream()
+    for event in ({"type": "ready", "path": ""}, {"type": "created", "path": query["path"] + "/\x1b[31m"},
+                  {"type": "moved", "path": "/b", "from": "/a"}, {"type": "end", "path": query["recursive"]}):
+        h.event({"isDirectory": False, "timestamp": 0, **event})
+
+
 def raw_get(h, query, sid):
     sandbox(sid)
     path = local(query["path"])
@@ -582,7 +590,7 @@ ROUTES = [
     ("POST", ONE + r"/exec/(bg_[0-9a-f]{24})/stdin", exec_stdin),
     ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),
     ("GET", r"/sandbox/exec/background/([^/]+)/logs", background_logs),
-    ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
+    ("GET", ONE + "/files/watch", watch), ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
     ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
     ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),

@@ -323,6 +323,11 @@ run cp "$work/random" "$work/back" one:/many/
 ends 0
 [ -e "$work/server/files/many/back" ] || fail "several files"
 
+run watch one /tmp
+ends 0; prints '^created     /tmp/\\x1b\[31m$'; prints '^moved       /a -> /b$'
+run watch one --recursive --json
+ends 0; prints '"path":"true"'
+
 # Templates, alerts, workers
 run template list
 ends 0; prints '^tpl_one +one +python +d$'

@@ -181,7 +181,7 @@ class Fields:
 
     def prepare(self):
         if self.what in BEFORE:
-            exchange("POST", self.path, json.dumps(BEFORE[self.what]), "application/json")
+            exchange("POST", self.path, json.dumps(BEFORE[self.what]), "application/json", {})
 
     def send(self, changes):
         """changes: values by name; ... leaves a field out."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 from proof import proof, sandbox
+from proof_events import Follower
 from sandboxd import b64, eq
 
 ESCAPE = {"path": "../../etc/passwd"}
@@ -121,3 +122,12 @@ def write(p):
     p.effect("the text is there inside", out("cat new/written") == "line\n")
     p.bad(400, {"path": "new/written"}, id=sandbox().id)
     eq(out("cat new/written"), "line\n", "content after a refusal")
+
+
+@proof("GET /sandboxes/:id/files/watch")
+def watch(p):
+    with Follower(p, sandbox().path + "/files/watch") as events:
+        eq(next(events)["type"], "ready")
+        sandbox().put("/workspace/seen", b"x")
+        p.effect("what is written is told", "/workspace/seen" in (e["path"] for e in events))
+    p.bad(404, id=sandbox().id, query="path=nowhere")
