@@ -41,6 +41,14 @@ struct SystemdClient {
 
 static int client_connect(SystemdClient *c);
 
+static bool waits_for_job(const SystemdRequest *q) {
+        return q->options.action == SYSTEMD_START_TRANSIENT || q->options.action == SYSTEMD_STOP_WAIT;
+}
+
+static bool is_stop(const SystemdRequest *q) {
+        return q->options.action == SYSTEMD_STOP || q->options.action == SYSTEMD_STOP_WAIT;
+}
+
 /* A manager that re-executes itself is back in a moment, one that is broken must not be hammered. */
 uint64_t systemd_backoff_usec(unsigned attempt) {
         return attempt >= 7 ? BACKOFF_MAX_USEC : MIN(BACKOFF_FIRST_USEC << attempt, BACKOFF_MAX_USEC);
@@ -89,15 +97,6 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
-/* Done when their job is, not when systemd has taken the request. */
-static bool waits_for_job(const SystemdRequest *q) {
-        return q->options.action == SYSTEMD_START_TRANSIENT || q->options.action == SYSTEMD_STOP_WAIT;
-}
-
-static bool stops(const SystemdRequest *q) {
-        return q->options.action == SYSTEMD_STOP || q->options.action == SYSTEMD_STOP_WAIT;
-}
-
 /* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
  * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -125,7 +124,7 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
         if (error && streq(error->name, SD_BUS_ERROR_NO_REPLY))
                 return 0; /* the connection is being closed: asked again after the next one */
         q->slot = sd_bus_slot_unref(q->slot);
-        if (error && stops(q) && streq(error->name, "org.freedesktop.systemd1.NoSuchUnit"))
+        if (error && is_stop(q) && streq(error->name, "org.freedesktop.systemd1.NoSuchUnit"))
                 finish(q, 0, NULL);
         else if (error && streq(error->name, "org.freedesktop.systemd1.UnitExists"))
                 finish(q, -EEXIST, error->message);
@@ -143,7 +142,7 @@ static int append_arguments(sd_bus_message *m, const SystemdRequest *q) {
         bool start = q->options.action == SYSTEMD_START_TRANSIENT;
         int r;
 
-        if (stops(q))
+        if (is_stop(q))
                 return sd_bus_message_append(m, "ss", q->unit, "replace");
         if (q->options.action == SYSTEMD_LIST)
                 return sd_bus_message_append(m, "asas", 0, 1, q->unit);

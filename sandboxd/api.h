@@ -97,7 +97,10 @@ extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_t
 extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
-extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_table;
+extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
+extern const JsonTable session_open_table, terminal_channel_table;
+extern const JsonTable volume_attach_table, volume_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
@@ -122,6 +125,20 @@ int api_template_get(Request *request, sd_bus_error *error);
 int api_template_delete(Request *request, sd_bus_error *error);
 /* The input of a creation: over the template that it names, if it does. A new reference. */
 int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
+int api_volume_attach(Request *request, sd_bus_error *error);
+int api_volume_create(Request *request, sd_bus_error *error);
+int api_volume_delete(Request *request, sd_bus_error *error);
+int api_volume_detach(Request *request, sd_bus_error *error);
+int api_volume_get(Request *request, sd_bus_error *error);
+int api_volume_list(Request *request, sd_bus_error *error);
+int api_webhook_create(Request *request, sd_bus_error *error);
+int api_webhook_list(Request *request, sd_bus_error *error);
+int api_webhook_get(Request *request, sd_bus_error *error);
+int api_webhook_change(Request *request, sd_bus_error *error);
+int api_webhook_delete(Request *request, sd_bus_error *error);
+int api_webhook_test(Request *request, sd_bus_error *error);
+int api_webhook_deliveries(Request *request, sd_bus_error *error);
 
 int api_worker_list(Request *request, sd_bus_error *error);
 int api_worker_heartbeat(Request *request, sd_bus_error *error);
@@ -183,6 +200,9 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+int api_terminal_socket(Request *request, sd_bus_error *error);
+int api_terminal_channel(Request *request, sd_bus_error *error);
+int api_session_open(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);

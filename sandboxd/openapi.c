@@ -206,6 +206,8 @@ static int add_success(json_t *responses, const Route *route) {
 
         if (!reply)
                 return json_object_set_new(responses, "200", json_pack("{s:s}", "description", "Done"));
+        if (streq(reply, "socket"))
+                return json_object_set_new(responses, "101", json_pack("{s:s}", "description", "A WebSocket"));
         return json_object_set_new(responses, "200",
                                    json_pack("{s:s, s:o}", "description",
                                              startswith(reply, "events:") ? "Each line \"data: \" has one of these"

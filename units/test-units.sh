@@ -13,7 +13,7 @@ failed=0
 # systemd-analyze wants the programs to exist: stand-ins at a path of our own.
 cp "$source"/*.socket "$source"/*.slice "$build"/*.service "$work"
 mkdir "$work/bin"
-for program in sandboxd sandbox-execd sandbox-fsd sandbox-due sandbox-relay; do
+for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-due sandbox-relay; do
     install -m 755 /bin/true "$work/bin/$program"
 done
 # The relays are transient units, made of these lines and this file.
@@ -33,6 +33,7 @@ while read -r unit threshold; do
 done <<'GATES'
 sandboxd.service 5
 sandbox-fsd.service 15
+sandbox-hook.service 15
 sandbox-execd.service 37
 sandbox-due@.service 10
 sandbox-port-x.service 12
