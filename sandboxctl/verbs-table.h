@@ -69,6 +69,10 @@ int verb_template(Ctl *c, char **words);
 int verb_alert(Ctl *c, char **words);
 int verb_worker(Ctl *c, char **words);
 
+/* verb-open.c */
+extern const Option open_options[];
+int verb_open(Ctl *c, char **words);
+
 /* verb-port.c */
 int verb_port(Ctl *c, char **words);
 

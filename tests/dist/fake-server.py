@@ -559,6 +559,11 @@ def port_expose(h, query, sid):
     h.send(200, ports[-1])
 
 
+def sign(h, query, sid):
+    body = h.json_body()
+    h.send(200, {"url": "http://127.0.0.1:3111/{port}{path}/{expiresIn}".format(**body), "expiresAt": 1})
+
+
 def port_close(h, query, sid):
     number = h.json_body()["containerPort"]
     if number not in [p["containerPort"] for p in ports]:
@@ -607,7 +612,7 @@ ROUTES = [
     ("POST", r"/sandbox/webhooks/(\w+)", webhook_change), ("POST", r"/sandbox/webhooks/(\w+)/test", webhook_test),
     ("GET", r"/sandbox/webhooks/(\w+)/deliveries", webhook_deliveries),
     ("GET", ONE + "/ports", lambda h, query, sid: h.send(200, {"ports": ports})), ("POST", ONE + "/ports", port_expose),
-    ("DELETE", ONE + "/ports", port_close),
+    ("DELETE", ONE + "/ports", port_close), ("POST", ONE + "/proxy/url", sign),
     ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
     ("POST", "/sandbox/workers/select", lambda h, query: h.send(200, {"workerId": "w1"})),
     ("POST", "/sandbox/workers/reap", lambda h, query: h.send(200, {"reaped": 1, "reassigned": 2, "expired": 3})),

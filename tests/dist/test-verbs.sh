@@ -419,6 +419,10 @@ run port list one
 ends 0; prints '^8080/tcp +18080 +active'; prints '^53/udp +5353 +active'
 run port expose one 8080/sctp
 ends 2; says "'8080/sctp' is not a port"
+run open one 8080 --path /a --expires 10m
+ends 0; prints '^http://127.0.0.1:3111/8080/a/600$'
+run open one web
+ends 2; says "'web' is not a port"
 run port close one 8080
 ends 0
 run port close one 8080

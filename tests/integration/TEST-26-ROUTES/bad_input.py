@@ -295,7 +295,7 @@ class Battery:
 
     def clean(self, fields, answer):
         """Ends what an accepted request has made."""
-        if fields.method != "POST":
+        if fields.method != "POST" or "/proxy/{id}" in fields.template: # what is below is the server's
             return
         for template, path in ((fields.template, fields.path), (2 * ("/sandbox/" + fields.path.rsplit("/", 1)[1],))):
             if any(re.fullmatch(re.escape(template) + r"/{\w+}", p) and "delete" in item

@@ -196,7 +196,7 @@ def say(c, f, head, fields, body):
     return True
 
 
-SAYS = {"echo": echo, "upload": upload, "refuse": refuse_upload, "download": download, "chunks": in_chunks,
+SAYS = {"hello": lambda c, f, head, fields, body: reply(c, b"hello"), "echo": echo, "upload": upload, "refuse": refuse_upload, "download": download, "chunks": in_chunks,
         "events": events, "poll": poll, "never": never, "cookies": cookies, "redirect": redirect, "ws": websocket,
         "endless": endless, "drip": drip, "say": say}
 

@@ -106,6 +106,9 @@ def only_ports_of_the_sandbox():
         for port in ("0", "65536", "-1", "8080@host", "8080%2f..", "8080%00", "http", "80.5", "+80", " 80", "localhost:80"):
             ok(status_of("GET", f"/proxy/{s.id}/{port.replace(' ', '%20')}/echo") in (400, 404), "the port", port)
         host_port = listener.getsockname()[1]
+        eq(s.get_page("/", port=host_port)[0], 404, "one that is not exposed")
+        s.envelope(404, port=host_port)
+        s.post("/proxy/url", {"port": host_port}, 404)
         s.expose(host_port)
         eq(s.get_page("/", port=host_port)[0], 502, "a port that only the host listens on")
         eq(s.get_page("/", port=PORT)[0] in (404, 502), True, "our own")
