@@ -14,6 +14,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/file-worker.h"
+#include "sandbox-execd/network.h"
 #include "sandbox-execd/pause.h"
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
@@ -155,7 +156,7 @@ void manager_reply_created(Sandbox *s) {
                 return;
         (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
                                           "Idmapped", "b", (int) s->record.idmapped,
-                                          "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
+                                          "Network", "b", (int) s->network, /* it may have one; that it has is for sandbox-netd to say */
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);
@@ -471,6 +472,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Pool", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", figures), method_pool,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenNetwork", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", namespace, "h", netlink),
+                                method_open_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("CommandExited",
