@@ -7,6 +7,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/network.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
 
@@ -105,8 +106,23 @@ static void finish_warm(Creation *c) {
         creation_free(c);
 }
 
+static void conclude(Creation *c) {
+        if (c->request.warm)
+                finish_warm(c);
+        else
+                finish(c);
+}
+
+static void on_attached(const sd_bus_error *error, void *userdata) {
+        if (error)
+                give_up(userdata, error);
+        else
+                conclude(userdata);
+}
+
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
+        int r;
 
         if (!reply) {
                 /* The reservation went with the service that gave it: nothing that the client did wrong. */
@@ -117,11 +133,13 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                         give_up(c, error);
                 return;
         }
-        if (c->request.warm) {
-                finish_warm(c);
+        if (!c->request.network) {
+                conclude(c);
                 return;
         }
-        finish(c);
+        r = network_attach(c->manager->networks, c->sandbox, on_attached, c);
+        if (r < 0)
+                give_up_errno(c, r);
 }
 
 /* A label that is too long for execd's record is left out: such a sandbox cannot be adopted without our database. */
@@ -373,6 +391,8 @@ int create_start(Manager *m, const CreateRequest *request, CreateCallback callba
         if (!request->warm && manager_count(m) >= m->settings.max_sandboxes)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum sandbox limit reached: %u",
                                      m->settings.max_sandboxes);
+        if (request->network && !netd_is_there(m->netd))
+                return bus_error_set(error, BUS_ERROR_INVALID, "network is not part of this installation (sandbox-netd)");
         c->callback = callback;
         c->userdata = userdata;
 

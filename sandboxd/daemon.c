@@ -214,7 +214,8 @@ static int start(Daemon *d, const ManagerOptions *options) {
         return r;
 }
 
-int daemon_run(const char *state_directory, const char *execd_path, const char *fsd_path) {
+int daemon_run(const ManagerOptions *paths) {
+        ManagerOptions options = *paths;
         _cleanup_(daemon_done) Daemon d = {};
         int r;
 
@@ -222,9 +223,9 @@ int daemon_run(const char *state_directory, const char *execd_path, const char *
                                             .on_reload = on_reload, .userdata = &d }, &d.service);
         if (r >= 0)
                 r = get_sockets(&d);
+        options.service = d.service;
         if (r >= 0)
-                r = start(&d, &(ManagerOptions) { .service = d.service, .state_directory = state_directory,
-                                                  .execd_path = execd_path, .fsd_path = fsd_path });
+                r = start(&d, &options);
         if (r < 0)
                 return r;
         compare_port(&d);

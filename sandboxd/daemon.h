@@ -2,4 +2,7 @@
 #pragma once
 
 /* From the settings to the loop and back. */
-int daemon_run(const char *state_directory, const char *execd_path, const char *fsd_path);
+struct ManagerOptions;
+
+/* paths: state directory and sockets. */
+int daemon_run(const struct ManagerOptions *paths);

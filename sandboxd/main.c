@@ -41,7 +41,9 @@ static const struct {
 
 int main(int argc, char **argv) {
         if (argc == 1)
-                return daemon_run(STATE_DIRECTORY, EXECD_SOCKET_PATH, FSD_SOCKET_PATH) < 0 ? 1 : 0;
+                return daemon_run(&(ManagerOptions) { .state_directory = STATE_DIRECTORY, .execd_path = EXECD_SOCKET_PATH,
+                                                      .fsd_path = FSD_SOCKET_PATH,
+                                                      .netd_path = NETD_SOCKET_PATH }) < 0 ? 1 : 0;
         for (size_t i = 0; argc == 2 && i < ELEMENTSOF(options); i++)
                 if (streq(options[i].name, argv[1]))
                         return options[i].run();

@@ -13,6 +13,7 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/network.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -151,6 +152,8 @@ static int load_state(Manager *m, const char *state_directory) {
                 r = workers_new(m, &m->workers);
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
+        if (r >= 0)
+                r = networks_new(m, &m->networks);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -162,7 +165,9 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
         int r;
 
         r = execd_client_new(m->event, options->execd_path, &handlers, &m->execd);
-        return r < 0 ? r : fsd_client_new(m->event, options->fsd_path, &m->fsd);
+        if (r >= 0)
+                r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
+        return r < 0 ? r : netd_client_new(m->event, options->netd_path, &m->netd);
 }
 
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
@@ -215,11 +220,13 @@ Manager *manager_free(Manager *m) {
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
+        netd_client_free(m->netd);
         contexts_free(m->contexts);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
         workers_free(m->workers);
+        networks_free(m->networks);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
@@ -323,6 +330,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
+        networks_forget_sandbox(m->networks, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -10,6 +10,7 @@
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
 #include "sandboxd/idempotency.h"
+#include "sandboxd/netd-client.h"
 #include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
@@ -30,12 +31,14 @@ struct Manager {
         struct Waker *waker;
         struct Alerts *alerts;
         struct Workers *workers;
+        struct Networks *networks;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;
         Idempotency *idempotency;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
+        NetdClient *netd;
         Warm *warm;             /* NULL: no pool */
 
         Hashmap *sandboxes;     /* by public id; each holds a reference */
@@ -53,6 +56,7 @@ typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
         const char *execd_path, *fsd_path;
+        const char *netd_path;                  /* NULL: there is none */
 } ManagerOptions;
 
 /* Before the HTTP server is freed: requests that end with us do not take their commands along. */
