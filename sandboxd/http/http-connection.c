@@ -133,8 +133,7 @@ void http_connection_unwatch(HttpConnection *c) {
         c->watching = false;
 }
 
-/* While the descriptor is open: a copy of it would keep it known to epoll. */
-static void forget_watch(HttpConnection *c) {
+void http_connection_forget_watch(HttpConnection *c) {
         HttpServer *h = c->server;
 
         if (c->known && c->fd >= 0)
@@ -196,7 +195,7 @@ HttpConnection *http_connection_free(HttpConnection *c) {
         if (!c)
                 return NULL;
         unlink_connection(c->server, c);
-        forget_watch(c);
+        http_connection_forget_watch(c);
         safe_close(c->fd);
         free(c);
         return NULL;
@@ -218,7 +217,7 @@ void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **c
         if (h->adding == c)
                 h->adding = NULL;
         /* The socket is still open here, and libmicrohttpd closes it. */
-        forget_watch(c);
+        http_connection_forget_watch(c);
         if (c->linger) {
                 int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 
@@ -338,6 +337,8 @@ static void sweep_request(HttpConnection *c, Request *r, uint64_t now) {
                 break;
         case REQUEST_WAITING:
                 break;
+        case REQUEST_UPGRADED:
+                return;
         }
         if (r->suspended && !r->broken)
                 sweep_suspended(c, r, now);

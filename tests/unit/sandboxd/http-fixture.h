@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "sandboxd/http/http-server.h"
+#include "sandboxd/http/upgrade.h"
 #include "tests/test.h"
 
 /* A real server on a loopback socket and raw clients, all in one loop and one process. */
@@ -30,10 +31,13 @@ extern const size_t n_fixture_routes;
 
 /* What the routes of http-fixture-routes.c did. */
 typedef struct FixtureState {
+        sd_event *event;
         Request *pending;       /* of /later and /hang */
         unsigned n_handled, n_gone, n_freed;
         uint64_t n_made, n_received;
         bool sink_waits, source_waits;
+        Upgrade *upgrade;       /* of /upgrade, while it is handed over */
+        sd_event_source *upgrade_source;
         size_t sink_step;       /* bytes that the sink takes at once; 0: all */
         unsigned char sum;
 } FixtureState;
