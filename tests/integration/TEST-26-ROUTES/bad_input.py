@@ -195,7 +195,10 @@ class Battery:
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
-        self.samples = {"pid": self.background["pid"]}
+        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id}
+        # of the one it is no member, of the other it is
+        self.networks = [api("POST", "/networks", {"name": f"bad input {i}"})["id"] for i in range(2)]
+        api("POST", f"/networks/{self.networks[1]}/connect", {"sandboxId": self.sandbox.id})
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
@@ -203,6 +206,8 @@ class Battery:
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"]}.get(name, UNKNOWN)
+        if name == "network":
+            return self.networks[path.endswith("/disconnect")]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
     def is_list(self, path, item):
@@ -246,6 +251,9 @@ class Battery:
                    for p, item in self.document["paths"].items()):
                 request("DELETE", f"{path}/{json.loads(answer)['id']}")
                 return
+        if fields.path.startswith("/sandbox/networks/"):
+            path, verb = fields.path.rsplit("/", 1)
+            request("POST", f"{path}/{'disconnect' if verb == 'connect' else 'connect'}", {"sandboxId": self.sandbox.id})
         if fields.path.endswith("/exec/queue"):
             status = f"/queue/{json.loads(answer)['id']}/status"
             wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
@@ -343,6 +351,8 @@ class Battery:
 
     def done(self):
         self.sandbox.delete()
+        for network in self.networks:
+            api("DELETE", f"/networks/{network}")
 
 
 def each_field_keeps_its_policy():
