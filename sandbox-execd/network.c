@@ -35,34 +35,36 @@ static NetworkCall *network_call_free(NetworkCall *c) {
 }
 DEFINE_CLEANUP(NetworkCall *, network_call_free)
 
-/* In the namespace that this thread, the only one, is in. */
-static int open_netlink(void) {
-        struct sockaddr_nl address = { .nl_family = AF_NETLINK };
-        _cleanup_close_ int fd = -EBADF;
-
-        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-        if (fd < 0)
-                return -errno;
-        if (bind(fd, (const struct sockaddr *) &address, sizeof address) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
-static int open_inside(int namespace_fd) {
-        _cleanup_close_ int ours = -EBADF;
+/* All others are made in this process, too: one that cannot come back must not go on. */
+int network_make_socket(int namespace_fd, int family, int type, int protocol) {
+        _cleanup_close_ int home = -EBADF;
         int fd;
 
-        ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        if (ours < 0)
+        home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (home < 0)
                 return -errno;
         if (setns(namespace_fd, CLONE_NEWNET) < 0)
                 return -errno;
-        fd = open_netlink();
-        if (setns(ours, CLONE_NEWNET) < 0) {
-                log_error_errno(errno, "Failed to return from a sandbox's network: %m");
-                abort(); /* the next of us knows where it is */
+        fd = socket(family, type | SOCK_CLOEXEC, protocol);
+        if (fd < 0)
+                fd = -errno;
+        if (setns(home, CLONE_NEWNET) < 0) {
+                log_error_errno(errno, "Failed to leave the network of a sandbox, ending: %m");
+                abort();
         }
         return fd;
+}
+
+static int open_netlink(int namespace_fd) {
+        struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = network_make_socket(namespace_fd, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+        if (fd < 0)
+                return fd;
+        if (bind(fd, (const struct sockaddr *) &address, sizeof address) < 0)
+                return -errno;
+        return TAKE_FD(fd);
 }
 
 static int reply_handles(sd_bus_message *message, const Sandbox *s, sd_bus_error *error) {
@@ -73,7 +75,7 @@ static int reply_handles(sd_bus_message *message, const Sandbox *s, sd_bus_error
         namespace = open(path, O_RDONLY | O_CLOEXEC);
         if (namespace < 0)
                 return method_error(error, -errno, "open the network namespace");
-        netlink = open_inside(namespace);
+        netlink = open_netlink(namespace);
         if (netlink < 0)
                 return method_error(error, netlink, "open a socket in the network namespace");
         return sd_bus_reply_method_return(message, "hh", namespace, netlink);

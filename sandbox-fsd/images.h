@@ -37,7 +37,7 @@ typedef struct RootOptions {
         uint64_t writable_bytes, writable_inodes;
 } RootOptions;
 
-/* The mounts of a root. Descriptors are closed by image_mounts_done(). */
+/* The mounts of a root. */
 typedef struct ImageMount {
         int fd;
         const char *target;
@@ -51,7 +51,6 @@ typedef struct ImageMounts {
         size_t n;
 } ImageMounts;
 
-void image_mounts_done(ImageMounts *m);
 
 /* Called once, maybe before images_prepare() returns; it takes the mounts over. error is set if r < 0. */
 typedef void (*PrepareHandler)(int r, ImageMounts *mounts, const sd_bus_error *error, void *userdata);

@@ -31,6 +31,7 @@ const HttpTimes http_times_default = {
         .write_stall_usec = 30 * USEC_PER_SEC,
         .reply_usec = 300 * USEC_PER_SEC,
         .half_closed_usec = 2 * USEC_PER_SEC,
+        .heartbeat_usec = 20 * USEC_PER_SEC,
         .sweep_usec = USEC_PER_SEC,
 };
 
@@ -116,7 +117,7 @@ void http_connections_dispatch(HttpServer *h) {
         h->n_watched = 0;
 }
 
-int http_connection_watch(HttpConnection *c, uint32_t events) {
+static int http_connection_watch(HttpConnection *c, uint32_t events) {
         struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = c };
 
         if (epoll_ctl(c->server->watch_fd, c->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) < 0)

@@ -138,7 +138,6 @@ int http_connection_new(HttpServer *h, int fd, ListenerKind kind, const char *pe
 HttpConnection *http_connection_free(HttpConnection *c);
 /* Ends a connection that libmicrohttpd has: it sees the end of file. */
 void http_connection_shut(HttpConnection *c);
-int http_connection_watch(HttpConnection *c, uint32_t events);
 void http_connection_unwatch(HttpConnection *c);
 /* While the descriptor is open: a copy of it would keep it known to epoll. */
 void http_connection_forget_watch(HttpConnection *c);
@@ -173,8 +172,6 @@ int http_request_queue(Request *r);
 void http_audit(Request *r, unsigned status);
 
 /* http-input.c */
-int http_input_parse_query(const char *text, json_t **ret);
-int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error);
 int http_input_merge(Request *r, sd_bus_error *error);
 
 /* http-rate.c: the limits as the settings have them; whether a request may go on, else it has a reply. */

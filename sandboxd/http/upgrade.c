@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "libsandbox/fd-util.h"
 #include "libsandbox/string-util.h"
@@ -112,7 +113,13 @@ bool http_upgrade_abort(Request *r) {
 void http_upgrade_done(Request *r) {
         Upgrade *u = TAKE_PTR(r->upgrade);
 
-        if (u)
-                u->handler.free(u->handler.userdata);
+        if (!u)
+                return;
+        u->handler.free(u->handler.userdata);
+        /* What was sent last must not be lost to the reset that unread bytes would make of our close. */
+        if (r->phase == REQUEST_UPGRADED) {
+                (void) shutdown(r->connection->fd, SHUT_WR);
+                r->connection->linger = true;
+        }
         free(u);
 }

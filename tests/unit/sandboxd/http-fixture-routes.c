@@ -184,6 +184,7 @@ const Route fixture_routes[] = {
         { "GET",    "/stream",           handle_stream, 0,                 "" },
         { "PUT",    "/upload",           handle_upload, ROUTE_BODY_STREAM, "" },
         { "GET",    "/file",             handle_file,   0,                 "" },
+        { "GET",    "/socket",           fixture_handle_socket, 0,         "" },
         { "GET",    "/upgrade",          handle_upgrade, 0,                "" },
         { "GET",    "/sandboxes/:id",    handle_echo,   0,                 "" },
         { "GET",    "/sandboxes/:id/exec", handle_echo, 0,                 "" },
@@ -202,6 +203,7 @@ const HttpTimes short_times = {
         .write_stall_usec = 500 * USEC_PER_MSEC,
         .reply_usec = 1000 * USEC_PER_SEC,
         .half_closed_usec = 200 * USEC_PER_MSEC,
+        .heartbeat_usec = 100 * USEC_PER_MSEC,
         .sweep_usec = 50 * USEC_PER_MSEC,
 };
 

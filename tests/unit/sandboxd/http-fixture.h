@@ -48,6 +48,10 @@ extern FixtureState fixture_state;
 #define HEALTH "GET /sandbox/health HTTP/1.1\r\n" HOST "\r\n"
 #define LATER "POST /sandbox/later HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
 
+/* A WebSocket, in http-fixture-socket.c. */
+int fixture_handle_socket(Request *r, sd_bus_error *error);
+void fixture_unpause_socket(void);
+
 /* Short enough that a test need not wait, long enough for a busy machine. */
 extern const HttpTimes short_times;
 
