@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Networks of sandboxes, from the inside: what can be reached, who one seems to be, who answers. The world is a network
 namespace with a public address and a private one."""
+import http.client
 import os
 import signal
 import subprocess
+import threading
 import time
 
-from sandboxd import Failure, Sandbox, api, configure, eq, main_pid, ok, parallel, run_tests, shell, status_of, wait_for
+from sandboxd import Failure, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, status_of, wait_for
 
 PUBLIC, PRIVATE, HOST = "198.51.100.7", "10.77.0.7", "198.51.100.1"
 LOG = "/tmp/world.log"
@@ -225,10 +227,176 @@ def statuses():
     api("DELETE", f"/networks/{net['id']}", expect=404)
 
 
+def rules(table):
+    return shell(f"nft list table inet {table}")
+
+
+FOREIGN = """
+table inet foreign {
+    chain forward {
+        type filter hook forward priority 0; policy drop;
+        iifname "sbe*" tcp dport 80 counter accept
+        oifname "sbe*" counter accept
+    }
+    chain input {
+        type filter hook input priority 0; policy accept;
+        tcp dport 4444 drop
+    }
+}
+"""
+
+
+def other_tables():
+    """Ours passes what theirs drops no more than theirs lets pass what ours closes; and it comes again when somebody has
+    taken all tables away. What it guards stays closed without it."""
+    shell(f"nft -f - <<'EOF'\n{FOREIGN}\nEOF")
+    before = shell("nft -s list table inet foreign")
+    with networked() as a, networked() as b:
+        eq(reach(a, PUBLIC), HOST, "what they accept, too")
+        refused(a, PUBLIC, 8080)
+        refused(a, PRIVATE)
+        eq(shell("nft -s list table inet foreign"), before, "a foreign table")
+        shell("nft delete table inet foreign && nft flush ruleset")
+        eq(shell("nft list tables"), "")
+        for address_of_others in (PRIVATE, "169.254.169.254", "10.77.0.1", address(b)):
+            refused(a, address_of_others)
+        with networked() as c:
+            ok("chain outward" in rules("sandboxd"), "the table is there again")
+            for s in (a, b, c):
+                eq(reach(s, PUBLIC), HOST)
+
+
+def taken_range():
+    """A range that the host has a route into is not used."""
+    shell("ip addr add 10.201.7.1/24 dev uplink && systemctl stop sandbox-netd.service")
+    try:
+        eq(status_of("POST", "/sandboxes", {"image": "host", "network": True}), 503)
+    finally:
+        shell("ip addr del 10.201.7.1/24 dev uplink && systemctl stop sandbox-netd.service")
+    with networked() as s:
+        eq(reach(s, PUBLIC), HOST)
+
+
+def no_forwarding():
+    path = "/proc/sys/net/ipv4/ip_forward"
+    shell(f"echo 0 >{path}")
+    try:
+        status, _, answer = request("POST", "/sandbox/sandboxes", {"image": "host", "network": True})
+        eq(status, 503)
+        ok("ip_forward" in answer["error"], answer)
+    finally:
+        shell(f"echo 1 >{path}")
+    wait_for("nothing is left", lambda: not links() and not api("GET", "/sandboxes")["items"])
+
+
+def allowed():
+    """What an administrator opens."""
+    configure(SANDBOX_NETWORK_DNS=PUBLIC, III_MAX_SANDBOXES=400, SANDBOX_NETWORK_ALLOW="10.77.0.7, 10.78.0.0/16")
+    with networked() as s:
+        eq(reach(s, PRIVATE), "10.77.0.1")
+        refused(s, "10.77.0.1")
+    configure(SANDBOX_NETWORK_DNS=PUBLIC, III_MAX_SANDBOXES=400)
+
+
+def kill(unit):
+    pid = main_pid(unit)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+
+
+def while_killing(unit, after, function):
+    """Whether it came to an answer is left to chance, like where it was by then."""
+    def attempt():
+        try:
+            function()
+        except (Failure, OSError, http.client.HTTPException):
+            pass
+
+    worker = threading.Thread(target=attempt)
+    worker.start()
+    time.sleep(after)
+    kill(unit)
+    worker.join()
+
+
+def killed_in_the_middle():
+    """Whoever is killed while sandboxes are made, connected and taken out: what was answered is so, what was not is either
+    whole or not there."""
+    net = network("robust")
+    with Sandbox(name="witness") as witness:
+        connect(net, witness)
+        listen(witness)
+        for i, unit in enumerate(("sandbox-netd", "sandboxd", "sandbox-execd", "sandbox-netd", "sandboxd", "sandbox-fsd") * 2):
+            made = []
+            while_killing(unit, 0.004 * (i % 5), lambda: made.append(networked(name=f"robust-{i}")))
+            for s in made:
+                eq(reach(s, PUBLIC), HOST, f"{unit} was killed, the sandbox was answered")
+                while_killing(unit, 0.002 * (i % 5), lambda: connect(net, s))
+                wait_for("it is a member", lambda: s.id in shown(net)["sandboxes"] or status_of(
+                    "POST", f"/networks/{net['id']}/connect", {"sandboxId": s.id}) == 200)
+                wait_for("it reaches the others", lambda: reach(s, "witness", 8080) == "hello", 20)
+                s.delete()
+        for left in api("GET", "/sandboxes?pageSize=200")["items"]:
+            if left["name"].startswith("robust-"):
+                wait_for("its network is whole", lambda: reach(Known(left["id"]), PUBLIC) == HOST, 20)
+                api("DELETE", f"/sandboxes/{left['id']}")
+        eq(reach(witness, "127.0.0.1", 8080), "hello")
+        wait_for("nobody else is left", lambda: links() == {"sbm00" + witness.id[4:14]})
+        eq(shown(net)["sandboxes"], [witness.id])
+    api("DELETE", f"/networks/{net['id']}")
+    wait_for("nothing is left", lambda: not links())
+
+
+class Known(Sandbox):
+    def __init__(self, sandbox):
+        self.id, self.path = sandbox, f"/sandboxes/{sandbox}"
+        self.scope = f"sandbox-{sandbox[4:]}.scope"
+
+
+def expired_without_us():
+    """The end of a sandbox takes its wires along, though nothing of ours runs."""
+    net = network("brief")
+    s = networked(timeout=60)
+    connect(net, s)
+    shell("systemctl stop sandboxd.socket sandbox-execd.socket sandbox-netd.socket sandboxd.service "
+          "sandbox-execd.service sandbox-netd.service 2>/dev/null")
+    shell(f"systemctl kill --signal=KILL {s.scope}")
+    wait_for("its wires are gone", lambda: not links())
+    shell("systemctl start sandboxd.socket sandbox-execd.socket sandbox-netd.socket")
+    eq(shown(net)["sandboxes"], [])
+    api("DELETE", f"/networks/{net['id']}")
+
+
+def nobody_is_started():
+    """Without a network nothing of it is needed."""
+    shell("systemctl stop sandbox-netd.service")
+    with Sandbox() as s:
+        s.out("true")
+    eq(shell("systemctl is-active sandbox-netd.service", check=False).strip(), "inactive")
+
+
+def many():
+    """As many as are promised, at once, each with an address of its own and one table for all."""
+    n = int(os.environ.get("TEST_CROWD", "200"))
+    size = len(rules("sandboxd"))
+    crowd = []
+    for i in range(0, n, 4):
+        crowd += parallel([networked] * 4)
+    eq(len(links()), n)
+    addresses = [line.split()[0] for line in shell("ip route").splitlines() if " sbe" in line]
+    eq(len(set(addresses)), n)
+    eq(len(rules("sandboxd")), size, "the rules")
+    eq({reach(s, PUBLIC) for s in crowd[::20] + crowd[-1:]}, {HOST})
+    parallel([s.delete for s in crowd[:n // 2]])
+    parallel([s.delete for s in crowd[n // 2:]])
+    wait_for("nothing is left", lambda: not links(), 30)
+
+
 if __name__ == "__main__":
     configure(SANDBOX_NETWORK_DNS=PUBLIC, III_MAX_SANDBOXES=400)
     world = begin_world()
     try:
-        run_tests([way_out, guarded, spoofed_source, no_ipv6, members, statuses])
+        run_tests([way_out, guarded, spoofed_source, no_ipv6, members, statuses, other_tables, taken_range, no_forwarding,
+                   allowed, killed_in_the_middle, expired_without_us, nobody_is_started, many])
     finally:
         world.kill()
