@@ -55,6 +55,10 @@ _sandboxctl_templates() {
     _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
 }
 
+_sandboxctl_networks() {
+    _sandboxctl_ask network list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 # What stands before the current word: the verb, its words so far, and how to reach the server.
 _sandboxctl_read() {
     local i last=$((${#line[@]} - 1))
@@ -105,6 +109,9 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     template,0) printf '%s\n' create delete list show ;;
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;
+    network,0) printf '%s\n' connect create delete disconnect list show ;;
+    network,1) _sandboxctl_networks ;;
+    network,2) _sandboxctl_sandboxes ;;
     worker,0) printf '%s\n' list migrate reap select ;;
     git,0 | run-code,0) _sandboxctl_sandboxes ;;
     env,0) printf '%s\n' get list set unset ;;

@@ -16,7 +16,7 @@ LOG = "/tmp/world.log"
 TRY = """
 import socket, sys
 try:
-    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3]))
     print(s.makefile().read())
 except OSError as e:
     print("no:", e.errno or type(e).__name__)
@@ -51,12 +51,12 @@ def listen(s, port=8080):
     wait_for("its server", lambda: reach(s, "127.0.0.1", port) == "hello")
 
 
-def reach(s, address, port=80):
-    return s.run(f"python3 -c '{TRY}' {address} {port}")["stdout"].strip()
+def reach(s, address, port=80, seconds=10):
+    return s.run(f"python3 -c '{TRY}' {address} {port} {seconds}")["stdout"].strip()
 
 
 def refused(s, address, port=80):
-    answer = reach(s, address, port)
+    answer = reach(s, address, port, 1)
     ok(answer.startswith("no:"), f"{address} port {port} answers:", answer)
     return answer
 
