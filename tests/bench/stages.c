@@ -312,6 +312,7 @@ static const struct {
         { { MEASURE_BURST }, stage_burst },
         { { MEASURE_MANY_CREATE, MEASURE_MANY_EXEC }, stage_crowd },
         { { MEASURE_STREAM }, stage_stream },
+        { { MEASURE_CONNECT }, stage_networks },
         { { MEASURE_RESIDENT }, stage_resident },
 };
 
