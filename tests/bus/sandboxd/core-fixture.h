@@ -7,6 +7,7 @@
 #include "sandboxd/http/http-server.h"
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
+#include "tests/bus/sandboxd/fake-netd.h"
 
 /* The whole of sandboxd in one loop with the two services it talks to; requests come over socketpairs. */
 typedef struct Core {
@@ -14,12 +15,14 @@ typedef struct Core {
         Service *service;
         FakeExecd execd;
         FakeFsd fsd;
+        FakeNetd netd;
         Manager *manager;
         Auth *auth;
         HttpServer *http;
         bool reconciled;
         uint32_t max_sandboxes;
         uint32_t pool_size;
+        bool no_netd;
         const char *pool_profiles;
 } Core;
 
