@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From the settings to the loop and back. */
-struct ManagerOptions;
+#include "sandboxd/manager.h"
 
-/* paths: state directory and sockets. */
-int daemon_run(const struct ManagerOptions *paths);
+/* From the settings to the loop and back; options without a service. */
+int daemon_run(const ManagerOptions *options);

@@ -9,6 +9,7 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/hook-client.h"
 #include "sandboxd/idempotency.h"
 #include "sandboxd/netd-client.h"
 #include "sandboxd/queue.h"
@@ -28,10 +29,13 @@ struct Manager {
         struct LogWatch *log_watches;
         struct TraceLog *traces;
         struct Contexts *contexts;
+        struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Volumes *volumes;
         struct Workers *workers;
         struct Networks *networks;
+        struct Webhooks *webhooks;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;
         Idempotency *idempotency;
@@ -39,6 +43,7 @@ struct Manager {
         ExecdClient *execd;
         FsdClient *fsd;
         NetdClient *netd;
+        HookClient *hook;
         Warm *warm;             /* NULL: no pool */
 
         Hashmap *sandboxes;     /* by public id; each holds a reference */
@@ -55,7 +60,7 @@ struct Manager {
 typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
-        const char *execd_path, *fsd_path;
+        const char *execd_path, *fsd_path, *hook_path;
         const char *netd_path;                  /* NULL: there is none */
 } ManagerOptions;
 

@@ -10,6 +10,7 @@
 #include "sandboxd/network.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
+#include "sandboxd/volume.h"
 
 /* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
  * created here; what does not fit is adopted or ended. If a service does not answer, the records are believed and the
@@ -26,6 +27,7 @@ typedef struct Reconcile {
 static void done(Manager *m, ReconcileCallback callback, void *userdata) {
         networks_start(m->networks);
         queue_start(m->queue);
+        volumes_start(m->volumes);
         callback(userdata);
 }
 

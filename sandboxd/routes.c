@@ -12,8 +12,10 @@
 #define CONTEXTS SANDBOX "/interpret/contexts"
 #define CONTEXT CONTEXTS "/:context"
 #define NETWORK "/networks/:network"
+#define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
+#define PASSES (ROUTE_BODY_STREAM | ROUTE_FOREIGN | ROUTE_QUIET)
 #define SAYS (ROUTE_QUIET | ROUTE_CREATES)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
@@ -73,6 +75,12 @@ static const Route sandbox_routes[] = {
           .reply = "object" },
         { "GET",    "/pool/status",                  api_pool_status,       0,                 "Spare sandboxes",
           .reply = "Pool" },
+        { "*",      "/proxy/:id/:port",              api_proxy_pass,        PASSES,            "What a server in it shows",
+          .reply = "bytes" },
+        { "POST",   "/proxy/:id/:port",              api_proxy_envelope,    ROUTE_LARGE_BODY,  "Ask a server in it",
+          .input = &proxy_envelope_table, .reply = "ProxyResponse" },
+        { "*",      "/proxy/:id/:port/*rest",        api_proxy_pass,        PASSES,            "What a server in it shows",
+          .reply = "bytes" },
         { "GET",    "/queue",                        api_queue_list,        0,                 "List jobs",
           .input = &queue_list_table, .reply = "QueueJobs" },
         { "POST",   "/queue/:jobId/cancel",          api_queue_cancel,      0,                 "Cancel a job",
@@ -201,6 +209,10 @@ static const Route sandbox_routes[] = {
           .input = &process_kill_table, .reply = "Killed" },
         { "GET",    SANDBOX "/processes/top",        api_process_top,       0,                 "List by use",
           .reply = "ProcessesTop" },
+        { "POST",   SANDBOX "/proxy/config",         api_proxy_config,      0,                 "How it is shown",
+          .input = &proxy_config_table, .reply = "ProxyConfig" },
+        { "POST",   SANDBOX "/proxy/url",            api_proxy_url,         ROUTE_READS,       "Sign a URL",
+          .input = &proxy_url_table, .reply = "ProxyUrl" },
         { "POST",   SANDBOX "/renew",                api_sandbox_renew,     0,                 "Set the end",
           .input = &sandbox_renew_table, .reply = "Sandbox" },
         { "POST",   SANDBOX "/resume",               api_sandbox_resume,    0,                 "Go on",
@@ -209,6 +221,12 @@ static const Route sandbox_routes[] = {
           .input = &stream_logs_table, .reply = "events:LogEvent" },
         { "GET",    SANDBOX "/stream/metrics",       api_stream_metrics,    0,                 "What it uses",
           .input = &stream_metrics_table, .reply = "events:SandboxMetrics" },
+        { "POST",   SANDBOX "/terminal",             api_session_open,      0,                 "Open a shell",
+          .input = &session_open_table, .reply = "TerminalSession" },
+        { "DELETE", SESSION,                         api_terminal_close,    0,                 "Hang up and forget",
+          .reply = "Closed" },
+        { "POST",   SESSION "/resize",               api_terminal_resize,   ROUTE_QUIET,       "Set its size",
+          .input = &terminal_resize_table, .reply = "TerminalSize" },
         { "GET",    SANDBOX "/terminals",            api_terminal_list,     0,                 "List terminals",
           .reply = "Terminals" },
         { "POST",   SANDBOX "/terminals",            api_terminal_open,     ROUTE_CREATES,     "Open a terminal",
@@ -222,7 +240,9 @@ static const Route sandbox_routes[] = {
         { "POST",   TERMINAL "/resize",              api_terminal_resize,   ROUTE_QUIET,       "Set its size",
           .input = &terminal_resize_table, .reply = "TerminalSize" },
         { "GET",    TERMINAL "/stream",              api_terminal_stream,   0,                 "What it shows",
-          .input = &terminal_stream_table, .reply = "bytes" },
+          .input = &terminal_attach_table, .reply = "bytes" },
+        { "GET",    TERMINAL "/ws",                  api_terminal_socket,   0,                 "Both ways: WebSocket",
+          .input = &terminal_attach_table, .reply = "socket" },
         { "GET",    "/stream/events",                api_stream_events,     0,                 "As it happens",
           .input = &stream_events_table, .reply = "events:Event" },
         { "GET",    "/templates",                    api_template_list,     0,                 "List templates",
@@ -233,6 +253,32 @@ static const Route sandbox_routes[] = {
           .reply = "Deleted" },
         { "GET",    "/templates/:template",          api_template_get,      0,                 "Show a template",
           .reply = "Template" },
+        { "GET",    "/volumes",                      api_volume_list,       0,                 "List volumes",
+          .reply = "Volumes" },
+        { "POST",   "/volumes",                      api_volume_create,     ROUTE_CREATES,     "Make a volume",
+          .input = &volume_table, .reply = "Volume" },
+        { "DELETE", "/volumes/:volume",              api_volume_delete,     0,                 "Delete it and its files",
+          .reply = "Deleted" },
+        { "GET",    "/volumes/:volume",              api_volume_get,        0,                 "Show a volume",
+          .reply = "Volume" },
+        { "POST",   "/volumes/:volume/attach",       api_volume_attach,     0,                 "Mount it in a sandbox",
+          .input = &volume_attach_table, .reply = "VolumeAttached" },
+        { "POST",   "/volumes/:volume/detach",       api_volume_detach,     0,                 "Take it out",
+          .reply = "VolumeDetached" },
+        { "GET",    "/webhooks",                     api_webhook_list,      0,                 "List webhooks",
+          .reply = "Webhooks" },
+        { "POST",   "/webhooks",                     api_webhook_create,    ROUTE_CREATES,     "Have events sent",
+          .input = &webhook_table, .reply = "WebhookMade" },
+        { "DELETE", "/webhooks/:webhook",            api_webhook_delete,    0,                 "Forget a webhook",
+          .reply = "Deleted" },
+        { "GET",    "/webhooks/:webhook",            api_webhook_get,       0,                 "Show a webhook",
+          .reply = "Webhook" },
+        { "POST",   "/webhooks/:webhook",            api_webhook_change,    0,                 "Change a webhook",
+          .input = &webhook_change_table, .reply = "Webhook" },
+        { "GET",    "/webhooks/:webhook/deliveries", api_webhook_deliveries, 0,                "What became of events",
+          .input = &webhook_deliveries_table, .reply = "Deliveries" },
+        { "POST",   "/webhooks/:webhook/test",       api_webhook_test,      0,                 "Send one that tells nothing",
+          .reply = "WebhookTest" },
         { "GET",    "/workers",                      api_worker_list,       0,                 "List workers",
           .reply = "Workers" },
         { "POST",   "/workers/heartbeat",            api_worker_heartbeat,  0,                 "Tell that we live",
@@ -251,6 +297,9 @@ static const Route sandbox_routes[] = {
 static const Route root_routes[] = {
         { "GET",    "/openapi.json",                 api_openapi,           0,                 "This document",
           .reply = "object" },
+        /* What admits to a channel is its own key. */
+        { "GET",    "/ws/channels/:channel",         api_terminal_channel,  ROUTE_NO_AUTH,     "One way: WebSocket",
+          .input = &terminal_channel_table, .reply = "socket" },
 };
 
 const RouteTable route_tables[] = {

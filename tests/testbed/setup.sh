@@ -3,7 +3,7 @@
 # setup.sh [NET]: runs in the booted container or VM: what a package's maintainer script does after unpacking. With a
 # network of its own ("host": it is the machine's) it forwards packets, as sandboxes with a network need it.
 set -eu
-sockets=(sandboxd.socket sandbox-execd.socket sandbox-fsd.socket sandbox-netd.socket)
+sockets=(sandboxd.socket sandbox-execd.socket sandbox-fsd.socket sandbox-hook.socket sandbox-netd.socket)
 
 systemd-sysusers sandboxd.conf
 systemd-tmpfiles --create sandboxd.conf

@@ -7,6 +7,7 @@
 #include "sandboxd/http/http-server.h"
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
+#include "tests/bus/sandboxd/fake-hook.h"
 #include "tests/bus/sandboxd/fake-netd.h"
 
 /* The whole of sandboxd in one loop with the two services it talks to; requests come over socketpairs. */
@@ -15,6 +16,7 @@ typedef struct Core {
         Service *service;
         FakeExecd execd;
         FakeFsd fsd;
+        FakeHook hook;
         FakeNetd netd;
         Manager *manager;
         Auth *auth;
