@@ -8,6 +8,7 @@
 #define EXECD_SOCKET_PATH RUN_DIRECTORY "/execd.sock"
 #define FSD_SOCKET_PATH RUN_DIRECTORY "/fsd.sock"
 #define HOOK_SOCKET_PATH RUN_DIRECTORY "/hook.sock"
+#define NETD_SOCKET_PATH RUN_DIRECTORY "/netd.sock"
 /* One file a sandbox with its deadline, see due.h. */
 #define DUE_DIRECTORY RUN_DIRECTORY "/due"
 /* sandbox-execd's own records and the sockets of the inits, 0700. */
@@ -21,3 +22,5 @@
 #define VOLUMES_INTERFACE "io.sandboxd.Volumes1"
 #define HOOK_OBJECT "/io/sandboxd/Hook1"
 #define HOOK_INTERFACE "io.sandboxd.Hook1"
+#define NET_OBJECT "/io/sandboxd/Net1"
+#define NET_INTERFACE "io.sandboxd.Net1"

@@ -6,15 +6,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/fd-util.h"
-#include "libsandbox/log.h"
 #include "sandbox-execd/manager-bus.h"
+#include "sandbox-execd/network.h"
 
 /* A socket stays in the namespace that it was made in, wherever its maker goes: so we enter the sandbox's network for
  * the one call that makes it, and do everything else outside. Nothing but a port comes from the client: the address is
@@ -28,29 +27,6 @@ static int open_network(const char *path) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
 
         return fd < 0 ? -errno : fd;
-}
-
-static int make_socket(int family) {
-        int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-
-        return fd < 0 ? -errno : fd;
-}
-
-/* All others are made in this process, too: one that cannot come back must not go on. */
-static int make_socket_in(int network, int family) {
-        _cleanup_close_ int home = open_network("/proc/self/ns/net");
-        int fd;
-
-        if (home < 0)
-                return home;
-        if (setns(network, CLONE_NEWNET) < 0)
-                return -errno;
-        fd = make_socket(family);
-        if (setns(home, CLONE_NEWNET) < 0) {
-                log_error_errno(errno, "Failed to leave the network of a sandbox, ending: %m");
-                abort();
-        }
-        return fd;
 }
 
 /* Over loopback an answer is there as soon as connect() returns, but it is only looked at on the way out: a socket that
@@ -76,7 +52,7 @@ static int connect_in(int network, int family, uint16_t port) {
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port),
                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-        _cleanup_close_ int fd = make_socket_in(network, family);
+        _cleanup_close_ int fd = network_make_socket(network, family, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
         int r;
 
         if (fd < 0)

@@ -15,6 +15,7 @@
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/connect.h"
 #include "sandbox-execd/file-worker.h"
+#include "sandbox-execd/network.h"
 #include "sandbox-execd/pause.h"
 #include "sandbox-execd/port.h"
 #include "sandbox-execd/process.h"
@@ -168,7 +169,7 @@ void manager_reply_created(Sandbox *s) {
         next = blanks_lend(s->manager, sd_bus_message_get_bus(s->create->call));
         (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 5,
                                           "Idmapped", "b", (int) s->record.idmapped,
-                                          "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
+                                          "Network", "b", (int) s->network, /* it may have one; that it has is for sandbox-netd to say */
                                           "Next", "s", next ?: "",
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
@@ -489,6 +490,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Pool", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", figures), method_pool,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenNetwork", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", namespace, "h", netlink),
+                                method_open_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", id, "u", port), SD_BUS_RESULT("h", socket), method_connect,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Expose",

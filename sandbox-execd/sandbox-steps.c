@@ -360,14 +360,15 @@ static void on_limits(int error, const char *details, void *userdata) {
 }
 
 static int append_create_limits(sd_bus_message *m, void *userdata) {
-        const SandboxSpec *spec = &((Sandbox *) userdata)->create->spec;
+        const Sandbox *s = userdata;
+        const SandboxSpec *spec = &s->create->spec;
         ScopeLimits limits = { spec->memory_max_bytes, spec->cpu_quota_usec, spec->pids_max, spec->io_read_bps,
                                spec->io_write_bps };
 
         int r;
 
         r = scope_append_limits(m, &limits);
-        return r < 0 || !spec->network ? r : scope_append_network(m);
+        return r < 0 || !spec->network ? r : scope_append_network(m, &s->manager->settings);
 }
 
 /* As the blank has them already, if it was made under the settings that hold now. */
@@ -391,7 +392,10 @@ static int apply_limits(Sandbox *s) {
         if (limits_are_the_defaults(s))
                 return 1;
         r = systemd_client_request(s->manager->systemd, &options, &s->request);
-        return r < 0 ? r : 1;
+        if (r < 0)
+                return r;
+        s->network = s->create->spec.network;
+        return 1;
 }
 
 static int apply_limits_set(Sandbox *s) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "libsandbox/settings.h"
 #include "sandbox-execd/sandbox.h"
 
 /* The way up, and back. */
@@ -30,4 +31,4 @@ typedef struct ScopeLimits {
 } ScopeLimits;
 int scope_append_limits(sd_bus_message *m, const ScopeLimits *l);
 /* Takes back that a blank's addresses are limited to the loopback. */
-int scope_append_network(sd_bus_message *m);
+int scope_append_network(sd_bus_message *m, const Settings *settings);

@@ -76,6 +76,7 @@ struct Sandbox {
         SystemdRequest *request; /* the scope's job, then its limits */
         unsigned defaults;       /* of the manager, when its scope was asked for */
         bool limits_pending;
+        bool network;            /* its scope lets packets pass */
         int trees[INIT_LAYERS_MAX + 3];
         size_t n_trees;
 

@@ -62,6 +62,7 @@ int verb_images(Ctl *c, char **words);
 int verb_version(Ctl *c, char **words);
 
 /* verb-template.c */
+int verb_network(Ctl *c, char **words);
 extern const Option template_options[];
 int verb_template(Ctl *c, char **words);
 

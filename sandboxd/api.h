@@ -84,7 +84,7 @@ int api_answer_success(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
 int api_reply_result(Request *request, const Command *c);
 
 /* What the routes take that are not read by a module of their own. */
-extern const JsonTable alert_table, alert_history_table, template_table;
+extern const JsonTable alert_table, alert_history_table, network_table, network_member_table, template_table;
 extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
@@ -203,6 +203,12 @@ int api_terminal_input(Request *request, sd_bus_error *error);
 int api_terminal_socket(Request *request, sd_bus_error *error);
 int api_terminal_channel(Request *request, sd_bus_error *error);
 int api_session_open(Request *request, sd_bus_error *error);
+
+int api_network_create(Request *request, sd_bus_error *error);
+int api_network_list(Request *request, sd_bus_error *error);
+int api_network_connect(Request *request, sd_bus_error *error);
+int api_network_disconnect(Request *request, sd_bus_error *error);
+int api_network_delete(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);

@@ -8,6 +8,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/exec-input.h"
+#include "sandboxd/network.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
 
@@ -142,8 +143,23 @@ static bool is_not_there(const sd_bus_error *error) {
                sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_SANDBOX);
 }
 
+static void conclude(Creation *c) {
+        if (c->request.warm)
+                finish_warm(c);
+        else
+                finish(c);
+}
+
+static void on_attached(const sd_bus_error *error, void *userdata) {
+        if (error)
+                give_up(userdata, error);
+        else
+                conclude(userdata);
+}
+
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
+        int r;
 
         if (!reply && c->lent && !c->manager->stopping && is_not_there(error)) {
                 start_over(c, error); /* it ended while it waited for us */
@@ -158,11 +174,13 @@ static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *u
                 return;
         }
         execd_keep_next(c->manager->execd, reply);
-        if (c->request.warm) {
-                finish_warm(c);
+        if (!c->request.network) {
+                conclude(c);
                 return;
         }
-        finish(c);
+        r = network_attach(c->manager->networks, c->sandbox, on_attached, c);
+        if (r < 0)
+                give_up_errno(c, r);
 }
 
 /* A label that is too long for execd's record is left out: such a sandbox cannot be adopted without our database. */
@@ -422,6 +440,8 @@ int create_start(Manager *m, const CreateRequest *request, CreateCallback callba
         if (!request->warm && manager_count(m) >= m->settings.max_sandboxes)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum sandbox limit reached: %u",
                                      m->settings.max_sandboxes);
+        if (request->network && !netd_is_there(m->netd))
+                return bus_error_set(error, BUS_ERROR_INVALID, "network is not part of this installation (sandbox-netd)");
         c->callback = callback;
         c->userdata = userdata;
 

@@ -15,6 +15,7 @@ static const ManagerOptions paths = {
         .execd_path = EXECD_SOCKET_PATH,
         .fsd_path = FSD_SOCKET_PATH,
         .hook_path = HOOK_SOCKET_PATH,
+        .netd_path = NETD_SOCKET_PATH,
 };
 
 static int print_help(void) {

@@ -14,6 +14,7 @@
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/exchange.h"
+#include "sandboxd/network.h"
 #include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
@@ -158,6 +159,8 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
         if (r >= 0)
+                r = networks_new(m, &m->networks);
+        if (r >= 0)
                 r = webhooks_new(m, &m->webhooks);
         if (r >= 0)
                 r = exchanges_new(m, &m->exchanges);
@@ -174,7 +177,9 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
         r = execd_client_new(m->event, options->execd_path, &handlers, &m->execd);
         if (r >= 0)
                 r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
-        return r < 0 ? r : hook_client_new(m->event, options->hook_path, &m->hook);
+        if (r >= 0)
+                r = hook_client_new(m->event, options->hook_path, &m->hook);
+        return r < 0 ? r : netd_client_new(m->event, options->netd_path, &m->netd);
 }
 
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
@@ -228,6 +233,7 @@ Manager *manager_free(Manager *m) {
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
         hook_client_free(m->hook);
+        netd_client_free(m->netd);
         contexts_free(m->contexts);
         exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
@@ -236,6 +242,7 @@ Manager *manager_free(Manager *m) {
         volumes_free(m->volumes);
         m->webhooks = webhooks_free(m->webhooks);
         workers_free(m->workers);
+        networks_free(m->networks);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
         warm_free(m->warm);
@@ -344,6 +351,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         alerts_forget_sandbox(m->alerts, s);
         volumes_forget_sandbox(m->volumes, s);
         webhooks_forget_sandbox(m->webhooks, s);
+        networks_forget_sandbox(m->networks, s);
         port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);

@@ -11,6 +11,7 @@
 #include "sandboxd/fsd-client.h"
 #include "sandboxd/hook-client.h"
 #include "sandboxd/idempotency.h"
+#include "sandboxd/netd-client.h"
 #include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
 #include "sandboxd/store.h"
@@ -33,6 +34,7 @@ struct Manager {
         struct Alerts *alerts;
         struct Volumes *volumes;
         struct Workers *workers;
+        struct Networks *networks;
         struct Webhooks *webhooks;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;
@@ -40,6 +42,7 @@ struct Manager {
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
+        NetdClient *netd;
         HookClient *hook;
         Warm *warm;             /* NULL: no pool */
 
@@ -58,6 +61,7 @@ typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
         const char *execd_path, *fsd_path, *hook_path;
+        const char *netd_path;                  /* NULL: there is none */
 } ManagerOptions;
 
 /* Before the HTTP server is freed: requests that end with us do not take their commands along. */

@@ -19,12 +19,14 @@ const OpenapiSchema openapi_schemas[] = {
         { "Command",         "id:string sandboxId:string command:string running:boolean startedAt:integer kind:string "
                              "pid?:integer exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
         { "Commands",        "commands:Command[]" },
+        { "Connected",       "connected:boolean" },
         { "Context",         "id:string sandboxId:string language:string cwd:string status:string createdAt:integer" },
         { "Contexts",        "contexts:Context[]" },
         { "Deleted",         "deleted:string" },
         { "Deliveries",      "deliveries:Delivery[] total:integer" },
         { "Delivery",        "id:string webhookId:string eventId:string topic:string status:string attempts:integer "
                              "timestamp:integer duration:integer httpStatus?:integer error?:string" },
+        { "Disconnected",    "disconnected:boolean" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -52,6 +54,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Killed",          "killed:integer signal:string" },
         { "LogEvent",        "type:string data:string timestamp:integer encoding?:string commandId?:string" },
         { "Migrated",        "migrated:integer" },
+        { "Network",         "id:string name:string dockerNetworkId:string sandboxes:string[] createdAt:integer "
+                             "driver:string addresses:map" },
+        { "Networks",        "networks:Network[]" },
         { "ObservabilityMetrics", "totalRequests:integer totalErrors:integer avgDuration:number p95Duration:number "
                              "activeSandboxes:integer functionCounts:object" },
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },

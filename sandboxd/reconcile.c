@@ -7,6 +7,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/network.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
 #include "sandboxd/volume.h"
@@ -24,6 +25,7 @@ typedef struct Reconcile {
 
 /* What was left undone goes on before the first request comes. */
 static void done(Manager *m, ReconcileCallback callback, void *userdata) {
+        networks_start(m->networks);
         queue_start(m->queue);
         volumes_start(m->volumes);
         callback(userdata);

@@ -11,6 +11,7 @@
 #define SANDBOX "/sandboxes/:id"
 #define CONTEXTS SANDBOX "/interpret/contexts"
 #define CONTEXT CONTEXTS "/:context"
+#define NETWORK "/networks/:network"
 #define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
@@ -54,6 +55,16 @@ static const Route sandbox_routes[] = {
           .input = &global_metrics_table, .reply = "GlobalMetrics" },
         { "GET",    "/metrics/prometheus",           api_prometheus,        0,                 "For its scraper",
           .reply = "bytes" },
+        { "GET",    "/networks",                     api_network_list,      0,                 "List networks",
+          .reply = "Networks" },
+        { "POST",   "/networks",                     api_network_create,    ROUTE_CREATES,     "Make a network",
+          .input = &network_table, .reply = "Network" },
+        { "DELETE", NETWORK,                         api_network_delete,    0,                 "Remove a network",
+          .reply = "Deleted" },
+        { "POST",   NETWORK "/connect",              api_network_connect,   0,                 "Add a sandbox",
+          .input = &network_member_table, .reply = "Connected" },
+        { "POST",   NETWORK "/disconnect",           api_network_disconnect, 0,                "Take one out",
+          .input = &network_member_table, .reply = "Disconnected" },
         { "POST",   "/observability/clear",          api_observability_clear, 0,                 "Forget traces",
           .input = &traces_clear_table, .reply = "Cleared" },
         { "GET",    "/observability/metrics",        api_observability_metrics, 0,                 "What traces come to",

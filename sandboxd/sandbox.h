@@ -50,6 +50,8 @@ typedef struct Sandbox {
         struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
         CpuSample cpu;
+        unsigned n_networks;                    /* that it is a member of */
+        struct HostsMirror *hosts_mirror;       /* /etc/hosts is being written */
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */

@@ -59,6 +59,10 @@ _sandboxctl_templates() {
     _sandboxctl_ask template list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
 }
 
+_sandboxctl_networks() {
+    _sandboxctl_ask network list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
+}
+
 _sandboxctl_volumes() {
     _sandboxctl_ask volume list | sed -n 's/^ \{6\}"\(id\|name\)": "\([A-Za-z0-9][A-Za-z0-9._-]*\)".*/\2/p' | sort -u
 }
@@ -116,6 +120,9 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     template,0) printf '%s\n' create delete list show ;;
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;
+    network,0) printf '%s\n' connect create delete disconnect list show ;;
+    network,1) _sandboxctl_networks ;;
+    network,2) _sandboxctl_sandboxes ;;
     volume,0) printf '%s\n' attach create delete detach list show ;;
     volume,1) [[ $action == create ]] || _sandboxctl_volumes ;;
     volume,2) _sandboxctl_sandboxes ;;

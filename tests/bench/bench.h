@@ -19,6 +19,7 @@ typedef enum Measure {
         MEASURE_SCOPES,         /* bare StartTransientUnit */
         MEASURE_RELAY,
         MEASURE_PLAIN_RELAY,    /* of TCP */
+        MEASURE_IP_LINK,
         MEASURE_NOOP,           /* of ours */
         MEASURE_CREATE_WARM,
         MEASURE_CREATE_BLANK,
@@ -40,6 +41,7 @@ typedef enum Measure {
         MEASURE_MANY_EXEC,
         MEASURE_STREAM,
         MEASURE_PORT,
+        MEASURE_CONNECT,
         MEASURE_RESIDENT,
         MEASURE_MEMORY,
         _MEASURE_MAX,
@@ -98,6 +100,9 @@ int rest_noop(Http *h, const Sandbox *s, double *ret_usec);
 int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec);
 /* A counter of GET /metrics; 0 if there is none of that name. */
 double rest_counter(Http *h, const char *name);
+
+/* networks.c */
+void stage_networks(Bench *b, Http *blank);
 
 /* relay.c: what a program writes goes through a pipe to a socket. */
 int relay_run(uint64_t bytes, double *ret_usec);

@@ -40,6 +40,7 @@ static const struct {
         { "burst",             "100 one by one",          MEASURE_BURST,            MEASURE_SEQUENCE,    AT_MOST,  1.3,  false },
         { "crowd-create",      "the same at 10 live",     MEASURE_MANY_CREATE,      MEASURE_FEW_CREATE,  AT_MOST,  1.5,  false },
         { "crowd-exec",        "the same at 10 live",     MEASURE_MANY_EXEC,        MEASURE_FEW_EXEC,    AT_MOST,  1.5,  false },
+        { "network-connect",   "ip link add, ip addr add", MEASURE_CONNECT,         MEASURE_IP_LINK,     AT_MOST,  5.0,  false },
         { "memory",            "1 MiB (VM)",              MEASURE_MEMORY,           MEASURE_ONE,         AT_MOST,  0.6,  false },
         { "resident",          "processes when idle",     MEASURE_RESIDENT,         MEASURE_ONE,         AT_MOST,  0,    false },
         { "stream",            "pipe to socket",          MEASURE_STREAM,           MEASURE_RELAY,       AT_LEAST, 0.5,  false },

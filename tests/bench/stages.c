@@ -346,6 +346,7 @@ static const struct {
         { { MEASURE_MANY_CREATE, MEASURE_MANY_EXEC }, stage_crowd },
         { { MEASURE_STREAM }, stage_stream },
         { { MEASURE_PORT }, stage_port },
+        { { MEASURE_CONNECT }, stage_networks },
         { { MEASURE_RESIDENT }, stage_resident },
 };
 

@@ -460,6 +460,27 @@ def images(h, query):
                             {"name": "debian", "kind": "tar", "source": "/srv/debian.tar", "usable": False}]})
 
 
+def network_create(h, query):
+    networks.append({"id": new_id("net"), "sandboxes": [], "createdAt": 1, **h.json_body()})
+    h.send(200, networks[-1])
+
+
+def network_change(verb):
+    def change(h, query, nid):
+        sandboxes = [n for n in networks if n["id"] == nid][0]["sandboxes"]
+        sandbox = h.json_body()["sandboxId"]
+        if (verb == "connect") == (sandbox in sandboxes):
+            raise Failure(409, f"Sandbox is {'already' if verb == 'connect' else 'not'} connected: {sandbox}")
+        sandboxes.append(sandbox) if verb == "connect" else sandboxes.remove(sandbox)
+        h.send(200, {verb + "ed": True})
+    return change
+
+
+def network_delete(h, query, nid):
+    networks[:] = [n for n in networks if n["id"] != nid]
+    h.send(200, {"deleted": nid})
+
+
 def template_create(h, query):
     body = h.json_body()
     templates.append({"id": new_id("tpl"), "builtin": False, "createdAt": 1, **body})
@@ -579,6 +600,7 @@ templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"im
 alerts = []
 volumes = []
 webhooks = []
+networks = []
 ports = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
@@ -600,6 +622,10 @@ ROUTES = [
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
     ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),
     ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
+    ("GET", "/sandbox/networks", lambda h, query: h.send(200, {"networks": networks})),
+    ("POST", "/sandbox/networks", network_create), ("DELETE", r"/sandbox/networks/(\w+)", network_delete),
+    ("POST", r"/sandbox/networks/(\w+)/connect", network_change("connect")),
+    ("POST", r"/sandbox/networks/(\w+)/disconnect", network_change("disconnect")),
     ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
     ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
     ("GET", "/sandbox/volumes", lambda h, query: h.send(200, {"volumes": volumes})),

@@ -345,6 +345,27 @@ run template create small
 ends 2; says 'wanted: template create NAME IMAGE'
 run template forge
 ends 2; says 'none of: '
+run network create blue
+ends 0; prints '^net_[0-9a-f]{24}$'
+network=$(cat "$work/out")
+run network connect blue one
+ends 0
+run network connect "$network" one
+ends 6; says 'already connected'
+run network list
+ends 0; prints "^$network +blue +1$"
+run network show blue
+ends 0; is_json; prints '"sbx_'
+run network disconnect blue one
+ends 0
+run network connect blue nosuch
+ends 4
+run network delete "$network"
+ends 0
+run network show blue
+ends 4; says 'no network has this id or name'
+run network create
+ends 2; says 'wanted: network create NAME'
 run alert set one memory 80 pause
 ends 0; prints '^alrt_[0-9a-f]{24}$'
 alert=$(cat "$work/out")

@@ -116,7 +116,7 @@ supervise() {
     await_leader $launcher
     await_booted
     mkdir "$(head -n 1 "$state/cgroups")/dev-exec"
-    instance_exec_ /testdata/testbed/setup.sh || exit 1
+    instance_exec_ /testdata/testbed/setup.sh "$net" || exit 1
     echo running >"$state/status"
     if [ -n "$watch" ]; then
         tail --pid="$watch" -s 0.2 -f /dev/null &

@@ -51,7 +51,8 @@ static bool is_reconciled(Core *c, void *userdata) {
 
 void core_start_sandboxd(Core *c) {
         ManagerOptions options = { .service = c->service, .state_directory = c->state, .execd_path = c->execd.path,
-                                   .fsd_path = c->fsd.path, .hook_path = c->hook.path };
+                                   .fsd_path = c->fsd.path, .hook_path = c->hook.path,
+                                   .netd_path = c->no_netd ? NULL : c->netd.path };
         Settings settings;
 
         ASSERT_OK(settings_init_defaults(&settings));
@@ -76,7 +77,8 @@ void core_stop_sandboxd(Core *c) {
 }
 
 void core_start(Core *c) {
-        *c = (Core) { .max_sandboxes = c->max_sandboxes, .pool_size = c->pool_size, .pool_profiles = c->pool_profiles };
+        *c = (Core) { .max_sandboxes = c->max_sandboxes, .pool_size = c->pool_size, .pool_profiles = c->pool_profiles,
+                       .no_netd = c->no_netd };
         log_set_max_level(getenv("TEST_VERBOSE") ? LOG_DEBUG : LOG_EMERG);
         strcpy(c->directory, "/tmp/core-XXXXXX");
         ASSERT_NOT_NULL(mkdtemp(c->directory));
@@ -86,6 +88,7 @@ void core_start(Core *c) {
         fake_execd_start(&c->execd, c->service, c->directory);
         fake_fsd_start(&c->fsd, c->service, c->directory);
         fake_hook_start(&c->hook, c->service, c->directory);
+        fake_netd_start(&c->netd, c->service, c->directory);
         core_start_sandboxd(c);
 }
 
@@ -102,6 +105,7 @@ void core_stop(Core *c) {
         fake_execd_stop(&c->execd);
         fake_fsd_stop(&c->fsd);
         fake_hook_stop(&c->hook);
+        fake_netd_stop(&c->netd);
         c->service = service_free(c->service);
         ASSERT_EQ(nftw(c->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

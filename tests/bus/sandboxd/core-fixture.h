@@ -8,6 +8,7 @@
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
 #include "tests/bus/sandboxd/fake-hook.h"
+#include "tests/bus/sandboxd/fake-netd.h"
 
 /* The whole of sandboxd in one loop with the two services it talks to; requests come over socketpairs. */
 typedef struct Core {
@@ -16,12 +17,14 @@ typedef struct Core {
         FakeExecd execd;
         FakeFsd fsd;
         FakeHook hook;
+        FakeNetd netd;
         Manager *manager;
         Auth *auth;
         HttpServer *http;
         bool reconciled;
         uint32_t max_sandboxes;
         uint32_t pool_size;
+        bool no_netd;
         const char *pool_profiles;
 } Core;
 

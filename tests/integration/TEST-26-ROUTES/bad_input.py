@@ -244,6 +244,9 @@ class Battery:
         self.session = self.sandbox.post("/terminal")
         self.reader = self.session["channel"]["reader"]
         self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id}
+        # of the one it is no member, of the other it is
+        self.networks = [api("POST", "/networks", {"name": f"bad input {i}"})["id"] for i in range(2)]
+        api("POST", f"/networks/{self.networks[1]}/connect", {"sandboxId": self.sandbox.id})
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
@@ -259,6 +262,8 @@ class Battery:
             return self.webhook["id"]
         if "/ws/channels/" in path:
             return self.reader["channel_id"]
+        if name == "network":
+            return self.networks[path.endswith("/disconnect")]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
     def is_list(self, path, item):
@@ -305,6 +310,9 @@ class Battery:
                 return
         if "delete" in self.document["paths"][fields.template]:
             request("DELETE", fields.path, json.loads(answer))
+        if fields.path.startswith("/sandbox/networks/"):
+            path, verb = fields.path.rsplit("/", 1)
+            request("POST", f"{path}/{'disconnect' if verb == 'connect' else 'connect'}", {"sandboxId": self.sandbox.id})
         if fields.path.endswith("/exec/queue"):
             status = f"/queue/{json.loads(answer)['id']}/status"
             wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
@@ -404,6 +412,8 @@ class Battery:
     def done(self):
         self.sandbox.delete()
         api("DELETE", f"/webhooks/{self.webhook['id']}")
+        for network in self.networks:
+            api("DELETE", f"/networks/{network}")
 
 
 def each_field_keeps_its_policy():
