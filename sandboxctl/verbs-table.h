@@ -68,6 +68,9 @@ int verb_template(Ctl *c, char **words);
 int verb_alert(Ctl *c, char **words);
 int verb_worker(Ctl *c, char **words);
 
+/* verb-port.c */
+int verb_port(Ctl *c, char **words);
+
 /* verb-volume.c */
 extern const Option volume_options[];
 int verb_volume(Ctl *c, char **words);
