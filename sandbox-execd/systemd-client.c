@@ -41,6 +41,7 @@ struct SystemdClient {
 
 static int client_connect(SystemdClient *c);
 
+/* Done when their job is, not when systemd has taken the request. */
 static bool waits_for_job(const SystemdRequest *q) {
         return q->options.action == SYSTEMD_START_TRANSIENT || q->options.action == SYSTEMD_STOP_WAIT;
 }
@@ -97,7 +98,6 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
-/* Done when their job is, not when systemd has taken the request. */
 /* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
  * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
