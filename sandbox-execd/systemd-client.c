@@ -41,6 +41,7 @@ struct SystemdClient {
 
 static int client_connect(SystemdClient *c);
 
+/* Done when their job is, not when systemd has taken the request. */
 static bool waits_for_job(const SystemdRequest *q) {
         return q->options.action == SYSTEMD_START_TRANSIENT || q->options.action == SYSTEMD_STOP_WAIT;
 }
