@@ -49,6 +49,11 @@ typedef struct Settings {
         uint64_t queue_output_max;
         uint32_t events_max, events_age_sec;
         uint32_t traces_max;
+        bool proxy_public;      /* sandboxes may show their servers to everybody */
+        uint64_t volume_bytes;
+        uint32_t volumes_max;
+        char *webhook_allow;    /* comma-separated */
+        uint32_t webhooks_max, webhook_attempts, webhook_backoff_sec, webhook_backoff_max_sec, webhook_timeout_sec;
         bool strict_command;
         char *log_level;
 } Settings;

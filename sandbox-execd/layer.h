@@ -32,6 +32,10 @@ typedef struct Layer {
  * read it anyway. owner is the user that the path of the directory is looked up as, see the implementation. */
 int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped);
 
+/* What name is in the directory that fd is, opened by way of the path that fd has in our own mount namespace, with the
+ * rights of owner: as it is here, which counts where something is mounted on it. O_PATH. */
+int layer_open_below(int fd, const char *name, uid_t owner);
+
 /* The template of /dev, attached at path in the mount namespace of this process; returns its mount. */
 int dev_template_new(const char *path);
 int dev_template_clone(int template_fd);

@@ -20,6 +20,7 @@
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/stats-bus.h"
+#include "sandbox-execd/volume.h"
 
 /* Methods parse, check, call and reply; what they call is tested without a bus. A method that cannot answer at once keeps
  * its message and returns 1; whoever finishes the work answers. The error names are the interface, the texts are for
@@ -487,6 +488,15 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AttachVolume",
+                                SD_BUS_ARGS("s", id, "s", volume, "h", directory, "s", path, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_attach_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DetachVolume", SD_BUS_ARGS("s", id, "s", volume, "h", directory, "s", path),
+                                SD_BUS_NO_RESULT, method_detach_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReleaseVolume", SD_BUS_ARGS("s", volume, "h", directory), SD_BUS_NO_RESULT,
+                                method_release_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("VolumeUsage", SD_BUS_ARGS("s", volume, "h", directory),
+                                SD_BUS_RESULT("t", used, "t", max), method_volume_usage, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("CommandExited",
                                 SD_BUS_ARGS("s", id, "s", command, "i", code, "i", status, "b", timed_out, "b", oom,
                                             "t", ended_usec), 0),

@@ -23,6 +23,10 @@ typedef struct SpawnResult {
 int spawn_init(int listen_fd, SpawnResult *ret);
 /* In the cgroup, with bus_fd, user_fd and mount_fd as descriptors 3, 4, 5. */
 int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, SpawnResult *ret);
+/* Runs function(argument) as root of a sandbox, in its user and mount namespaces, and waits for it: it may make system
+ * calls and nothing else, and must close what it opens. It is in no cgroup and no pid namespace of the sandbox, which
+ * therefore can neither see nor stop it. Returns what function returns. */
+int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), void *argument);
 /* A user namespace that maps size ids from inside to outside, for idmapped mounts. No process is left in it. */
 int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size);
 /* "inside outside size" to both maps of the process. */

@@ -16,12 +16,13 @@ typedef enum SystemdAction {
         SYSTEMD_START_TRANSIENT, /* done when the unit's job is */
         SYSTEMD_SET_PROPERTIES,
         SYSTEMD_STOP,            /* done when the request is accepted; a unit that is gone is fine */
+        SYSTEMD_STOP_WAIT,       /* the same, done when the unit's job is */
 } SystemdAction;
 
 typedef struct SystemdRequestOptions {
         SystemdAction action;
         const char *unit;
-        /* Appends the (sv) pairs; may be called again after a reconnect. NULL for SYSTEMD_STOP. */
+        /* Appends the (sv) pairs; may be called again after a reconnect. NULL for those that stop. */
         int (*append_properties)(sd_bus_message *m, void *userdata);
         /* error 0 or a negative errno, with the message of systemd in details. Not called after _free(). */
         void (*on_done)(int error, const char *details, void *userdata);

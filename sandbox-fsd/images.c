@@ -469,6 +469,7 @@ int images_init(Images *i, const ImagesOptions *options) {
 
         remove_leftovers(i, i->store.images_fd, STORE_TEMPORARY_PREFIX);
         remove_leftovers(i, i->store.roots_fd, STORE_GONE_PREFIX);
+        remove_leftovers(i, i->store.volumes_fd, STORE_GONE_PREFIX);
         return 0;
 }
 

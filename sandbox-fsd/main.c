@@ -12,6 +12,7 @@
 #include "sandbox-fsd/helper.h"
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/manager.h"
+#include "sandbox-fsd/volumes-bus.h"
 
 /* The same program is daemon and helper, so that a helper is always of the version that started it, also while a
  * package is being upgraded. */
@@ -144,7 +145,10 @@ static int help(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static const BusInterface interfaces[] = { { FSD_OBJECT, IMAGES_INTERFACE, images_vtable } };
+        static const BusInterface interfaces[] = {
+                { FSD_OBJECT, IMAGES_INTERFACE,  images_vtable  },
+                { FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable },
+        };
 
         log_set_program("sandbox-fsd");
         if (argc == 3 && streq(argv[1], "--helper"))

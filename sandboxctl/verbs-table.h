@@ -47,6 +47,10 @@ int verb_events(Ctl *c, char **words);
 int verb_metrics(Ctl *c, char **words);
 int verb_trace(Ctl *c, char **words);
 
+/* verb-webhook.c */
+extern const Option webhook_options[];
+int verb_webhook(Ctl *c, char **words);
+
 /* verb-file.c */
 extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);

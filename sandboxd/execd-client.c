@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "libsandbox/bus-names.h"
+#include "libsandbox/bus-util.h"
 #include "libsandbox/log.h"
 
 /* Thin on purpose: arguments in, message out. Which calls may be repeated after a broken connection is decided here,
@@ -292,6 +293,45 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         if (r < 0)
                 return r;
         return peer_send(c->peer, m, 0, callback, userdata);
+}
+
+static const BusField volume_fields[] = {
+        { "Bytes",    BUS_FIELD_U64,  offsetof(ExecdVolume, bytes)     },
+        { "Inodes",   BUS_FIELD_U64,  offsetof(ExecdVolume, inodes)    },
+        { "ReadOnly", BUS_FIELD_BOOL, offsetof(ExecdVolume, read_only) },
+};
+
+int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "AttachVolume", volume->sandbox, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "shs", volume->id, volume->directory_fd, volume->path);
+        if (r >= 0)
+                r = bus_fields_append(m, volume_fields, ELEMENTSOF(volume_fields), volume);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_detach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "DetachVolume", volume->sandbox, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "shs", volume->id, volume->directory_fd, volume->path);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volume, PeerCallback callback,
+                     void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, member, volume->id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 'h', &volume->directory_fd);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command) {

@@ -62,6 +62,19 @@ typedef struct ExecCall {
 int execd_exec(ExecdClient *c, const ExecCall *call, PeerCallback callback, void *userdata);
 int execd_signal(ExecdClient *c, const char *id, const char *command, int signal, bool all, PeerCallback callback,
                  void *userdata);
+/* directory_fd: as sandbox-fsd gives it. */
+typedef struct ExecdVolume {
+        const char *id, *sandbox, *path;
+        int directory_fd;
+        uint64_t bytes, inodes;         /* 0: no bound */
+        bool read_only;
+} ExecdVolume;
+
+int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata);
+int execd_detach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata);
+/* Methods that need no sandbox: ReleaseVolume, VolumeUsage. */
+int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volume, PeerCallback callback,
+                     void *userdata);
 int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal, PeerCallback callback,
                        void *userdata);
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command);

@@ -314,14 +314,38 @@ static int add_route(json_t *paths, const RouteTable *table, const char *prefix,
         return json_object_set_new(item, method, make_operation(table, route));
 }
 
+static bool has_own_row(const RouteTable *table, const char *path, const char *method) {
+        for (size_t i = 0; i < table->n_routes; i++)
+                if (streq(table->routes[i].path, path) && streq(table->routes[i].method, method))
+                        return true;
+        return false;
+}
+
+/* The document knows no row for any method: one for each that it can name. */
+static int add_routes(json_t *paths, const RouteTable *table, const char *prefix, const Route *route) {
+        static const char *const methods[] = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT" };
+        int r = 0;
+
+        if (!streq(route->method, "*"))
+                return add_route(paths, table, prefix, route);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(methods); i++) {
+                Route one = *route;
+
+                one.method = methods[i];
+                if (!has_own_row(table, route->path, methods[i]))
+                        r = add_route(paths, table, prefix, &one);
+        }
+        return r;
+}
+
 static json_t *make_paths(const char *prefix) {
         json_t *paths = json_object();
         int r = 0;
 
         for (size_t t = 0; t < n_route_tables; t++)
                 for (size_t i = 0; r >= 0 && i < route_tables[t].n_routes; i++)
-                        r = add_route(paths, route_tables + t, t == 0 ? prefix : route_tables[t].prefix,
-                                      route_tables[t].routes + i);
+                        r = add_routes(paths, route_tables + t, t == 0 ? prefix : route_tables[t].prefix,
+                                       route_tables[t].routes + i);
         if (r < 0) {
                 json_decref(paths);
                 return NULL;

@@ -9,13 +9,16 @@
 static const struct {
         const char *method, *path, *function;
 } named[] = {
-        { "DELETE", "/sandboxes/:id",       "sandbox::kill"         },
-        { "DELETE", "/sandboxes/:id/terminal/:sessionId", "terminal::session::close" },
-        { "GET",    "/sandboxes/:id/env",   "env::list"             },
-        { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
-        { "POST",   "/sandboxes/:id/env",   "env::set"              },
-        { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
-        { "POST",   "/sandboxes/:id/terminal", "terminal::session::create" },
+        { "*",      "/proxy/:id/:port",                          "proxy::pass"               },
+        { "*",      "/proxy/:id/:port/*rest",                    "proxy::pass::path"         },
+        { "DELETE", "/sandboxes/:id",                            "sandbox::kill"             },
+        { "DELETE", "/sandboxes/:id/terminal/:sessionId",        "terminal::session::close"  },
+        { "GET",    "/sandboxes/:id/env",                        "env::list"                 },
+        { "GET",    "/sandboxes/:id/exec",                       "sandbox::exec::list"       },
+        { "POST",   "/proxy/:id/:port",                          "proxy::request"            },
+        { "POST",   "/sandboxes/:id/env",                        "env::set"                  },
+        { "POST",   "/sandboxes/:id/exec",                       "sandbox::exec"             },
+        { "POST",   "/sandboxes/:id/terminal",                   "terminal::session::create" },
         { "POST",   "/sandboxes/:id/terminal/:sessionId/resize", "terminal::session::resize" },
 };
 
@@ -27,7 +30,8 @@ static const struct {
         { "git", "git" },              { "interpret", "interpreter" }, { "networks", "network" }, { "ports", "port" },
         { "processes", "process" },    { "sandboxes", "sandbox" },   { "snapshots", "snapshot" },
         { "stream", "stream" },        { "templates", "template" },  { "terminals", "terminal" },
-        { "terminal", "terminal" },    { "volumes", "volume" },      { "workers", "worker" },
+        { "terminal", "terminal" },    { "volumes", "volume" },      { "webhooks", "webhook" },
+        { "workers", "worker" },
 };
 
 static const char *noun_of(const char *segment, size_t n) {
@@ -47,7 +51,7 @@ static bool has_other_method(const RouteTable *table, const Route *route) {
 static const char *method_verb(const Route *route, bool one) {
         if (streq(route->method, "GET"))
                 return one ? "get" : "list";
-        return streq(route->method, "POST") ? "create" : streq(route->method, "PUT") ? "put" : "delete";
+        return streq(route->method, "POST") ? one ? "change" : "create" : streq(route->method, "PUT") ? "put" : "delete";
 }
 
 static void append(char *name, const char *word, size_t n) {

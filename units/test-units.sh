@@ -13,7 +13,7 @@ failed=0
 # systemd-analyze wants the programs to exist: stand-ins at a path of our own.
 cp "$source"/*.socket "$source"/*.slice "$build"/*.service "$work"
 mkdir "$work/bin"
-for program in sandboxd sandbox-execd sandbox-fsd sandbox-due; do
+for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-due; do
     install -m 755 /bin/true "$work/bin/$program"
 done
 sed -i "s#$pkglibdir/#$work/bin/#g" "$work"/*.service
@@ -29,6 +29,7 @@ while read -r unit threshold; do
 done <<'GATES'
 sandboxd.service 5
 sandbox-fsd.service 15
+sandbox-hook.service 15
 sandbox-execd.service 37
 sandbox-due@.service 10
 GATES

@@ -12,6 +12,22 @@ from sandboxd import HOST, IMAGE, PORT, Sandbox, api, eq, main_pid, ok, request,
 
 UNKNOWN = "unknown_" + "0" * 24
 IMMUNE = "trap '' INT TERM HUP QUIT USR1 USR2; exec sleep 100000"
+# Answers whatever is asked.
+WEB = b"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def __getattr__(self, name):
+        if not name.startswith("do_"):
+            raise AttributeError(name)
+        return self.answer
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"""
 # Figures and histories, which move by themselves.
 VOLATILE = ("/metrics", "/processes", "/events", "/observability", "/health", "/openapi.json", "/pool", "/stream",
             "/images", "/workers", "/history")
@@ -28,18 +44,22 @@ SAMPLES = {
     "language": "bash",
     "metric": "memory",
     "mode": "644",
+    "mountPath": "/mnt/bad",
     "moves": [{"from": "bad/file", "to": "bad/file"}],
     "path": "bad/file",
     "paths": ["bad/file"],
     "pattern": "*",
+    "port": 8080,
     "shell": "/bin/sh",
     "signal": "CONT",
+    "size": 1 << 30,
     "threshold": 90,
     "url": "/workspace/none.git",
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
-        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"}}
+        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
+        "/webhooks": {"url": "http://127.0.0.1:9/"}}
 
 
 # What a WebSocket wants. Its 101 is a success; the connection ends there.
@@ -203,21 +223,33 @@ class Battery:
         self.background = self.sandbox.post("/exec/background", {"command": IMMUNE})
         self.terminal = self.sandbox.post("/terminals", {"command": IMMUNE})
         self.context = self.sandbox.post("/interpret/contexts", {"language": "python"})
+        self.webhook = api("POST", "/webhooks", {"url": "http://127.0.0.1:9/", "enabled": False})
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
+        self.sandbox.put("/tmp/web.py", WEB)
+        self.sandbox.post("/ports", {"containerPort": 8080}, expect=None)
+        self.sandbox.post("/exec/background", {"command": "exec python3 /tmp/web.py"})
+        wait_for("its server listens", lambda: request("GET", f"/sandbox/proxy/{self.sandbox.id}/8080/")[0] == 200)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
+        self.volume = api("POST", "/volumes", {"name": "bad-input"})
         self.session = self.sandbox.post("/terminal")
         self.reader = self.session["channel"]["reader"]
-        self.samples = {"pid": self.background["pid"]}
+        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id}
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
     def subjects(self, path, name):
+        if "/proxy/{id}" in path:
+            return {"id": self.sandbox.id, "port": "8080"}.get(name, "x")
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"], "sessionId": self.session["sessionId"]}.get(name, UNKNOWN)
+        if name == "volume":
+            return self.volume["id"]
+        if name == "webhook":
+            return self.webhook["id"]
         if "/ws/channels/" in path:
             return self.reader["channel_id"]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
@@ -361,6 +393,7 @@ class Battery:
 
     def done(self):
         self.sandbox.delete()
+        api("DELETE", f"/webhooks/{self.webhook['id']}")
 
 
 def each_field_keeps_its_policy():
