@@ -14,6 +14,7 @@
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/exchange.h"
+#include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -343,6 +344,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         alerts_forget_sandbox(m->alerts, s);
         volumes_forget_sandbox(m->volumes, s);
         webhooks_forget_sandbox(m->webhooks, s);
+        port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);
