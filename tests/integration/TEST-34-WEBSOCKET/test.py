@@ -274,7 +274,7 @@ COUNTER = ("stty -echo; read x; i=0; while [ $i -lt " + str(LINES) + " ]; do ech
 
 def read_lines(connect, on_line):
     """All output, over as many sockets as it takes; connect(offset) makes one."""
-    seen, n_sockets, end = b"", 0, time.monotonic() + 120
+    seen, n_sockets, end = b"", 0, time.monotonic() + 240
     while b"n=%d\r\n" % (LINES - 1) not in seen[-4096:]:
         ok(time.monotonic() < end, "all lines come", len(seen), n_sockets)
         try:

@@ -307,6 +307,10 @@ TEST(heartbeat) {
         fixture_stop(&f);
 }
 
+static bool is_heard(void *userdata) {
+        return ((FixtureState *) userdata)->n_received >= strlen("pause");
+}
+
 TEST(a_paused_one_is_not_read) {
         static const char byte[1] = "x";
         uint64_t sent;
@@ -318,7 +322,7 @@ TEST(a_paused_one_is_not_read) {
         send_text_frame(&f, fd, "pause");
         for (int i = 0; i < 4; i++) /* what has been read together with it may still be heard */
                 send_frame(&f, fd, FIN | BINARY, byte, 1);
-        fixture_run_for(&f, 20 * USEC_PER_MSEC);
+        fixture_run_until(&f, is_heard, &fixture_state);
         sent = fixture_state.n_received;
         for (int i = 0; i < 50; i++)
                 send_frame(&f, fd, FIN | BINARY, byte, 1);
@@ -342,10 +346,11 @@ TEST(who_does_not_read_is_not_made_for) {
         routes_start(&f, NULL, NULL);
         fd = handshake(&f);
         send_text_frame(&f, fd, "flood");
-        fixture_run_for(&f, 100 * USEC_PER_MSEC);
-        made = fixture_state.n_made;
-        fixture_run_for(&f, 100 * USEC_PER_MSEC);
-        ASSERT_EQ(fixture_state.n_made, made); /* the kernel's buffers are full, and the queue */
+        do { /* until the kernel's buffers are full, and the queue */
+                made = fixture_state.n_made;
+                fixture_run_for(&f, 100 * USEC_PER_MSEC);
+                ASSERT_TRUE(made < 64 * MiB);
+        } while (made == 0 || fixture_state.n_made != made);
 
         /* nor do its pings make us keep answers */
         for (size_t i = 0; i < sizeof pings; i += 6)
