@@ -16,7 +16,7 @@ typedef enum SystemdAction {
         SYSTEMD_START_TRANSIENT, /* done when the unit's job is */
         SYSTEMD_SET_PROPERTIES,
         SYSTEMD_STOP,            /* done when the request is accepted; a unit that is gone is fine */
-        SYSTEMD_STOP_WAIT,       /* the same, done when the unit's job is */
+        SYSTEMD_STOP_WAIT,       /* done when the unit's job is; a unit that is gone is fine */
         SYSTEMD_LIST,            /* the units that the pattern in .unit fits; on_reply() gets them before on_done() */
 } SystemdAction;
 
