@@ -62,6 +62,9 @@ static int note(ApiCall *call, Port *p) {
         return r < 0 ? r : k;
 }
 
+/* Calls under way: of a listener whose row is still to come, nobody else makes one. */
+static unsigned n_exposing;
+
 /* Also when the client is gone: the port is exposed. A second one that asked for the same at the same time finds the row
  * of the first, and host_port stays 0. */
 static void on_exposed(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
@@ -70,6 +73,7 @@ static void on_exposed(ApiCall *call, sd_bus_message *reply, const sd_bus_error 
         Port *p = call->data, other;
 
         (void) error;
+        n_exposing--;
         if (!reply || call->sandbox->leaving || sd_bus_message_read_basic(reply, 'q', &host_port) < 0 ||
             port_find(m->store, call->sandbox->public_id, p->container_port, p->udp, &other) >= 0)
                 return;
@@ -148,6 +152,7 @@ static int send_expose(Request *request, void *userdata, sd_bus_error *error) {
                                                    .protocol = port_protocol(p->udp),
                                                    .host_port = (uint16_t) (input->host_port ?: input->container_port),
                                                    .insist = input->host_port > 0 }, api_call_done, call);
+        n_exposing += r >= 0;
         return api_call_sent(&call, r, error);
 }
 
@@ -184,7 +189,8 @@ static int reply_list(Request *request, Manager *m, const Sandbox *s, Listing *l
         l->ports = ports;
         r = port_foreach(m->store, s->public_id, add_row, l);
         for (size_t i = 0; r >= 0 && i < l->n_active; i++) {
-                r = port_add(m->store, s->public_id, l->active + i);
+                if (n_exposing == 0 && !s->leaving)
+                        r = port_add(m->store, s->public_id, l->active + i);
                 if (r >= 0)
                         r = json_array_append_new(ports, port_to_json(l->active + i, true));
         }

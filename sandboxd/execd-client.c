@@ -368,7 +368,7 @@ int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volu
         r = begin(c, member, volume->id, &m);
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 'h', &volume->directory_fd);
-        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {
