@@ -50,6 +50,8 @@ typedef struct Sandbox {
         struct Sandbox *next_unsaved;
         unsigned n_live;                        /* commands */
         CpuSample cpu;
+        uint64_t exposed_changes;               /* store_changes() when this port was exposed; port 0: none was */
+        uint16_t exposed_port;
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
