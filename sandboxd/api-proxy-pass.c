@@ -84,6 +84,24 @@ static void reply_without_body(Pass *p) {
         pass_free(p);
 }
 
+/* A short answer that is here as a whole need not be a stream: it goes out in one piece, with its head. */
+static bool reply_at_once(Pass *p) {
+        char *bytes;
+
+        if (p->bodyless || p->size == UINT64_MAX || p->size > exchange_kept(p->exchange))
+                return false;
+        bytes = malloc(p->size);
+        if (!bytes)
+                return false;
+        if (exchange_read(p->exchange, bytes, p->size) != (ssize_t) p->size) {
+                free(bytes); /* cannot be: the stream shows that something is missing */
+                return false;
+        }
+        (void) request_reply_bytes(p->request, p->status, p->content_type, bytes, p->size);
+        pass_free(p);
+        return true;
+}
+
 static void join(Pass *p) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *data;
@@ -105,7 +123,7 @@ static void reply(Pass *p) {
                 join(p);
         else if (p->bodyless && (!streq(request_method(p->request), "HEAD") || p->size == UINT64_MAX))
                 reply_without_body(p);
-        else
+        else if (!reply_at_once(p))
                 reply_with_body(p);
 }
 

@@ -445,8 +445,8 @@ ssize_t exchange_read(Exchange *e, char *buffer, size_t size) {
         return e->upstream ? upstream_read(e->upstream, buffer, size) : -EPIPE;
 }
 
-bool exchange_is_done(const Exchange *e) {
-        return e->upstream && upstream_is_done(e->upstream);
+size_t exchange_kept(const Exchange *e) {
+        return e->upstream ? upstream_kept(e->upstream) : 0;
 }
 
 int exchange_take_socket(Exchange *e, const char **ret_data, size_t *ret_size) {
@@ -558,8 +558,4 @@ void exchanges_end_sandbox(Exchanges *x, const Sandbox *s, const char *why) {
         }
         if (g)
                 group_check(g);
-}
-
-size_t exchanges_count_idle(const Exchanges *x) {
-        return x->n_idle;
 }

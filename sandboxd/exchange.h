@@ -38,7 +38,6 @@ Exchanges *exchanges_free(Exchanges *x);
 DEFINE_CLEANUP(Exchanges *, exchanges_free)
 /* Its connections end: it is paused, gone, or on its way out. why is for those who wait for an answer. */
 void exchanges_end_sandbox(Exchanges *x, const Sandbox *s, const char *why);
-size_t exchanges_count_idle(const Exchanges *x);
 
 /* The handlers come from the event loop, never from here. */
 int exchange_new(Exchanges *x, const ExchangeOptions *options, Exchange **ret);
@@ -58,5 +57,5 @@ ExchangeWatch *exchange_watch_free(ExchangeWatch *w);
 size_t exchange_write(Exchange *e, const char *data, size_t n);
 void exchange_end_body(Exchange *e);
 ssize_t exchange_read(Exchange *e, char *buffer, size_t size);
-bool exchange_is_done(const Exchange *e);
+size_t exchange_kept(const Exchange *e);
 int exchange_take_socket(Exchange *e, const char **ret_data, size_t *ret_size);

@@ -112,8 +112,16 @@ int proxy_parse_port(const char *text, uint16_t *ret, sd_bus_error *error) {
         return bus_error_set(error, BUS_ERROR_INVALID, "port must be 1-65535, got %s", shown ?: "");
 }
 
-int proxy_check_port(Manager *m, const Sandbox *s, uint16_t port, sd_bus_error *error) {
-        if (port_is_exposed(m->store, s->public_id, port))
+/* A page is many requests for one port, and between two of them hardly anything is written: no need to read again. */
+int proxy_check_port(Manager *m, Sandbox *s, uint16_t port, sd_bus_error *error) {
+        uint64_t changes = store_changes(m->store);
+
+        if (s->exposed_port == port && s->exposed_changes == changes)
                 return 0;
+        if (port_is_exposed(m->store, s->public_id, port)) {
+                s->exposed_port = port;
+                s->exposed_changes = changes;
+                return 0;
+        }
         return bus_error_set(error, BUS_ERROR_NO_SUCH_OBJECT, "Port %u is not exposed on sandbox %s", port, s->public_id);
 }

@@ -26,7 +26,7 @@ const char *proxy_allow_origin(const Sandbox *s, const char *origin);
 /* Of "/sandbox/proxy/sbx_.../8080", which lies before the paths of the server. */
 int proxy_base(const Manager *m, const Sandbox *s, uint16_t port, char **ret);
 int proxy_parse_port(const char *text, uint16_t *ret, sd_bus_error *error);
-int proxy_check_port(Manager *m, const Sandbox *s, uint16_t port, sd_bus_error *error);
+int proxy_check_port(Manager *m, Sandbox *s, uint16_t port, sd_bus_error *error);
 
 /* --- signatures (proxy-sign.c) */
 

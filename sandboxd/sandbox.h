@@ -52,6 +52,8 @@ typedef struct Sandbox {
         CpuSample cpu;
         unsigned n_networks;                    /* that it is a member of */
         struct HostsMirror *hosts_mirror;       /* /etc/hosts is being written */
+        uint64_t exposed_changes;               /* store_changes() when this port was exposed; port 0: none was */
+        uint16_t exposed_port;
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */

@@ -225,3 +225,7 @@ int store_count_objects(Store *s, const char *kind, const char *sandbox, const c
         (void) sqlite3_reset(statement);
         return store_error(code);
 }
+
+uint64_t store_changes(const Store *s) {
+        return (uint64_t) sqlite3_total_changes64(s->db);
+}

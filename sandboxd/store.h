@@ -87,6 +87,9 @@ int store_foreach_object(Store *s, const ObjectQuery *query, int (*handler)(cons
 /* By kind and, unless NULL, sandbox and tag; in constant time. */
 int store_count_objects(Store *s, const char *kind, const char *sandbox, const char *tag, uint64_t *ret);
 
+/* Grows with each row that is written: while it stands still, what was read before is what would be read again. */
+uint64_t store_changes(const Store *s);
+
 /* Several writes as one. They nest. */
 int store_begin(Store *s);
 int store_end(Store *s);

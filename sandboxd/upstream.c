@@ -381,6 +381,10 @@ void upstream_set_handlers(Upstream *u, const UpstreamHandlers *handlers, void *
         u->userdata = userdata;
 }
 
+size_t upstream_kept(const Upstream *u) {
+        return u->n_in - u->in_at;
+}
+
 bool upstream_is_done(const Upstream *u) {
         return u->done;
 }

@@ -46,6 +46,8 @@ size_t upstream_write(Upstream *u, const char *data, size_t n);
 void upstream_end_body(Upstream *u);
 /* Bytes of the response's body; 0: none now, -ENODATA: that was all, other errors: the rest never comes. */
 ssize_t upstream_read(Upstream *u, char *buffer, size_t size);
+/* Of the response's body, what was read along with its head. */
+size_t upstream_kept(const Upstream *u);
 /* Request and response are over, and another request may follow. */
 bool upstream_is_reusable(const Upstream *u);
 /* It is, and nobody uses it: on_idle_end() of these tells when the server closes it. */

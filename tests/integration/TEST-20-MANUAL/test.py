@@ -81,7 +81,7 @@ def patterns_match():
 
 def pages_of_all():
     text = "".join(open(p).read() for p in PAGES)
-    for what in sorted(os.listdir("/usr/lib/sandboxd")) + shell("cd /usr/lib/systemd/system; ls sandbox*").split():
+    for what in sorted(os.listdir("/usr/lib/sandboxd")) + shell("cd /usr/lib/systemd/system; ls -d sandbox*").split():
         if os.path.isdir("/usr/lib/sandboxd/" + what) or what.endswith((".xml", ".d")):
             continue
         ok(any(os.path.basename(p).rsplit(".", 1)[0] == what for p in PAGES), "no manual page for", what)
