@@ -17,3 +17,4 @@
 #define FSD_OBJECT "/io/sandboxd/Files1"
 #define FILES_INTERFACE "io.sandboxd.Files1"
 #define IMAGES_INTERFACE "io.sandboxd.Images1"
+#define SNAPSHOTS_INTERFACE "io.sandboxd.Snapshots1"

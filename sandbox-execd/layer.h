@@ -15,6 +15,7 @@ typedef enum LayerKind {
         LAYER_LOWER,
         LAYER_UPPER,
         LAYER_USR,
+        LAYER_FROZEN, /* what a snapshot holds: u and u2 */
         _LAYER_KIND_MAX,
         _LAYER_KIND_INVALID = -EINVAL,
 } LayerKind;
@@ -31,6 +32,10 @@ typedef struct Layer {
  * layer shown as it is, where the file system cannot map ids and the layer is the host's own, read-only: everybody may
  * read it anyway. owner is the user that the path of the directory is looked up as, see the implementation. */
 int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped);
+
+/* Has a detached mount show its ids through that namespace, read-only; as layer_clone() does. */
+int layer_map(int tree, int user_fd, bool *idmapped);
+int layer_make_read_only(int tree);
 
 /* The template of /dev, attached at path in the mount namespace of this process; returns its mount. */
 int dev_template_new(const char *path);

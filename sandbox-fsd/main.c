@@ -11,6 +11,7 @@
 #include "sandbox-fsd/collect.h"
 #include "sandbox-fsd/helper.h"
 #include "sandbox-fsd/images-bus.h"
+#include "sandbox-fsd/snapshots-bus.h"
 #include "sandbox-fsd/manager.h"
 
 /* The same program is daemon and helper, so that a helper is always of the version that started it, also while a
@@ -144,7 +145,10 @@ static int help(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static const BusInterface interfaces[] = { { FSD_OBJECT, IMAGES_INTERFACE, images_vtable } };
+        static const BusInterface interfaces[] = {
+                { FSD_OBJECT, IMAGES_INTERFACE, images_vtable },
+                { FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable },
+        };
 
         log_set_program("sandbox-fsd");
         if (argc == 3 && streq(argv[1], "--helper"))

@@ -10,6 +10,7 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/images-bus.h"
+#include "sandbox-fsd/snapshots-bus.h"
 
 /* Where the two halves meet: images, which are ours, and files, which belong to workers that only execd can start. The
  * connection to execd lasts while there are workers and no longer, so that execd can leave. */
@@ -96,6 +97,8 @@ int manager_attach(Manager *m, sd_bus *bus) {
         int r;
 
         r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, IMAGES_INTERFACE, images_vtable, &m->images);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable, m);
         return r < 0 ? r : router_attach(m->router, bus);
 }
 

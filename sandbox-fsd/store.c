@@ -52,9 +52,13 @@ int store_open(const char *path, Store *ret) {
         if (s.images_fd < 0)
                 return s.images_fd;
         s.roots_fd = make_and_open(fd, "roots");
-        if (s.roots_fd < 0) {
-                safe_close(s.images_fd);
-                return s.roots_fd;
+        if (s.roots_fd >= 0)
+                s.snapshots_fd = make_and_open(fd, "snapshots");
+        if (s.roots_fd < 0 || s.snapshots_fd < 0) {
+                int r = s.roots_fd < 0 ? s.roots_fd : s.snapshots_fd;
+
+                store_done(&s);
+                return r;
         }
         *ret = s;
         return 0;
@@ -63,6 +67,7 @@ int store_open(const char *path, Store *ret) {
 void store_done(Store *s) {
         s->images_fd = safe_close(s->images_fd);
         s->roots_fd = safe_close(s->roots_fd);
+        s->snapshots_fd = safe_close(s->snapshots_fd);
 }
 
 /* O_PATH, because that is all that execd needs to find it in its own mount namespace, and all that is ours to give. */
@@ -72,7 +77,7 @@ int store_open_layer(const Store *s, const char *key) {
         return fd < 0 ? -errno : fd;
 }
 
-static int random_name(const char *prefix, char **ret) {
+int store_random_name(const char *prefix, char **ret) {
         uint64_t random;
 
         if (getrandom(&random, sizeof random, 0) != sizeof random)
@@ -81,7 +86,7 @@ static int random_name(const char *prefix, char **ret) {
 }
 
 /* A directory that belongs to root of the sandboxes. The mode comes first: afterwards it is not ours to change. */
-static int make_foreign(int parent_fd, const char *name, mode_t mode) {
+int store_make_foreign(int parent_fd, const char *name, mode_t mode) {
         _cleanup_close_ int fd = -EBADF;
 
         if (mkdirat(parent_fd, name, 0700) < 0)
@@ -98,9 +103,9 @@ int store_make_temporary(const Store *s, char **ret_name, int *ret_fd) {
         _cleanup_free_ char *name = NULL;
         int fd, r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &name);
         if (r >= 0)
-                r = make_foreign(s->images_fd, name, LAYER_MODE);
+                r = store_make_foreign(s->images_fd, name, LAYER_MODE);
         if (r < 0)
                 return r;
         fd = store_open_layer(s, name);
@@ -118,7 +123,7 @@ int store_publish(const Store *s, const char *temporary, const char *key) {
         return 0;
 }
 
-static int read_link(int directory_fd, const char *name, char **ret) {
+int store_read_link(int directory_fd, const char *name, char **ret) {
         char target[256];
         ssize_t n;
 
@@ -132,7 +137,7 @@ static int read_link(int directory_fd, const char *name, char **ret) {
 }
 
 int store_get_link(const Store *s, const char *name, char **ret_key) {
-        return read_link(s->images_fd, name, ret_key);
+        return store_read_link(s->images_fd, name, ret_key);
 }
 
 /* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
@@ -140,7 +145,7 @@ int store_set_link(const Store *s, const char *name, const char *key) {
         _cleanup_free_ char *temporary = NULL;
         int r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &temporary);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &temporary);
         if (r < 0)
                 return r;
         if (symlinkat(key, s->images_fd, temporary) < 0)
@@ -167,7 +172,7 @@ static int fill_root(int fd) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(children); i++) {
-                r = make_foreign(fd, children[i].name, children[i].mode);
+                r = store_make_foreign(fd, children[i].name, children[i].mode);
                 if (r < 0)
                         return r;
         }
@@ -180,7 +185,7 @@ static int make_root(const Store *s, const char *id) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = random_name(STORE_GONE_PREFIX, &name);
+        r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
         if (mkdirat(s->roots_fd, name, LAYER_MODE) < 0)
@@ -228,7 +233,7 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
 
         assert(sandbox_id_is_valid(id));
 
-        r = random_name(STORE_GONE_PREFIX, &name);
+        r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
         if (renameat(s->roots_fd, id, s->roots_fd, name) < 0)
@@ -262,17 +267,18 @@ int store_set_use(const Store *s, const char *id, const char *layer) {
 
 void store_forget_use(const Store *s, const char *id) {
         (void) unlinkat(s->roots_fd, use_name(id).text, 0);
+        store_forget_snapshots(s, id);
 }
 
 int store_get_use(const Store *s, const char *id, char **ret_layer) {
-        return read_link(s->roots_fd, use_name(id).text, ret_layer);
+        return store_read_link(s->roots_fd, use_name(id).text, ret_layer);
 }
 
 int store_retire_layer(const Store *s, const char *layer, char **ret_name) {
         _cleanup_free_ char *name = NULL;
         int r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &name);
         if (r < 0)
                 return r;
         if (renameat(s->images_fd, layer, s->images_fd, name) < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <sys/types.h>
+
 #include "libsandbox/macro.h"
 
 /* What lies on disk, all below one directory of user sandbox-fsd:
@@ -10,16 +12,21 @@
  *   roots/<id>/        u w u2 w2: what one sandbox has written
  *   roots/.gone-*      one that is being deleted
  *   roots/.layer-<id>  a link: the layer that the sandbox has mapped, "-" if none of ours
+ *   roots/.snap-<id>-<snapshot>  a link: that the sandbox has that snapshot below what it writes
+ *   snapshots/<snapshot>/  u u2: what one sandbox had written; never changed once it has this name
+ *   snapshots/.layer-<snapshot>  a link: the layer of the image below it
+ *   snapshots/.tmp-*, .gone-*  one that is being made, or deleted
+ *   snapshots/.unwanted-<snapshot>  one that was deleted while sandboxes stand on it
  * The first id of the foreign range is FOREIGN_BASE; a file of uid 1 of an image belongs to FOREIGN_BASE + 1. */
 #define STORE_DIRECTORY "/var/lib/sandbox"
 #define FOREIGN_BASE 2147352576U
 #define FOREIGN_COUNT 65536U
 
 typedef struct Store {
-        int images_fd, roots_fd;
+        int images_fd, roots_fd, snapshots_fd;
 } Store;
 
-#define STORE_NULL ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF })
+#define STORE_NULL ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF, .snapshots_fd = -EBADF })
 
 int store_open(const char *path, Store *ret);
 void store_done(Store *s);
@@ -52,6 +59,36 @@ int store_retire_layer(const Store *s, const char *layer, char **ret_name);
 /* Names in a directory of ours that are to be deleted since whoever began it is gone. */
 int store_list_leftovers(int directory_fd, const char *prefix, char ***ret_names);
 
+/* Snapshots: of store-snapshot.c. */
+#define SNAPSHOT_ID_MAX 40U
+bool snapshot_id_is_valid(const char *id);
+/* An empty one, not visible yet, over the layer that the sandbox has mapped; its descriptor is O_PATH. */
+int store_make_snapshot(const Store *s, const char *snapshot, const char *sandbox, int *ret_fd);
+int store_publish_snapshot(const Store *s, const char *snapshot);
+/* Also one that is unwanted: O_PATH. */
+int store_open_snapshot(const Store *s, const char *snapshot);
+/* The layer below it, STORE_NO_LAYER: none of ours. */
+int store_get_snapshot_layer(const Store *s, const char *snapshot, char **ret_layer);
+/* That the sandbox stands on it, until store_forget_use(). */
+int store_use_snapshot(const Store *s, const char *sandbox, const char *snapshot);
+/* The last one that was noted; -ENOENT: none. */
+int store_get_used_snapshot(const Store *s, const char *sandbox, char **ret_snapshot);
+/* Moves it aside for deletion (below snapshots_fd); *ret_name NULL: it is in use, and goes with its last user. */
+int store_retire_snapshot(const Store *s, const char *snapshot, char **ret_name);
+/* One more that can be deleted since nobody stands on it any more; -ENOENT: none. */
+int store_retire_unwanted(const Store *s, char **ret_name);
+int store_list_snapshots(const Store *s, char ***ret_ids);
+/* Layers of images that snapshots need. */
+int store_list_snapshot_layers(const Store *s, char ***layers);
+/* For the parts of this module. */
+int store_random_name(const char *prefix, char **ret);
+int store_read_link(int directory_fd, const char *name, char **ret);
+int store_make_foreign(int parent_fd, const char *name, mode_t mode);
+void store_forget_snapshots(const Store *s, const char *sandbox);
+
+#define STORE_SNAPSHOT_USE_PREFIX ".snap-"
+#define STORE_SNAPSHOT_TEMPORARY_PREFIX ".tmp-"
+#define STORE_UNWANTED_PREFIX ".unwanted-"
 #define STORE_TEMPORARY_PREFIX "tmp-"
 #define STORE_GONE_PREFIX ".gone-"
 #define STORE_USE_PREFIX ".layer-"

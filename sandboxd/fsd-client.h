@@ -14,6 +14,8 @@ DEFINE_CLEANUP(FsdClient *, fsd_client_free)
 typedef struct RootOptions {
         char *writable;                 /* NULL: what the machine can do best */
         uint64_t bytes, inodes;         /* 0: the default */
+        char *from;                     /* a sandbox whose layers it shall have, or NULL */
+        char *snapshot;                 /* that it shall stand on, or NULL */
 } RootOptions;
 
 int fsd_prepare_root(FsdClient *c, const char *image, const char *id, const RootOptions *options,
@@ -22,6 +24,10 @@ int fsd_remove_root(FsdClient *c, const char *id, PeerCallback callback, void *u
 int fsd_ping(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata);
+
+/* Snapshots1: with a snapshot, or a sandbox, or none (List). */
+int fsd_snapshots(FsdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
+int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, PeerCallback callback, void *userdata);
 
 /* A call of Files1 with its first argument; the caller appends the others and sends it. */
 int fsd_files_message(FsdClient *c, const char *id, const char *member, sd_bus_message **ret);
