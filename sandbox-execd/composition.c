@@ -23,6 +23,8 @@ void composition_upper_name(unsigned generation, char ret[static 16]) {
                 (void) snprintf(ret, 16, "%u", generation);
 }
 
+#define COMPOSITION_LINES_MAX 512U
+
 /* The kernel writes blanks and backslashes of paths as \040. */
 static void unescape(char *s) {
         char *out = s;
@@ -119,24 +121,34 @@ static int take_mount(Composition *c, const Line *l) {
         return 0;
 }
 
+/* Newer kernels list mounts in the order in which they were made: those that were made ahead come before the root. */
 int composition_parse(char *mountinfo, Composition *ret) {
-        char *state = NULL, root[24] = "";
+        _cleanup_free_ Line *lines = NULL;
+        const Line *root = NULL;
         Composition c = {};
-        Line l;
+        char *state = NULL;
+        size_t n = 0;
         int r = 0;
 
-        for (char *line = strtok_r(mountinfo, "\n", &state); r >= 0 && line; line = strtok_r(NULL, "\n", &state)) {
-                r = split_line(line, &l);
+        lines = new0(Line, COMPOSITION_LINES_MAX);
+        if (!lines)
+                return -ENOMEM;
+        for (char *line = strtok_r(mountinfo, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+                if (n == COMPOSITION_LINES_MAX)
+                        return -E2BIG;
+                r = split_line(line, lines + n);
                 if (r < 0)
-                        break;
-                if (streq(l.path, "/")) {
-                        (void) snprintf(root, sizeof root, "%s", l.id);
-                        r = take_root(&c, &l);
-                } else if (streq(l.parent, root))
-                        r = take_mount(&c, &l);
+                        return r;
+                if (streq(lines[n].path, "/"))
+                        root = lines + n;
+                n++;
         }
-        if (r >= 0 && isempty(root))
-                r = -EOPNOTSUPP;
+        if (!root)
+                return -EOPNOTSUPP;
+        r = take_root(&c, root);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                if (streq(lines[i].parent, root->id))
+                        r = take_mount(&c, lines + i);
         if (r < 0) {
                 composition_done(&c);
                 return r;

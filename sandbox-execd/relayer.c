@@ -56,14 +56,17 @@ static int push_lower(const char *upper, const char *suffix, const char *lower, 
 /* A tmpfs of another user namespace can be shown with other ids from Linux 6.3 on. */
 static int check_mappable(Sandbox *s, const Vault *v, const char *upper) {
         bool idmapped;
-        int tree;
+        int tree, r;
 
         if (s->manager->tmpfs_is_mappable != 0)
                 return s->manager->tmpfs_is_mappable > 0 ? 0 : -EOPNOTSUPP;
+        r = sandbox_need_foreign(s); /* any but the one that it was made in */
+        if (r < 0)
+                return r;
         tree = vault_clone(v, upper);
         if (tree < 0)
                 return tree;
-        s->manager->tmpfs_is_mappable = layer_map(tree, v->user_fd, &idmapped) == -EINVAL ? -1 : 1;
+        s->manager->tmpfs_is_mappable = layer_map(tree, s->foreign_fd, &idmapped) == -EINVAL ? -1 : 1;
         safe_close(tree);
         return check_mappable(s, v, upper);
 }

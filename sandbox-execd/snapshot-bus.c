@@ -39,6 +39,7 @@ typedef struct Replace {
 } Replace;
 
 static int relayer_error(sd_bus_error *error, int r, const char *what) {
+        log_debug_errno(r, "Failed to %s: %m", what);
         switch (r) {
         case -EBUSY:
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Something runs in the sandbox.");
