@@ -33,7 +33,7 @@ typedef struct Copy {
         Sandbox *sandbox;
         sd_bus_message *call;
         uint64_t bytes_max, until_usec;
-        int target_fd, result_fd;
+        int target_fd, result_fd, below_fds[2];
         int sources[INIT_FROZEN_MAX + 1];
         size_t n_sources;
         sd_event_source *timer, *child;
@@ -103,6 +103,7 @@ static Copy *copy_free(Copy *c) {
                 sd_event_source_disable_unref(c->timer);
                 sd_event_source_disable_unref(c->child); /* ends the process */
                 close_many(c->sources, c->n_sources);
+                close_many(c->below_fds, ELEMENTSOF(c->below_fds));
                 safe_close(c->target_fd);
                 safe_close(c->result_fd);
                 service_release(c->sandbox->manager->service);
@@ -205,6 +206,7 @@ static int spawn_worker(Sandbox *s, Copy *c) {
                 r = spawn_copy(&(SpawnCopy) {
                                 .cgroup_fd = cgroup_fd, .user_fd = v.user_fd, .mount_fd = v.vault_fd,
                                 .result_fd = write_fd, .target_fd = c->target_fd, .sources = c->sources,
+                                .below_fds = { c->below_fds[0], c->below_fds[1] },
                                 .n_sources = c->n_sources, .bytes_max = c->bytes_max }, &worker);
         if (r < 0)
                 return r;
@@ -239,6 +241,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* The image below, if it is one layer. */
+static void open_below(const Vault *v, const char *lower, int *ret) {
+        Part p, layer;
+        unsigned n = 0;
+
+        while (composition_next(&lower, &p) > 0)
+                if (p.kind == PART_LAYER) {
+                        layer = p;
+                        n++;
+                }
+        *ret = n == 1 ? vault_open_directory(v, layer.name) : -EBADF;
+}
+
 /* The upper and all below it that is no layer of the image, topmost first. */
 static int open_sources(Sandbox *s, Copy *c) {
         _cleanup_(composition_done) Composition composition = {};
@@ -265,7 +280,11 @@ static int open_sources(Sandbox *s, Copy *c) {
                 if (r >= 0)
                         c->sources[c->n_sources++] = r;
         }
-        return r < 0 ? r : 0;
+        if (r < 0)
+                return r;
+        open_below(&v, composition.root_lower, &c->below_fds[0]);
+        open_below(&v, composition.usr_lower, &c->below_fds[1]);
+        return 0;
 }
 
 static int open_target(Sandbox *s, Copy *c, int directory_fd) {
@@ -304,7 +323,7 @@ int copy_start(Sandbox *s, int directory_fd, uint64_t bytes_max, sd_bus_message 
         if (!c)
                 return -ENOMEM;
         *c = (Copy) { .sandbox = s, .call = sd_bus_message_ref(call), .bytes_max = bytes_max, .target_fd = -EBADF,
-                      .result_fd = -EBADF, .until_usec = now_usec(CLOCK_MONOTONIC) + FROZEN_TIMEOUT_USEC };
+                      .result_fd = -EBADF, .below_fds = { -EBADF, -EBADF }, .until_usec = now_usec(CLOCK_MONOTONIC) + FROZEN_TIMEOUT_USEC };
         service_hold(s->manager->service);
         r = open_sources(s, c);
         if (r >= 0)

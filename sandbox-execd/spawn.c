@@ -281,7 +281,9 @@ static int copy_child(void *userdata) {
         static const char *const env[] = { NULL };
         CopyChild *cc = userdata;
         const SpawnCopy *copy = cc->copy;
-        const int fixed[] = { copy->result_fd, copy->user_fd, copy->mount_fd, copy->target_fd };
+        const int fixed[] = { copy->result_fd, copy->user_fd, copy->mount_fd, copy->target_fd,
+                              copy->below_fds[0] >= 0 ? copy->below_fds[0] : SLOT_NULL,
+                              copy->below_fds[1] >= 0 ? copy->below_fds[1] : SLOT_NULL };
         Child *c = &cc->child;
         int moved[ELEMENTSOF(fixed) + INIT_FROZEN_MAX + 1], program;
         size_t n = ELEMENTSOF(fixed) + copy->n_sources;

@@ -32,6 +32,7 @@ int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size);
  * writes the result to result_fd (layer-copy.h). All descriptors are borrowed. */
 typedef struct SpawnCopy {
         int cgroup_fd, user_fd, mount_fd, result_fd, target_fd;
+        int below_fds[2];       /* layers of the image for / and /usr; < 0: none */
         const int *sources;
         size_t n_sources;
         uint64_t bytes_max;

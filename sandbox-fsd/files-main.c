@@ -35,7 +35,8 @@
 /* For a copy: where the result goes, the sandbox's two namespaces, the layer to be made, and what of. */
 #define FD_RESULT 3
 #define FD_TARGET 6
-#define FD_SOURCES 7
+#define FD_BELOW 7 /* two: no directory if nothing is known */
+#define FD_SOURCES 9
 
 #define CAPABILITIES                                                                               \
         (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER | 1U << CAP_FSETID | 1U << CAP_SETUID |         \
@@ -190,7 +191,7 @@ static int set_limits(void) {
 /* The mount namespace is the vault: nothing of the host is in it. */
 static int run_copy(const char *sources, const char *bytes_max) {
         int fds[LAYER_COPY_SOURCES_MAX], r;
-        LayerCopy copy = { .sources = fds, .target_fd = FD_TARGET };
+        LayerCopy copy = { .sources = fds, .target_fd = FD_TARGET, .below_fds = { FD_BELOW, FD_BELOW + 1 } };
         char result[96];
         uint64_t n;
 

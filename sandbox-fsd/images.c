@@ -549,10 +549,10 @@ int images_init(Images *i, const ImagesOptions *options) {
         if (r < 0)
                 return log_error_errno(r, "Failed to open the store %s: %m", options->store_directory);
 
+        store_retire_unfinished(&i->store);
         remove_leftovers(i, i->store.images_fd, STORE_TEMPORARY_PREFIX);
         remove_leftovers(i, i->store.roots_fd, STORE_GONE_PREFIX);
         remove_leftovers(i, i->store.snapshots_fd, STORE_GONE_PREFIX);
-        remove_leftovers(i, i->store.snapshots_fd, STORE_SNAPSHOT_TEMPORARY_PREFIX);
         remove_unwanted(i);
         return 0;
 }

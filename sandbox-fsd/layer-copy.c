@@ -49,8 +49,12 @@ typedef struct Level {
         int sources[LAYER_COPY_SOURCES_MAX];
         size_t n_sources;
         int target;
+        int below;             /* of the image; -EBADF: it has none here */
+        bool below_is_known;
         bool opaque;
 } Level;
+
+#define LEVEL_NULL ((Level) { .target = -EBADF, .below = -EBADF })
 
 static bool is_whiteout(const struct stat *st) {
         return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
@@ -288,6 +292,7 @@ static void level_done(Level *l) {
         close_many(l->sources, l->n_sources);
         l->n_sources = 0;
         l->target = safe_close(l->target);
+        l->below = safe_close(l->below);
 }
 
 /* All directories of that name from the first source on, as far as nothing hides them. */
@@ -318,7 +323,7 @@ static int collect(const Level *parent, size_t first, const char *name, Level *r
 }
 
 static int descend(Walk *w, const Level *parent, size_t first, const char *name, unsigned depth) {
-        _cleanup_(level_done) Level l = { .target = -EBADF };
+        _cleanup_(level_done) Level l = LEVEL_NULL;
         size_t length = w->path_length;
         int r;
 
@@ -332,6 +337,9 @@ static int descend(Walk *w, const Level *parent, size_t first, const char *name,
         l.target = openat(parent->target, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (l.target < 0)
                 return -errno;
+        l.below_is_known = parent->below_is_known;
+        if (parent->below >= 0 && !l.opaque)
+                l.below = openat(parent->below, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (w->path_length + strlen(name) + 2 < sizeof w->path)
                 w->path_length += (size_t) sprintf(w->path + w->path_length, "%s/", name);
         else
@@ -350,6 +358,16 @@ static bool is_hidden(const Level *l, size_t source, const char *name) {
         return false;
 }
 
+/* Nothing of the image has to be hidden: and in a directory that is not merged with another the overlay shows a whiteout
+ * as a file. */
+static bool is_needless(const Level *l, const char *name) {
+        struct stat st;
+
+        if (!l->below_is_known)
+                return false;
+        return l->below < 0 || fstatat(l->below, name, &st, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static int copy_entry(Walk *w, const Level *l, size_t source, const char *name, unsigned depth) {
         struct stat st;
 
@@ -359,6 +377,8 @@ static int copy_entry(Walk *w, const Level *l, size_t source, const char *name, 
                 return -errno;
         if (S_ISDIR(st.st_mode))
                 return descend(w, l, source, name, depth);
+        if (is_whiteout(&st) && is_needless(l, name))
+                return 0;
         return copy_file(w, l->sources[source], name, &st, l);
 }
 
@@ -399,8 +419,8 @@ static int copy_directory(Walk *w, Level *l, unsigned depth) {
         return r < 0 ? r : charge(w, l->target, "");
 }
 
-static int copy_part(Walk *w, const char *name) {
-        _cleanup_(level_done) Level l = { .target = -EBADF };
+static int copy_part(Walk *w, const char *name, int below_fd) {
+        _cleanup_(level_done) Level l = LEVEL_NULL;
 
         for (size_t i = 0; i < w->copy->n_sources; i++) {
                 int fd = open_source(w->copy->sources[i], name, O_DIRECTORY);
@@ -412,6 +432,10 @@ static int copy_part(Walk *w, const char *name) {
         l.target = openat(w->copy->target_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (l.target < 0)
                 return -errno;
+        if (below_fd >= 0) {
+                l.below = openat(below_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                l.below_is_known = l.below >= 0;
+        }
         w->target_root = l.target;
         w->path_length = 0;
         return copy_directory(w, &l, 0);
@@ -442,7 +466,7 @@ int layer_copy(LayerCopy *c) {
         w->buffer = malloc(BUFFER_SIZE);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++) {
                 w->links = hashmap_new();
-                r = w->buffer && w->links ? copy_part(w, parts[i]) : -ENOMEM;
+                r = w->buffer && w->links ? copy_part(w, parts[i], c->below_fds[i]) : -ENOMEM;
                 forget_links(w);
         }
         free(w->buffer);

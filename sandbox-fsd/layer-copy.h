@@ -11,6 +11,7 @@ typedef struct LayerCopy {
         const int *sources;     /* directories; borrowed */
         size_t n_sources;
         int target_fd;          /* empty */
+        int below_fds[2];       /* what the image has at / and at /usr; -EBADF: nothing is known of it */
         uint64_t bytes_max;     /* of space, then -EFBIG */
         uint64_t bytes, files;  /* the result */
 } LayerCopy;

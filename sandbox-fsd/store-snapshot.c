@@ -233,6 +233,18 @@ int store_retire_unwanted(const Store *s, char **ret_name) {
         return -ENOENT;
 }
 
+void store_retire_unfinished(const Store *s) {
+        _cleanup_strv_free_ char **names = NULL;
+
+        if (store_list_leftovers(s->snapshots_fd, STORE_SNAPSHOT_TEMPORARY_PREFIX, &names) < 0)
+                return;
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *gone = NULL;
+
+                (void) retire(s, *name, *name + strlen(STORE_SNAPSHOT_TEMPORARY_PREFIX), &gone);
+        }
+}
+
 int store_list_snapshots(const Store *s, char ***ret_ids) {
         return store_list_leftovers(s->snapshots_fd, "snap_", ret_ids);
 }

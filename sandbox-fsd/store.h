@@ -77,6 +77,8 @@ int store_get_used_snapshot(const Store *s, const char *sandbox, char **ret_snap
 int store_retire_snapshot(const Store *s, const char *snapshot, char **ret_name);
 /* One more that can be deleted since nobody stands on it any more; -ENOENT: none. */
 int store_retire_unwanted(const Store *s, char **ret_name);
+/* Those that an earlier run had made a place for: from now on they cannot be published, whoever still fills them. */
+void store_retire_unfinished(const Store *s);
 int store_list_snapshots(const Store *s, char ***ret_ids);
 /* Layers of images that snapshots need. */
 int store_list_snapshot_layers(const Store *s, char ***layers);

@@ -256,6 +256,12 @@ static int enter_root(int root) {
         return 0;
 }
 
+/* In an image these places are as they should be; what another sandbox has made of them is its own affair, and no reason
+ * that it cannot be cloned. */
+static int write_own(const InitRoot *m, int result) {
+        return m->n_frozen > 0 ? 0 : result;
+}
+
 int init_attach_root(Init *i) {
         const InitRoot *m = &i->request.root;
         RootMounts mounts = name_mounts(&i->request);
@@ -266,10 +272,10 @@ int init_attach_root(Init *i) {
         if (overlays.usr >= 0)
                 TRY(attach_at(overlays.usr, overlays.root, "usr"));
         TRY(attach_all(&i->parked, m, mounts.dev, overlays.root));
-        TRY(write_etc(overlays.root, m->hostname));
+        TRY(write_own(m, write_etc(overlays.root, m->hostname)));
         TRY(enter_root(overlays.root));
         close_fd(&overlays.root);
         close_fd(&overlays.usr);
-        TRY(make_workdir(m->workdir));
+        TRY(write_own(m, make_workdir(m->workdir)));
         return init_lock_down(m);
 }
