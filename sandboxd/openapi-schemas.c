@@ -73,11 +73,11 @@ const OpenapiSchema openapi_schemas[] = {
                              "env?:map secretEnv?:string[] workdir?:string metadata?:map entrypoint?:string[] pids?:integer "
                              "ioReadBps?:integer ioWriteBps?:integer" },
         { "SandboxList",     "items:Sandbox[] total:integer page:integer pageSize:integer nextCursor?:string" },
-        { "Sandboxes",       "sandboxes:Sandbox[]" },
         { "SandboxMetrics",  "sandboxId:string cpuPercent:number memoryUsageMb:integer memoryLimitMb:integer "
                              "networkRxBytes:integer networkTxBytes:integer pids:integer memoryUsageBytes?:integer "
                              "memoryLimitBytes?:integer pidsLimit?:integer memoryPeakMb?:integer ioReadBytes?:integer "
                              "ioWriteBytes?:integer oomKills?:integer cpuUsec?:integer source?:string" },
+        { "Sandboxes",       "sandboxes:Sandbox[]" },
         { "Snapshot",        "id:string sandboxId:string name:string imageId:string size:integer createdAt:integer "
                              "snapshotId:string config?:SandboxConfig entrypoint?:string[] metadata?:map" },
         { "Snapshots",       "snapshots:Snapshot[]" },
