@@ -33,6 +33,7 @@ const BusErrorRow bus_error_rows[] = {
         { BUS_ERROR_TIMED_OUT,         ETIMEDOUT    },
         { BUS_ERROR_TOO_LARGE,         EFBIG        },
         { BUS_ERROR_UNAVAILABLE,       EHOSTDOWN    },
+        { BUS_ERROR_UPSTREAM,          ECONNREFUSED },
         { BUS_ERROR_WRONG_STATE,       EBADE        },
 };
 const size_t n_bus_error_rows = ELEMENTSOF(bus_error_rows);

@@ -25,6 +25,7 @@
 #define BUS_ERROR_LIMIT_REACHED "io.sandboxd.Error.LimitReached"
 #define BUS_ERROR_COMMAND_NOT_FOUND "io.sandboxd.Error.CommandNotFound"
 #define BUS_ERROR_TIMED_OUT "io.sandboxd.Error.TimedOut"
+#define BUS_ERROR_UPSTREAM "io.sandboxd.Error.Upstream"
 #define BUS_ERROR_UNAVAILABLE "io.sandboxd.Error.Unavailable"
 #define BUS_ERROR_INVALID "io.sandboxd.Error.Invalid"
 #define BUS_ERROR_INTERRUPTED "io.sandboxd.Error.Interrupted"

@@ -15,6 +15,7 @@
 
 typedef struct Connection Connection;
 
+/* Each holds the service: a daemon with a peer connected does not leave. */
 struct Connection {
         BusServer *server;
         Connection *next, *previous;
@@ -51,6 +52,7 @@ static Connection *connection_free(Connection *c) {
         return NULL;
 }
 
+/* The owner is told while the bus still is a name for what hangs on it. */
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Connection *c = userdata;
 
@@ -221,6 +223,7 @@ BusServer *bus_server_free(BusServer *s) {
         return NULL;
 }
 
+/* A message for each peer, as there is no bus daemon to spread it; that one of them fails keeps it from nobody else. */
 int bus_server_emit(BusServer *s, const char *path, const char *interface, const char *member,
                     int (*append)(sd_bus_message *m, void *userdata), void *userdata) {
         int r, result = 0;

@@ -10,6 +10,7 @@
 /* Small wrappers that take the loops and the special cases out of everybody's code: short counts, EINTR, descriptors
  * that come along with a message, files that must be seen whole or not at all. */
 
+/* errno survives, so that it can stand in a cleanup between a failed call and its report. */
 int safe_close(int fd) {
         if (fd >= 0) {
                 int saved = errno;
@@ -34,19 +35,7 @@ int fd_set_nonblock(int fd, bool nonblock) {
         return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-int fd_move_above(int fd, int minimum) {
-        int copy;
-
-        if (fd < 0 || fd >= minimum)
-                return fd;
-
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, minimum);
-        if (copy < 0)
-                copy = -errno;
-        safe_close(fd);
-        return copy;
-}
-
+/* Fewer than n only at the end of the file. */
 ssize_t loop_read(int fd, void *buffer, size_t n) {
         size_t done = 0;
 
@@ -104,6 +93,8 @@ int directory_open_at(int dir_fd, const char *name, DIR **ret) {
         return fd < 0 ? -errno : directory_from_fd(fd, ret);
 }
 
+/* One byte more than allowed is tried, so that a longer file is an error and never a cut one. Files of /proc and /sys
+ * have no size to ask for. */
 int read_text_at(int dir_fd, const char *path, size_t max, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -133,6 +124,7 @@ int read_text_at(int dir_fd, const char *path, size_t max, char **ret) {
         return 0;
 }
 
+/* In one write, which is what attributes of cgroups and the like want; half of one would be another value. */
 int write_text_at(int dir_fd, const char *path, const char *text) {
         _cleanup_close_ int fd = -EBADF;
         size_t n = strlen(text);
@@ -195,6 +187,8 @@ int send_with_fds(int sock, const struct iovec *iov, size_t n_iov, const int *fd
         return sendmsg(sock, &message, flags | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* All or nothing: descriptors that the caller has no room for are closed, never leaked, and the message counts as too
+ * long. The kernel has installed them by the time we see how many there are. */
 ssize_t receive_with_fds(int sock, void *buffer, size_t size, int *fds, size_t *n_fds, int flags) {
         union {
                 char buffer[CMSG_SPACE(sizeof(int) * MESSAGE_FDS_MAX)];

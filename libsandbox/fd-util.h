@@ -29,8 +29,6 @@ static inline void closedirp(DIR **d) {
 
 int fd_set_nonblock(int fd, bool nonblock);
 
-/* Moves a descriptor to number >= minimum; closes the old one, also on failure. */
-int fd_move_above(int fd, int minimum);
 
 /* A directory whose entries are to be read. The first takes the descriptor over, also on failure, and passes a negative
  * errno in its place on; the second follows no link. */

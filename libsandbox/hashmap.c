@@ -21,6 +21,7 @@ struct Hashmap {
         uint64_t seed;
 };
 
+/* FNV-1a; the seed makes collisions something that a client cannot prepare. */
 static uint64_t hash_text(const Hashmap *h, const char *s) {
         uint64_t x = 0xcbf29ce484222325U ^ h->seed;
 
@@ -54,6 +55,7 @@ static void table_insert(Hashmap *h, size_t index) {
         h->table[i] = (uint32_t) index + 1;
 }
 
+/* Grows and closes the holes in one go: iteration in order of insertion costs no list. */
 static int rebuild(Hashmap *h) {
         size_t wanted = MAX(h->n_live * 2, (size_t) 16), table_size = 32, n = 0;
         Entry *entries;

@@ -3,6 +3,10 @@
 
 #include "libsandbox/time-util.h"
 
+/* The arithmetic of pool.h. Two kinds of demand are kept apart: calls that wait (n_waiting), which are served at once
+ * and whatever the rate, and spares that are missing, which can be made at leisure. A spare under way counts for a
+ * waiting call first, so that a crowd of calls does not make the pool look empty and be filled twice. */
+
 static unsigned subtract(unsigned a, unsigned b) {
         return a > b ? a - b : 0;
 }

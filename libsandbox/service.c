@@ -43,6 +43,7 @@ static int arm_idle_timer(Service *s) {
         return sd_event_source_set_enabled(s->idle_timer, SD_EVENT_ONESHOT);
 }
 
+/* The last look before leaving: a waiting connection or an owner who still has something to finish mean another turn. */
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         Service *s = userdata;
 
@@ -197,11 +198,13 @@ void service_release(Service *s) {
                 (void) arm_idle_timer(s);
 }
 
+/* For an owner whose reason to stay has just gone: no further time is waited for. */
 void service_check_idle(Service *s) {
         if (s && s->holds == 0 && s->options.idle_usec != USEC_INFINITY)
                 (void) sd_event_source_set_time_relative(s->idle_timer, 0);
 }
 
+/* READY only now: systemd starts what is ordered behind us when we serve, and no sooner. */
 int service_run(Service *s) {
         int r;
 

@@ -12,6 +12,7 @@ bool endswith(const char *s, const char *suffix) {
         return n >= k && memcmp(s + n - k, suffix, k) == 0;
 }
 
+/* On failure the old value stays. */
 int free_and_strdup(char **s, const char *value) {
         char *copy = NULL;
 
@@ -74,6 +75,7 @@ bool utf8_is_valid(const char *s, size_t n) {
         return true;
 }
 
+/* Each byte that is no part of a sequence becomes U+FFFD, three bytes: hence the room. */
 char *utf8_sanitize(const char *s, size_t n) {
         char *copy = malloc(n * 3 + 1), *p = copy;
 

@@ -10,6 +10,10 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 
+/* On a hybrid host some controllers sit in trees of their own, of the first version. We never make groups there; but
+ * systemd does, for our scopes, and what it accounts can be read: so statistics have a source where the unified tree
+ * has none. They are found once, by the mount table, since nothing says that they lie below /sys/fs/cgroup. */
+
 static const char *const v1_options[] = {
         [CGROUP_V1_CPU] = "cpuacct",
         [CGROUP_V1_MEMORY] = "memory",
@@ -50,6 +54,7 @@ int cgroup_mounts_parse(const char *mountinfo, char *ret_v1[_CGROUP_V1_MAX]) {
         return r;
 }
 
+/* A tree that cannot be opened is one that is not there: its figures are missing, sandboxes run. */
 int cgroup_mounts_find(CgroupMounts *ret) {
         _cleanup_free_ char *mountinfo = NULL;
         char *v1[_CGROUP_V1_MAX] = {};

@@ -22,6 +22,8 @@ void command_reply_started(Command *c) {
         c->call = sd_bus_message_unref(c->call);
 }
 
+/* The step in which a start failed tells whose fault it was: directory and program are the caller's words, anything
+ * else is between us and the kernel. Without a reply init is gone, and whether the command ran is not known. */
 void command_reply_failed(Command *c, int error, const InitReply *reply) {
         static const struct {
                 int step;
@@ -59,6 +61,8 @@ void command_emit_exited(Command *c) {
                                        append_exited, c);
 }
 
+/* The kernel's window size has 16 bits a side. A terminal without rows or columns is what programs take for "unknown"
+ * and guess, each in its own way. */
 static int check_terminal(const CommandSpec *spec, size_t n_keep, sd_bus_error *error) {
         if (spec->terminal_rows == 0 && spec->terminal_columns == 0)
                 return 0;
@@ -87,6 +91,7 @@ static int check_spec(const CommandSpec *spec, sd_bus_error *error) {
         return 0;
 }
 
+/* Borrowed from the message: whoever sends them on in time needs no duplicates. */
 static int read_fds(sd_bus_message *message, int *fds, size_t room, size_t *n_fds) {
         int r;
 
@@ -129,6 +134,8 @@ static int read_exec(sd_bus_message *message, const char **ret_id, CommandSpec *
         return r < 0 ? r : check_spec(spec, error);
 }
 
+/* The reply comes when the command has begun, not when it ends: that is told by a signal, since a connection need not
+ * last as long. */
 int method_exec(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(command_spec_done) CommandSpec spec = COMMAND_SPEC_DEFAULT;
         int fds[3 + INIT_KEEP_MAX], r;
@@ -235,6 +242,8 @@ int method_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) 
         return r < 0 ? method_error(error, r, "signal the command") : sd_bus_reply_method_return(message, NULL);
 }
 
+/* By init, who sees the same numbers as whoever asks, and has the rights of the sandbox and no more. Its own end is
+ * Kill's affair: 1 is not to be signalled, and 0 or less would be groups. */
 int method_kill_process(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         InitSignal request = { .target = INIT_SIGNAL_PROCESS };
         uint32_t pid;
@@ -270,6 +279,7 @@ int method_acknowledge(sd_bus_message *message, void *userdata, sd_bus_error *er
         return r < 0 ? method_error(error, r, "acknowledge") : sd_bus_reply_method_return(message, NULL);
 }
 
+/* One whose Exec is not answered yet is left out: the caller will hear of it by that answer. */
 static int append_commands(sd_bus_message *reply, Sandbox *s) {
         Command *c;
         int r;
@@ -315,6 +325,8 @@ int method_commands(sd_bus_message *message, void *userdata, sd_bus_error *error
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+/* Descriptors go through us without being looked at; sd-bus duplicates them into the message, ours are closed by the
+ * caller of this function. */
 static void on_taken(int error, const InitReply *reply, int *fds, size_t n_fds, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = userdata, *answer = NULL;
         int r = error;

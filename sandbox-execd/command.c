@@ -63,6 +63,7 @@ static int command_new(Sandbox *s, const char *id, Command **ret) {
         return 0;
 }
 
+/* It becomes no path, but stands in logs and in packets of a fixed size. */
 bool command_id_is_valid(const char *id) {
         size_t n = strlen(id);
 
@@ -320,6 +321,7 @@ void command_on_message(Sandbox *s, const InitCommand *message) {
         /* Its cgroup stays its own until the acknowledgement: init would tell a restarted daemon of two in one. */
 }
 
+/* SIGKILL is the kernel's to spread, which no fork can outrun; any other signal goes to those that are found. */
 int command_signal_all(Command *c, int signal) {
         _cleanup_free_ pid_t *pids = NULL;
         char path[64];
@@ -354,6 +356,8 @@ int command_signal_all(Command *c, int signal) {
         return 0;
 }
 
+/* Nothing is waited for: should it be lost with the connection, init tells of the command again and it is acknowledged
+ * again. */
 int command_acknowledge(Command *c) {
         InitCommandName message = { .header.operation = INIT_ACKNOWLEDGE };
         int r;

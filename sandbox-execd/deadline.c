@@ -6,8 +6,14 @@
 #include "libsandbox/log.h"
 #include "sandbox-execd/due-timer.h"
 
+/* The timer is systemd's, not ours, because it must fire with all of our programs dead or masked. Its name holds the
+ * moment it is for, so that two who arm the same deadline (this daemon, the one before it, sandbox-due) meet in one
+ * unit, and one who stops an old one cannot hit a new one. */
+
 #define LATER_DELAY_USEC (500 * USEC_PER_MSEC)
 
+/* What is wanted (earliest) and what systemd was told (armed) may differ for a while: then a request is under way, or
+ * stale is set and the timer of ours will make one. */
 struct Deadlines {
         SystemdClient *systemd;
         sd_event_source *later_timer, *exit_source;
@@ -29,6 +35,7 @@ static void on_stopped(int error, const char *details, void *userdata) {
                 log_debug_errno(error, "Failed to stop the timer of an earlier deadline, ignoring: %s: %m", details);
 }
 
+/* A failure is no harm: a timer too many starts sandbox-due, which finds nothing due. */
 static void stop_timer(Deadlines *d, uint64_t usec) {
         SystemdRequestOptions options = { .action = SYSTEMD_STOP, .on_done = on_stopped, .userdata = d };
         char name[DUE_TIMER_NAME_MAX];

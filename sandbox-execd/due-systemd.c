@@ -6,6 +6,9 @@
 #include "libsandbox/log.h"
 #include "sandbox-execd/due-timer.h"
 
+/* sandbox-due's talk to systemd: synchronous, since it is a short-lived program that has nothing else to do. The
+ * private socket of PID 1 is tried first: a deadline must hold where dbus-daemon is stopped or masked, too. */
+
 #define SYSTEMD "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
 
 static int connect_systemd(sd_bus **ret) {
@@ -23,6 +26,7 @@ static int connect_systemd(sd_bus **ret) {
         return 0;
 }
 
+/* "fail" and a name made of the deadline: if execd has armed the same meanwhile that is no error, it is done. */
 static int start_timer(sd_bus *bus, uint64_t deadline_usec) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
@@ -48,6 +52,7 @@ static int start_timer(sd_bus *bus, uint64_t deadline_usec) {
         return 0;
 }
 
+/* A transient timer that has fired stays loaded, and there would be one more with each deadline of an uptime. */
 static int stop_stale(sd_bus *bus, uint64_t next_usec, uint64_t now) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const char *unit, *s[7];

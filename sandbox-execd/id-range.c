@@ -3,6 +3,10 @@
 
 #include <errno.h>
 
+/* Which ranges of 65536 ids are taken: a bit each. The records of the sandboxes are the truth, this is their sum: a
+ * restarted daemon claims what they say before it takes any. Two sandboxes with one range would be one set of users to
+ * the kernel, so a record that claims a taken one is refused. */
+
 #define BITS 64U
 #define WORDS ((ID_RANGES + BITS - 1) / BITS)
 

@@ -15,6 +15,10 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/string-util.h"
 
+/* A layer becomes a detached mount: a clone of the directory's mount that hangs nowhere, with flags and an id map of
+ * its own, which is then passed to init as a descriptor. Nobody else ever sees it, and it ends with the last descriptor
+ * or the sandbox's mount namespace: there is nothing to unmount after a crash. */
+
 static const char *const kinds[_LAYER_KIND_MAX] = {
         [LAYER_LOWER] = "layer",
         [LAYER_UPPER] = "upper",
@@ -70,6 +74,7 @@ static int reopen_here(int fd, uid_t owner) {
         return TAKE_FD(here);
 }
 
+/* As it is, if the descriptor is of a mount in our own namespace. */
 static int clone_directory(int fd, uid_t owner) {
         _cleanup_close_ int here = -EBADF;
         int tree;
@@ -92,6 +97,8 @@ static int set_attributes(int tree, uint64_t set, uint64_t clear, int user_fd) {
         return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0 ? -errno : 0;
 }
 
+/* The map and the flags are set in one call, while the mount is still detached: an id map can be set only once, and
+ * only on a mount that nobody can see. */
 int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped) {
         uint64_t set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, clear = 0;
         _cleanup_close_ int tree = -EBADF;

@@ -10,6 +10,10 @@
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/spawn.h"
 
+/* Arguments, and the order of the start: descriptors with fixed numbers, the loop, the manager, what earlier daemons
+ * left, and only then the idle time. Nothing is served before all sandboxes that live are known, since an answer that
+ * knows half of them would be taken for the truth. */
+
 static const char *arg_init = PKGLIBDIR "/sandbox-init";
 static const char *arg_files = PKGLIBDIR "/sandbox-files";
 

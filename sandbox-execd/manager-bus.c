@@ -13,6 +13,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
+#include "sandbox-execd/connect.h"
 #include "sandbox-execd/copy.h"
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/pause.h"
@@ -26,6 +27,8 @@
  * its message and returns 1; whoever finishes the work answers. The error names are the interface, the texts are for
  * people. */
 
+/* What a client can do something about gets a name of its own: make room, correct the call, call again, wait. All else
+ * is "not available", whose reason stands in the log. */
 int method_error(sd_bus_error *error, int r, const char *what) {
         const char *name = r == -ENOSPC || r == -EDQUOT                       ? BUS_ERROR_NO_SPACE
                            : r == -E2BIG || r == -EINVAL                      ? BUS_ERROR_INVALID
@@ -36,6 +39,8 @@ int method_error(sd_bus_error *error, int r, const char *what) {
         return bus_error_set(error, name, "Failed to %s: %s.", what, strerror(-r));
 }
 
+/* The socket lets in the services only; this says which of them may call what. Without a server (a test over a
+ * socketpair) the caller is one of us. */
 int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_error *error) {
         uid_t uid = m->server ? bus_server_peer_uid(m->server, sd_bus_message_get_bus(message)) : 0;
 
@@ -44,6 +49,8 @@ int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_
         return bus_error_set(error, BUS_ERROR_DENIED, "Not for user %u.", uid);
 }
 
+/* A reserved sandbox that nobody created yet does not exist for callers, except for the two methods that end the
+ * reservation: Create and Kill. */
 static int find(sd_bus_message *message, Manager *m, MethodNeeds needs, Sandbox **ret, sd_bus_error *error) {
         const char *id;
         Sandbox *s;
@@ -101,6 +108,7 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
                                           "Waiting", "u", p->n_waiting);
 }
 
+/* The descriptors in a message end with it; the creation goes on longer, so it gets its own. */
 int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
         int r, fd;
 
@@ -165,6 +173,7 @@ void manager_reply_created(Sandbox *s) {
         s->create = create_request_free(s->create);
 }
 
+/* A sandbox that ends while it is being created owes an answer to its Create, besides those to all its Kills. */
 void manager_reply_ended(Sandbox *s) {
         const char *name = s->error == -ENOSPC ? BUS_ERROR_NO_SPACE
                            : s->error == 0     ? BUS_ERROR_INTERRUPTED
@@ -184,6 +193,7 @@ void manager_reply_killed(Sandbox *s) {
         s->n_kill_calls = 0;
 }
 
+/* Several may wait for the same end: each call is answered when nothing is left, which is what the callers build on. */
 static int method_kill(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         sd_bus_message **larger;
         Sandbox *s;
@@ -228,6 +238,7 @@ static int method_resume(sd_bus_message *message, void *userdata, sd_bus_error *
         return pause_or_resume(message, userdata, false, error);
 }
 
+/* The file that sandbox-due reads is written first: it decides, our copy in the record only saves reading it back. */
 static int change_deadline(sd_bus_message *message, Sandbox *s, uint64_t deadline, sd_bus_error *error) {
         uint64_t old = s->record.deadline_usec;
         int r;
@@ -355,6 +366,7 @@ static int method_set_limits(sd_bus_message *message, void *userdata, sd_bus_err
         return 1;
 }
 
+/* What is being made is not told: its client has no answer yet, and if he never gets one it is undone. */
 static int method_list(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         Manager *m = userdata;
@@ -479,6 +491,8 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Pool", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", figures), method_pool,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", id, "u", port), SD_BUS_RESULT("h", socket), method_connect,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("s", id), SD_BUS_RESULT("u", generation), method_freeze,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Copy", SD_BUS_ARGS("s", id, "h", directory, "t", bytes_max),
@@ -502,6 +516,7 @@ static int on_connect(BusServer *server, sd_bus *bus, uid_t peer, void *userdata
         return sd_bus_add_object_vtable(bus, NULL, EXEC_OBJECT, EXEC_INTERFACE, manager_vtable, userdata);
 }
 
+/* What was reserved over a connection and not created ends with it: nobody else knows the id. */
 static void on_disconnect(BusServer *server, sd_bus *bus, void *userdata) {
         Manager *m = userdata;
         Sandbox *s;

@@ -260,6 +260,8 @@ static int apply_cgroup_init(Sandbox *s) {
         return r < 0 ? r : 1;
 }
 
+/* On both levels, for the files of a controller appear where the level above enables it: in run/ for the sandbox, in
+ * exec-<n> for a command. */
 static int apply_controllers(Sandbox *s) {
         _cleanup_close_ int run = -EBADF;
         int r;

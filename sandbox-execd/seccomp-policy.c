@@ -11,6 +11,13 @@
 #include "libsandbox/fd-util.h"
 #include "sandbox-execd/seccomp-table.h"
 
+/* From the tables of names to programs for the kernel, once at the start of the daemon, since they are the same for
+ * every sandbox. init gets them as bytes, so it needs no library.
+ *
+ * There are two filters, and the kernel takes the stricter answer of the two. One lists what is allowed (all else does
+ * not exist: ENOSYS, for which programs have a fallback), the other one looks at arguments: in the first, a rule about
+ * arguments could not take back what a rule without them allows. */
+
 DEFINE_CLEANUP(scmp_filter_ctx, seccomp_release)
 
 static uint32_t action_of(int error) {
@@ -94,6 +101,7 @@ static int add_argument_rule(scmp_filter_ctx filter, const SeccompArgumentRule *
                                       compares);
 }
 
+/* The library writes to descriptors only; memory that is one saves the file. */
 static int export_program(scmp_filter_ctx filter, struct sock_filter **ret, size_t *ret_n) {
         _cleanup_free_ struct sock_filter *program = NULL;
         _cleanup_close_ int fd = -EBADF;

@@ -13,6 +13,13 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* A record is written before what it tells of is made, and removed after that is gone, so that whatever a crash leaves
+ * has an owner who can be looked up. It is replaced by a rename: a reader sees the old one or the new one, and the last
+ * line shows that it is whole.
+ *
+ * Older releases must read what newer ones wrote as long as the version is the same (a downgrade, or an upgrade that is
+ * taken back): an unknown key is passed over, an absent one keeps its default. */
+
 typedef enum RecordType {
         RECORD_U32,
         RECORD_U64,
@@ -20,6 +27,8 @@ typedef enum RecordType {
         RECORD_TEXT,
 } RecordType;
 
+/* What is in a record, sorted by key. A new field is a row; it needs a new version only if an old reader would do harm
+ * by not knowing it. */
 static const struct {
         const char *key;
         RecordType type;
@@ -56,6 +65,8 @@ static int hex_value(char c) {
         return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* In place, since it can only become shorter. A NUL that is written as %00 would cut the label for everybody who reads
+ * on. */
 static int unescape(char *s) {
         char *out = s;
 
@@ -140,6 +151,8 @@ static int parse_field(SandboxRecord *r, const char *key, char *value) {
         return 0; /* a key that a later release added without a new version */
 }
 
+/* The version comes first, since it decides how the rest is to be read. The id is there twice: a file that was copied
+ * or renamed by hand is not believed. */
 static int parse_line(SandboxRecord *r, char *line, unsigned number, bool *ended) {
         char *value = strchr(line, '=');
         uint32_t version;
@@ -197,6 +210,8 @@ int state_file_remove(int dir_fd, const char *id) {
         return unlinkat(dir_fd, id, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* Not deleted: it may be the only trace of a sandbox whose processes are still there, and whoever looks for the reason
+ * needs it. It is not read again, since ".bad" is no id. */
 static void set_aside(int dir_fd, const char *name, int error) {
         char bad[NAME_MAX + 1];
 
@@ -206,6 +221,8 @@ static void set_aside(int dir_fd, const char *name, int error) {
         log_warning_errno(error, "Record '%s' is unusable, set aside: %m", name);
 }
 
+/* One that is unusable costs its sandbox, not the daemon: the others go on. Only for want of memory the start fails, as
+ * it would go better the next time. */
 static int load_one(int dir_fd, const char *name, int (*handler)(SandboxRecord *r, void *userdata), void *userdata) {
         _cleanup_free_ char *text = NULL;
         SandboxRecord record;

@@ -41,6 +41,7 @@ struct SystemdClient {
 
 static int client_connect(SystemdClient *c);
 
+/* A manager that re-executes itself is back in a moment, one that is broken must not be hammered. */
 uint64_t systemd_backoff_usec(unsigned attempt) {
         return attempt >= 7 ? BACKOFF_MAX_USEC : MIN(BACKOFF_FIRST_USEC << attempt, BACKOFF_MAX_USEC);
 }
@@ -59,6 +60,7 @@ static void schedule_reconnect(SystemdClient *c) {
         (void) sd_event_source_set_enabled(c->reconnect_timer, SD_EVENT_ONESHOT);
 }
 
+/* The slots first: their callbacks would be told of an error that means nothing, since everything is asked again. */
 static void client_disconnect(SystemdClient *c) {
         sd_bus *bus = TAKE_PTR(c->bus);
 
@@ -78,6 +80,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return 1;
 }
 
+/* Freed before its owner is told, who may begin the next one in its place. */
 static void finish(SystemdRequest *q, int error, const char *details) {
         SystemdRequestOptions options = q->options;
 
@@ -86,6 +89,8 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
+/* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
+ * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *path, *unit, *result;
         SystemdClient *c = userdata;
@@ -102,6 +107,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return 0;
 }
 
+/* A unit that is gone has been stopped; one that exists may be ours, of a connection before: the owner decides. */
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const sd_bus_error *error = sd_bus_message_get_error(m);
         SystemdRequest *q = userdata;
@@ -274,6 +280,7 @@ int systemd_client_new(sd_event *event, SystemdClient **ret) {
         return 0;
 }
 
+/* Before the process ends, with a bound: what was asked is to be on its way, but a hanging manager must not keep us. */
 void systemd_client_drain(SystemdClient *c) {
         uint64_t end = now_usec(CLOCK_MONOTONIC) + DRAIN_USEC, now;
 

@@ -49,7 +49,7 @@ typedef struct LayerJob {
         Waiter *waiters;
 } LayerJob;
 
-void image_mounts_done(ImageMounts *m) {
+static void image_mounts_done(ImageMounts *m) {
         for (size_t i = 0; i < m->n; i++)
                 safe_close(m->mounts[i].fd);
         m->n = 0;

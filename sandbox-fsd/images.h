@@ -39,7 +39,7 @@ typedef struct RootOptions {
         char *snapshot; /* the layer that it has, and it over that */
 } RootOptions;
 
-/* The mounts of a root. Descriptors are closed by image_mounts_done(). */
+/* The mounts of a root. */
 typedef struct ImageMount {
         int fd;
         const char *target;
@@ -53,7 +53,6 @@ typedef struct ImageMounts {
         size_t n;
 } ImageMounts;
 
-void image_mounts_done(ImageMounts *m);
 
 /* Called once, maybe before images_prepare() returns; it takes the mounts over. error is set if r < 0. */
 typedef void (*PrepareHandler)(int r, ImageMounts *mounts, const sd_bus_error *error, void *userdata);

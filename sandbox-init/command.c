@@ -3,6 +3,11 @@
 
 #include <linux/errno.h>
 
+/* The state machine of the table in command.h. Who is told what is decided here by three flags, and sent elsewhere when
+ * the socket takes it: "asked" says that the connection which sent EXEC is the present one, "reply_due" that its answer
+ * is to be sent, "notice_due" that an INIT_COMMAND is. So a daemon that takes the place of another one hears of every
+ * command, whatever moment that was. */
+
 static bool names_equal(const char *a, const char *b) {
         for (size_t i = 0; i < INIT_COMMAND_ID_MAX; i++) {
                 if (a[i] != b[i])
@@ -13,6 +18,7 @@ static bool names_equal(const char *a, const char *b) {
         return true;
 }
 
+/* Filled with zeros to the end: these fields go into packets whole, and what was in memory before is nobody's business. */
 static void copy_field(char *to, const char *from, size_t size) {
         size_t i = 0;
 
@@ -40,6 +46,7 @@ Command *command_table_find_pid(CommandTable *t, int pid) {
         return NULL;
 }
 
+/* The lowest free row, so that the used ones stay together at the start and the pages behind them are never touched. */
 static Command *find_free(CommandTable *t) {
         COMMAND_FOREACH(c, t)
                 if (c->state == COMMAND_FREE)
@@ -91,7 +98,7 @@ uint64_t command_table_next_deadline(const CommandTable *t) {
         return earliest;
 }
 
-size_t command_table_count(const CommandTable *t, CommandState state) {
+static size_t command_table_count(const CommandTable *t, CommandState state) {
         size_t n = 0;
 
         for (size_t i = 0; i < t->n_used; i++)
@@ -131,6 +138,8 @@ void command_started(Command *c) {
                 c->notice_due = true;
 }
 
+/* A child that ends before its exec never was a command: the reply to EXEC says why, and there is nothing to
+ * acknowledge. */
 void command_ended(Command *c, int code, int status, uint64_t now_usec) {
         if (c->state == COMMAND_STARTING) {
                 c->state = COMMAND_FAILED;

@@ -53,7 +53,6 @@ int command_table_add(CommandTable *t, const InitExec *request, uint64_t now_use
 Command *command_table_find(CommandTable *t, const char *name);
 Command *command_table_find_pid(CommandTable *t, int pid);
 uint64_t command_table_next_deadline(const CommandTable *t);
-size_t command_table_count(const CommandTable *t, CommandState state);
 /* How many INIT_COMMAND a new connection is told. */
 size_t command_table_count_told(const CommandTable *t);
 /* The one who asked is gone, another one wants to know all. */

@@ -6,6 +6,10 @@
 #include "sandbox-init/syscall.h"
 #include "sandbox-init/util.h"
 
+/* Mounts by descriptors only: a file system is made, configured and bound while it is detached, and gets its place as
+ * the last thing. So nothing is ever found half-made, no path is resolved twice, and what fails is gone with its
+ * descriptor. */
+
 #define INIT_FILE 1
 
 static int fs_set(int context, const FsOption *o) {
@@ -30,6 +34,7 @@ int fs_make(const char *type, const FsOption *options, size_t n_options, unsigne
         return mount;
 }
 
+/* The context is that of the making, kept open: a blank sandbox has its tmpfs before anybody knows how large it may be. */
 int tmpfs_resize(int context, uint64_t size, uint64_t inodes) {
         char size_text[DECIMAL_MAX], inodes_text[DECIMAL_MAX];
         FsOption options[] = {
@@ -72,6 +77,8 @@ int mount_bind(int directory, const char *path, unsigned attributes, int target)
         return 0;
 }
 
+/* Below the new root and without following a link: the image is its author's, and a link in the place of /dev must not
+ * lead us anywhere. */
 int open_target(int root, const char *path, unsigned flags) {
         struct open_how how = {
                 .flags = O_PATH | O_CLOEXEC | flags,
@@ -81,6 +88,7 @@ int open_target(int root, const char *path, unsigned flags) {
         return (int) SYS(openat2, root, path, &how, sizeof(how));
 }
 
+/* Opened again after it was made, by the same strict way: what is there now may be something else. */
 int open_or_make_directory(int root, const char *name) {
         int fd;
 

@@ -5,6 +5,10 @@
 #include "sandbox-init/syscall.h"
 #include "sandbox-init/util.h"
 
+/* What execd may ask of init: a row of the table for each operation, with a handler that answers by its return value.
+ * One request at a time is worked off, to its end; what takes time (the start of a command) answers later through the
+ * command's row. */
+
 static int on_root(Init *i) {
         int r;
 
@@ -45,6 +49,7 @@ static int on_signal(Init *i) {
         return (int) SYS(kill, m->target == INIT_SIGNAL_GROUP ? -c->pid : c->pid, m->signal);
 }
 
+/* The kept descriptors are sent as duplicates: whoever asks again, after a crash, gets them again. */
 static int on_take(Init *i) {
         const Command *c;
 
@@ -61,6 +66,8 @@ static int on_ping(Init *i) {
         return 0;
 }
 
+/* Only from now on the status exists somewhere else. Nobody waits for an answer: an acknowledgement that is lost is
+ * sent again by the next daemon, for the command is still in its list. */
 static int on_acknowledge(Init *i) {
         Command *c;
 
@@ -108,6 +115,8 @@ static const struct Operation *find_operation(const Request *request) {
         return &unknown;
 }
 
+/* After a step of the making has failed half of a sandbox is there: nothing but the question whether we live makes
+ * sense any more, and execd kills what it could not make. */
 static int run(Init *i, const struct Operation *o) {
         int r;
 

@@ -7,6 +7,12 @@
 
 #include "sandbox-init/syscall.h"
 
+/* What little of a libc init needs. Without one it is 17 KiB instead of most of a megabyte, has no heap, and the pages
+ * that it does not write to are shared by all sandboxes.
+ *
+ * memcpy() and memset() have to be there by these names: the compiler calls them for assignments of structs. Loops are
+ * enough: what is copied is small. */
+
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
         const char *source = from;
 
@@ -36,6 +42,8 @@ uint64_t now_boottime_usec(void) {
         return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
 }
 
+/* Ownership of a descriptor passes on with its number, and the variable is left without: what is closed twice is
+ * somebody else's the second time. */
 int take_fd(int *fd) {
         int taken = *fd;
 
@@ -78,6 +86,7 @@ int write_file_at(int directory, const char *path, const char *text) {
 
 #define PAGE_SIZE 4096U
 
+/* Whole pages only: what shares the first or the last one with something else stays. They read as zeros afterwards. */
 void release_pages(void *at, size_t size) {
         uintptr_t first = ((uintptr_t) at + PAGE_SIZE - 1) & ~(uintptr_t) (PAGE_SIZE - 1);
         uintptr_t end = ((uintptr_t) at + size) & ~(uintptr_t) (PAGE_SIZE - 1);
@@ -86,6 +95,8 @@ void release_pages(void *at, size_t size) {
                 (void) SYS(madvise, first, end - first, MADV_DONTNEED);
 }
 
+/* The innermost step that failed is what execd is told: callers on the way out pass the same error on, and must not
+ * overwrite it. */
 static int failed_step;
 
 int step_failed(long r, int step) {

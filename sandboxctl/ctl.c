@@ -12,6 +12,7 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandboxctl/screen.h"
+#include "sandboxctl/sse.h"
 #include "sandboxctl/text.h"
 
 /* What goes wrong is said in one place, as one line with the same parts: verb, subject, reason, advice. Scripts get the
@@ -128,6 +129,23 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
                         refusal_advice(result->status, text));
 }
 
+/* From the connection to the last byte of a 2xx. All else has been said when it returns. result points into *ret. */
+static int transfer(Ctl *c, const char *what, const TransferSpec *spec, Transfer **ret, TransferResult *result) {
+        int r;
+
+        if (!spec->path)
+                return ctl_oom(c);
+        r = ctl_connect(c);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        r = transfer_new(c->client, spec, ret);
+        if (r >= 0)
+                r = transfer_finish(*ret, result);
+        if (r < 0 || result->status < 200 || result->status > 299)
+                return ctl_fail_transfer(c, what, r, result);
+        return EXIT_STATUS_OK;
+}
+
 /* An answer that is no JSON is not from a server of ours: a proxy, or another program on that port. */
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply) {
         _cleanup_(transfer_freep) Transfer *t = NULL;
@@ -136,17 +154,9 @@ int ctl_request(Ctl *c, const char *what, const char *method, const char *path, 
         TransferResult result = {};
         int r;
 
-        if (!path)
-                return ctl_oom(c);
-        r = ctl_connect(c);
+        r = transfer(c, what, &(TransferSpec) { .method = method, .path = path, .body = body }, &t, &result);
         if (r != EXIT_STATUS_OK)
                 return r;
-        r = transfer_new(c->client, &(TransferSpec) { .method = method, .path = path, .body = body }, &t);
-        if (r >= 0)
-                r = transfer_finish(t, &result);
-        if (r < 0 || result.status < 200 || result.status > 299)
-                return ctl_fail_transfer(c, what, r, &result);
-
         reply = json_loadb(result.text, result.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         if (!reply)
                 return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer of %s is not JSON", what,
@@ -154,6 +164,45 @@ int ctl_request(Ctl *c, const char *what, const char *method, const char *path, 
         if (ret_reply)
                 *ret_reply = TAKE_PTR(reply);
         return EXIT_STATUS_OK;
+}
+
+int ctl_receive(Ctl *c, const char *what, const TransferSpec *spec) {
+        _cleanup_(transfer_freep) Transfer *t = NULL;
+        TransferResult result = {};
+
+        return transfer(c, what, spec, &t, &result);
+}
+
+static int on_stream_data(const char *data, size_t n, void *userdata) {
+        return sse_feed(userdata, data, n);
+}
+
+int ctl_stream(Ctl *c, const char *what, const char *path, int (*handler)(const json_t *event, void *userdata)) {
+        _cleanup_(sse_done) SseParser parser = { .handler = handler, .userdata = c };
+
+        return ctl_receive(c, what, &(TransferSpec) { .method = "GET", .path = path, .accept = "text/event-stream",
+                                                      .sink = on_stream_data, .userdata = &parser });
+}
+
+int ctl_create(Ctl *c, const char *what, const char *path, json_t *body) {
+        _cleanup_json_ json_t *reply = NULL;
+        int r;
+
+        r = ctl_request(c, what, "POST", path, body, &reply);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        if (c->json)
+                return ctl_print_json(c, reply);
+        (void) puts(json_text(reply, "id"));
+        return EXIT_STATUS_OK;
+}
+
+int ctl_delete(Ctl *c, const char *what, const char *path) {
+        _cleanup_json_ json_t *reply = NULL;
+        int r;
+
+        r = ctl_request(c, what, "DELETE", path, NULL, &reply);
+        return r == EXIT_STATUS_OK && c->json ? ctl_print_json(c, reply) : r;
 }
 
 char *ctl_path(const char *format, ...) {
@@ -259,6 +308,11 @@ int ctl_print_json(const Ctl *c, const json_t *j) {
         return r < 0 ? EXIT_STATUS_FAILURE : EXIT_STATUS_OK;
 }
 
+int ctl_print_json_line(const json_t *j) {
+        return json_dumpf(j, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF ||
+               fflush(stdout) == EOF ? -errno : 0;
+}
+
 const char *json_text(const json_t *object, const char *key) {
         const char *s = json_string_value(json_object_get(object, key));
 
@@ -281,10 +335,6 @@ bool ctl_locale_is_utf8(void) {
         utf8 = streq(nl_langinfo_l(CODESET, locale), "UTF-8");
         freelocale(locale);
         return utf8;
-}
-
-bool ctl_on_terminal(void) {
-        return isatty(STDOUT_FILENO);
 }
 
 int64_t now_msec(void) {

@@ -33,6 +33,14 @@ int ctl_fail_transfer(const Ctl *c, const char *what, int r, const TransferResul
 /* One JSON request; an ExitStatus. path is below the API's prefix: "/sandboxes". Takes body over; NULL: none.
  * *ret_reply (may be NULL) is a new reference and never NULL on success. */
 int ctl_request(Ctl *c, const char *what, const char *method, const char *path, json_t *body, json_t **ret_reply);
+/* The same with an answer of another kind, which goes to the spec's sink; a path that is NULL is told as such here, too. */
+int ctl_receive(Ctl *c, const char *what, const TransferSpec *spec);
+/* A GET that stays: handler gets each event, with c as userdata, until the server ends it or handler returns < 0. */
+int ctl_stream(Ctl *c, const char *what, const char *path, int (*handler)(const json_t *event, void *userdata));
+/* A POST that makes something, whose id is printed (--json: all of it). Takes body over. */
+int ctl_create(Ctl *c, const char *what, const char *path, json_t *body);
+/* A DELETE: says nothing but what --json asks for. */
+int ctl_delete(Ctl *c, const char *what, const char *path);
 /* Formats a path; NULL when out of memory. */
 char *ctl_path(const char *format, ...) _printf_(1, 2);
 
@@ -45,12 +53,13 @@ int ctl_list(Ctl *c, const char *filter, json_t **ret);
 
 /* Prints a reply as it is, as JSON. */
 int ctl_print_json(const Ctl *c, const json_t *j);
+/* As one line that is out at once: an event of a stream. A negative errno, for the handlers of streams. */
+int ctl_print_json_line(const json_t *j);
 
 /* Members of a JSON object with a fallback for a missing or strange one. */
 const char *json_text(const json_t *object, const char *key);
 int64_t json_int(const json_t *object, const char *key);
 
-bool ctl_on_terminal(void);
 /* Whether text may hold more than ASCII. */
 bool ctl_locale_is_utf8(void);
 int64_t now_msec(void);

@@ -10,6 +10,9 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 
+/* Settings of the kernel that we live with as they are, and that make what a sandbox could break out by smaller. We do
+ * not set them: they are the whole machine's, and another program may need them otherwise. */
+
 const DoctorSysctl doctor_sysctls[] = {
         { "dev.tty.legacy_tiocsti", 0, 0, "0", "no program types into another one's terminal" },
         { "kernel.dmesg_restrict", 1, INT64_MAX, "1", "the kernel's log tells addresses and names" },

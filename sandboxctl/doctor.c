@@ -22,6 +22,10 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/doctor-checks.h"
 
+/* What this machine has of what we need, found by doing it rather than by asking for versions: distributions backport,
+ * and containers forbid. Each check stands alone, changes nothing that outlives it, and says what it found also when
+ * all is well. */
+
 void doctor_set(DoctorResult *r, DoctorLevel level, const char *format, ...) {
         va_list ap;
 
@@ -39,6 +43,7 @@ const char *doctor_level_to_string(DoctorLevel level) {
         return level < _DOCTOR_LEVEL_MAX ? names[level] : "?";
 }
 
+/* "6.1.0-13-amd64", "6.12-rc3": what follows the first two numbers is the distribution's. */
 bool release_is_at_least(const char *release, unsigned major, unsigned minor) {
         unsigned a = 0, b = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sandboxctl/rows.h"
 
-/* Three verbs that differ in their columns only: what --json and --quiet mean is decided here, once for all of them. */
+/* Verbs that differ in their columns only: what --json and --quiet mean is decided here, once for all of them. */
 
 int rows_show(Ctl *c, const RowsView *view) {
         _cleanup_(table_freep) Table *t = table_new(view->columns);
@@ -20,4 +20,14 @@ int rows_show(Ctl *c, const RowsView *view) {
         if (!view->print)
                 table_show(t, c->out);
         return EXIT_STATUS_OK;
+}
+
+int rows_get(Ctl *c, const char *what, const char *path, const RowsView *view) {
+        _cleanup_json_ json_t *reply = NULL;
+        RowsView filled = *view;
+        int r;
+
+        r = ctl_request(c, what, "GET", path, NULL, &reply);
+        filled.reply = reply;
+        return r == EXIT_STATUS_OK ? rows_show(c, &filled) : r;
 }

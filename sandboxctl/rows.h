@@ -17,3 +17,5 @@ typedef struct RowsView {
 
 /* An ExitStatus. */
 int rows_show(Ctl *c, const RowsView *view);
+/* What a GET answers; view is without a reply. */
+int rows_get(Ctl *c, const char *what, const char *path, const RowsView *view);

@@ -21,7 +21,6 @@ static int add_number(Table *t, const json_t *item, const char *key) {
 }
 
 static int set(Ctl *c, char **words) {
-        _cleanup_json_ json_t *reply = NULL;
         _cleanup_free_ char *id = NULL, *path = NULL;
         double threshold;
         char *end;
@@ -34,14 +33,8 @@ static int set(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         path = ctl_path("/sandboxes/%s/alerts", id);
-        r = ctl_request(c, id, "POST", path, json_pack("{s:s, s:f, s:s*}", "metric", words[1], "threshold", threshold,
-                                                       "action", words[3]), &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        if (c->json)
-                return ctl_print_json(c, reply);
-        (void) puts(json_text(reply, "id"));
-        return EXIT_STATUS_OK;
+        return ctl_create(c, id, path, json_pack("{s:s, s:f, s:s*}", "metric", words[1], "threshold", threshold,
+                                                 "action", words[3]));
 }
 
 static int add_alert(Table *t, const json_t *item) {
@@ -75,18 +68,14 @@ static int add_event(Table *t, const json_t *item) {
 }
 
 static int show_rows(Ctl *c, const char *word, const char *rest, const RowsView *view) {
-        _cleanup_json_ json_t *reply = NULL;
         _cleanup_free_ char *id = NULL, *path = NULL;
-        RowsView filled = *view;
         int r;
 
         r = ctl_resolve(c, word, &id);
         if (r != EXIT_STATUS_OK)
                 return r;
         path = ctl_path("/sandboxes/%s/alerts%s", id, rest);
-        r = ctl_request(c, id, "GET", path, NULL, &reply);
-        filled.reply = reply;
-        return r == EXIT_STATUS_OK ? rows_show(c, &filled) : r;
+        return rows_get(c, id, path, view);
 }
 
 static int list(Ctl *c, char **words) {
@@ -104,15 +93,12 @@ static int history(Ctl *c, char **words) {
 }
 
 static int delete(Ctl *c, char **words) {
-        _cleanup_json_ json_t *reply = NULL;
         _cleanup_free_ char *word = client_encode(words[0]), *path = NULL;
-        int r;
 
         if (!word)
                 return ctl_oom(c);
         path = ctl_path("/alerts/%s", word);
-        r = ctl_request(c, words[0], "DELETE", path, NULL, &reply);
-        return r == EXIT_STATUS_OK && c->json ? ctl_print_json(c, reply) : r;
+        return ctl_delete(c, words[0], path);
 }
 
 int verb_alert(Ctl *c, char **words) {
@@ -145,13 +131,9 @@ static int add_worker(Table *t, const json_t *item) {
 static int list_workers(Ctl *c, _unused_ char **words) {
         static const Column columns[] = { { "WORKER" }, { "HOST" }, { "ACTIVE", true }, { "MOST", true },
                                           { "CPU%", true }, { "HEARTBEAT" }, {} };
-        _cleanup_json_ json_t *reply = NULL;
-        int r;
 
-        r = ctl_request(c, "workers", "GET", "/workers", NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "workers", .columns = columns, .add = add_worker });
+        return rows_get(c, "workers", "/workers",
+                        &(RowsView) { .key = "workers", .columns = columns, .add = add_worker });
 }
 
 /* The three that change or choose are one request each, and their answer is a few numbers. */

@@ -6,6 +6,9 @@
 #include "sandboxctl/table.h"
 #include "sandboxctl/verbs-table.h"
 
+/* All checks are made and shown, also behind one that failed: who installs us wants the whole list, not one item a run.
+ * Only what is missing makes the status a failure; advice is shown only where there is something to do. */
+
 typedef struct Report {
         bool json, failed;
         Table *table;

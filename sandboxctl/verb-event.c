@@ -7,7 +7,6 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandboxctl/rows.h"
-#include "sandboxctl/sse.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
 
@@ -94,8 +93,7 @@ static int on_event(const json_t *event, void *userdata) {
         char when[TEXT_SHORT_MAX];
 
         if (c->json)
-                return json_dumpf(event, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF ||
-                       fflush(stdout) == EOF ? -errno : 0;
+                return ctl_print_json_line(event);
         summary = event_summary(event);
         if (asprintf(&line, "%s  %s  %s  %s", text_time(json_int(event, "timestamp"), when),
                      json_text(event, "topic"), json_text(event, "sandboxId"), summary ? summary : "") < 0)
@@ -104,47 +102,18 @@ static int on_event(const json_t *event, void *userdata) {
         return safe && puts(safe) != EOF && fflush(stdout) != EOF ? 0 : -EIO;
 }
 
-static int on_data(const char *data, size_t n, void *userdata) {
-        return sse_feed(userdata, data, n);
-}
-
-static int follow(Ctl *c, const char *query) {
-        _cleanup_(transfer_freep) Transfer *t = NULL;
-        _cleanup_(sse_done) SseParser parser = { .handler = on_event, .userdata = c };
-        _cleanup_free_ char *path = ctl_path("/stream/events%s", query);
-        TransferResult result = {};
-        int r;
-
-        if (!path)
-                return ctl_oom(c);
-        r = ctl_connect(c);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        r = transfer_new(c->client, &(TransferSpec) { .method = "GET", .path = path, .accept = "text/event-stream",
-                                                      .sink = on_data, .userdata = &parser }, &t);
-        if (r >= 0)
-                r = transfer_finish(t, &result);
-        if (r < 0 || result.status < 200 || result.status > 299)
-                return ctl_fail_transfer(c, "events", r, &result);
-        return EXIT_STATUS_OK;
-}
-
 int verb_events(Ctl *c, char **words) {
         static const Column columns[] = { { "TIME" }, { "TOPIC" }, { "SANDBOX" }, { "WHAT" }, {} };
         _cleanup_free_ char *query = NULL, *path = NULL;
-        _cleanup_json_ json_t *reply = NULL;
         int r;
 
         r = make_query(c, words[0], "topic", arg_topic, arg_events, &query);
         if (r != EXIT_STATUS_OK)
                 return r;
+        path = ctl_path("/%s%s", arg_follow ? "stream/events" : "events/history", query);
         if (arg_follow)
-                return follow(c, query);
-        path = ctl_path("/events/history%s", query);
-        r = ctl_request(c, "events", "GET", path, NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "events", .columns = columns, .add = add_event });
+                return ctl_stream(c, "events", path, on_event);
+        return rows_get(c, "events", path, &(RowsView) { .key = "events", .columns = columns, .add = add_event });
 }
 
 static int add_trace(Table *t, const json_t *trace) {
@@ -167,17 +136,13 @@ int verb_trace(Ctl *c, char **words) {
         static const Column columns[] = { { "TIME" }, { "FUNCTION" }, { "MSEC", true }, { "STATUS" }, { "SANDBOX" },
                                           { "ERROR" }, {} };
         _cleanup_free_ char *query = NULL, *path = NULL;
-        _cleanup_json_ json_t *reply = NULL;
         int r;
 
         r = make_query(c, words[0], "functionId", arg_function, arg_traces, &query);
         if (r != EXIT_STATUS_OK)
                 return r;
         path = ctl_path("/observability/traces%s", query);
-        r = ctl_request(c, "traces", "GET", path, NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "traces", .columns = columns, .add = add_trace });
+        return rows_get(c, "traces", path, &(RowsView) { .key = "traces", .columns = columns, .add = add_trace });
 }
 
 static int on_text(const char *data, size_t n, void *userdata) {
@@ -186,20 +151,8 @@ static int on_text(const char *data, size_t n, void *userdata) {
 }
 
 static int show_text(Ctl *c) {
-        _cleanup_(transfer_freep) Transfer *t = NULL;
-        TransferResult result = {};
-        int r;
-
-        r = ctl_connect(c);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        r = transfer_new(c->client, &(TransferSpec) { .method = "GET", .path = "/metrics/prometheus",
-                                                      .accept = "text/plain", .sink = on_text }, &t);
-        if (r >= 0)
-                r = transfer_finish(t, &result);
-        if (r < 0 || result.status < 200 || result.status > 299)
-                return ctl_fail_transfer(c, "metrics", r, &result);
-        return EXIT_STATUS_OK;
+        return ctl_receive(c, "metrics", &(TransferSpec) { .method = "GET", .path = "/metrics/prometheus",
+                                                           .accept = "text/plain", .sink = on_text });
 }
 
 /* Names and values, one a line. */

@@ -47,18 +47,9 @@ static bool wants_input(void) {
 
 static int exec_background(Ctl *c, const ExecRequest *request) {
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/exec/background", request->sandbox);
-        _cleanup_json_ json_t *body = exec_request_to_json(c, request), *reply = NULL;
-        int r;
+        json_t *body = exec_request_to_json(c, request);
 
-        if (!body)
-                return EXIT_STATUS_OWN;
-        r = ctl_request(c, request->sandbox, "POST", path, TAKE_PTR(body), &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        if (c->json)
-                return ctl_print_json(c, reply);
-        (void) puts(json_text(reply, "id"));
-        return EXIT_STATUS_OK;
+        return body ? ctl_create(c, request->sandbox, path, body) : EXIT_STATUS_OWN;
 }
 
 int verb_exec(Ctl *c, char **words) {

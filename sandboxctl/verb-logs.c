@@ -9,7 +9,6 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/exec-stream.h"
 #include "sandboxctl/rows.h"
-#include "sandboxctl/sse.h"
 #include "sandboxctl/text.h"
 #include "sandboxctl/verbs-table.h"
 #include "sandboxctl/watch.h"
@@ -98,22 +97,14 @@ static int on_log_event(const json_t *event, void *userdata) {
         const char *type = json_text(event, "type");
 
         if (c->json)
-                return json_dumpf(event, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0 || putchar('\n') == EOF ||
-                       fflush(stdout) == EOF ? -errno : 0;
+                return ctl_print_json_line(event);
         if (streq(type, "end"))
                 return 0;
         return output_event_write(event, "data", streq(type, "stderr") ? STDERR_FILENO : STDOUT_FILENO);
 }
 
-static int on_log_data(const char *data, size_t n, void *userdata) {
-        return sse_feed(userdata, data, n);
-}
-
 static int logs_sandbox(Ctl *c, const char *word) {
-        _cleanup_(transfer_freep) Transfer *t = NULL;
-        _cleanup_(sse_done) SseParser parser = { .handler = on_log_event, .userdata = c };
         _cleanup_free_ char *id = NULL, *path = NULL;
-        TransferResult result = {};
         char tail[40] = "";
         int r;
 
@@ -123,18 +114,7 @@ static int logs_sandbox(Ctl *c, const char *word) {
         if (arg_tail != UINT64_MAX)
                 (void) snprintf(tail, sizeof tail, "&tail=%" PRIu64, arg_tail);
         path = ctl_path("/sandboxes/%s/stream/logs?binary=1&follow=%s%s", id, arg_follow ? "true" : "false", tail);
-        if (!path)
-                return ctl_oom(c);
-        r = ctl_connect(c);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        r = transfer_new(c->client, &(TransferSpec) { .method = "GET", .path = path, .accept = "text/event-stream",
-                                                      .sink = on_log_data, .userdata = &parser }, &t);
-        if (r >= 0)
-                r = transfer_finish(t, &result);
-        if (r < 0 || result.status < 200 || result.status > 299)
-                return ctl_fail_transfer(c, id, r, &result);
-        return EXIT_STATUS_OK;
+        return ctl_stream(c, id, path, on_log_event);
 }
 
 int verb_logs(Ctl *c, char **words) {
@@ -170,19 +150,15 @@ static int show_processes(Ctl *c, char **words) {
         static const Column long_columns[] = { { "PID", true },  { "CPU", true }, { "MEM", true },
                                                { "RSS", true }, { "VSZ", true }, { "COMMAND" }, {} };
         _cleanup_free_ char *id = NULL, *path = NULL;
-        _cleanup_json_ json_t *reply = NULL;
         int r;
 
         r = ctl_resolve(c, words[0], &id);
         if (r != EXIT_STATUS_OK)
                 return r;
         path = ctl_path("/sandboxes/%s/processes%s", id, arg_long ? "/top" : "");
-        r = ctl_request(c, id, "GET", path, NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "processes",
-                                          .columns = arg_long ? long_columns : short_columns, .add = add_process,
-                                          .print = arg_quiet ? print_pid : NULL });
+        return rows_get(c, id, path, &(RowsView) { .key = "processes", .add = add_process,
+                                                   .columns = arg_long ? long_columns : short_columns,
+                                                   .print = arg_quiet ? print_pid : NULL });
 }
 
 int verb_ps(Ctl *c, char **words) {

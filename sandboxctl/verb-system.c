@@ -40,14 +40,9 @@ static int add_image(Table *t, const json_t *image) {
 
 int verb_images(Ctl *c, _unused_ char **words) {
         static const Column columns[] = { { "NAME" }, { "KIND" }, { "SOURCE" }, { "USABLE" }, {} };
-        _cleanup_json_ json_t *reply = NULL;
-        int r;
 
-        r = ctl_request(c, "images", "GET", "/images", NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "images", .columns = columns, .add = add_image,
-                                          .print = arg_quiet ? print_image_name : NULL });
+        return rows_get(c, "images", "/images", &(RowsView) { .key = "images", .columns = columns, .add = add_image,
+                                                              .print = arg_quiet ? print_image_name : NULL });
 }
 
 int verb_version(Ctl *c, _unused_ char **words) {

@@ -36,13 +36,9 @@ static int add_template(Table *t, const json_t *item) {
 
 static int list(Ctl *c, _unused_ char **words) {
         static const Column columns[] = { { "ID" }, { "NAME" }, { "IMAGE" }, { "DESCRIPTION" }, {} };
-        _cleanup_json_ json_t *reply = NULL;
-        int r;
 
-        r = ctl_request(c, "templates", "GET", "/templates", NULL, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return rows_show(c, &(RowsView) { .reply = reply, .key = "templates", .columns = columns, .add = add_template });
+        return rows_get(c, "templates", "/templates",
+                        &(RowsView) { .key = "templates", .columns = columns, .add = add_template });
 }
 
 static int find(Ctl *c, const char *word, json_t **ret) {
@@ -71,7 +67,7 @@ static int show(Ctl *c, char **words) {
 }
 
 static int create(Ctl *c, char **words) {
-        _cleanup_json_ json_t *config = NULL, *reply = NULL;
+        _cleanup_json_ json_t *config = NULL;
         json_t *body;
         int r;
 
@@ -81,17 +77,11 @@ static int create(Ctl *c, char **words) {
         body = json_pack("{s:s, s:O, s:s*}", "name", words[0], "config", config, "description", arg_description);
         if (!body)
                 return ctl_fail(c, EXIT_STATUS_USAGE, "the name or the description is not valid UTF-8");
-        r = ctl_request(c, words[0], "POST", "/templates", body, &reply);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        if (c->json)
-                return ctl_print_json(c, reply);
-        (void) puts(json_text(reply, "id"));
-        return EXIT_STATUS_OK;
+        return ctl_create(c, words[0], "/templates", body);
 }
 
 static int delete(Ctl *c, char **words) {
-        _cleanup_json_ json_t *template = NULL, *reply = NULL;
+        _cleanup_json_ json_t *template = NULL;
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -99,8 +89,7 @@ static int delete(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         path = ctl_path("/templates/%s", json_text(template, "id"));
-        r = ctl_request(c, words[0], "DELETE", path, NULL, &reply);
-        return r == EXIT_STATUS_OK && c->json ? ctl_print_json(c, reply) : r;
+        return ctl_delete(c, words[0], path);
 }
 
 int verb_template(Ctl *c, char **words) {

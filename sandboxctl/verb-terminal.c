@@ -19,9 +19,10 @@ const Option shell_options[] = {
         {},
 };
 
-static int need_terminal(const Ctl *c) {
+/* What both verbs need: a terminal of the caller's, which costs nothing to look for, and then the sandbox. */
+static int begin(Ctl *c, const char *word, char **ret_id) {
         if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
-                return EXIT_STATUS_OK;
+                return ctl_resolve(c, word, ret_id);
         return ctl_fail(c, EXIT_STATUS_USAGE, "this needs a terminal, see 'exec' for scripts");
 }
 
@@ -55,9 +56,7 @@ int verb_shell(Ctl *c, char **words) {
         _cleanup_free_ char *id = NULL;
         int r;
 
-        r = need_terminal(c);
-        if (r == EXIT_STATUS_OK)
-                r = ctl_resolve(c, words[0], &id);
+        r = begin(c, words[0], &id);
         if (r != EXIT_STATUS_OK)
                 return r;
         terminal_block_signals();
@@ -99,9 +98,7 @@ int verb_attach(Ctl *c, char **words) {
         _cleanup_free_ char *id = NULL;
         int r;
 
-        r = need_terminal(c);
-        if (r == EXIT_STATUS_OK)
-                r = ctl_resolve(c, words[0], &id);
+        r = begin(c, words[0], &id);
         if (r == EXIT_STATUS_OK)
                 r = find_terminal(c, id, words[1] ? words[1] : "", &terminal);
         if (r != EXIT_STATUS_OK)

@@ -25,6 +25,7 @@
 #define HISTORY_MAX 10000U
 #define TRIM_INTERVAL 64U
 
+/* One timer for all: who watches a thousand sandboxes asks four times, not a thousand times. */
 struct Alerts {
         Manager *manager;
         Hashmap *by_id;
@@ -97,6 +98,7 @@ bool alert_step(Alert *a, double value) {
         return false;
 }
 
+/* In percent of what the sandbox may use. -1: there is no second sample yet to make a rate of. */
 static double cpu_value(Alert *a, uint64_t cpu_usec, double limit, uint64_t now) {
         uint64_t used = cpu_usec > a->sample_cpu_usec ? cpu_usec - a->sample_cpu_usec : 0;
         uint64_t elapsed = a->sample_usec > 0 && now > a->sample_usec ? now - a->sample_usec : 0;
@@ -275,6 +277,7 @@ static void on_killed(const sd_bus_error *error, void *userdata) {
         end_act(userdata, error);
 }
 
+/* An alert that is acting does not fire again; what it thinks of the figure meanwhile is only noted. */
 static void act_on(Alerts *alerts, Alert *a) {
         Manager *m = alerts->manager;
         Act *act;
@@ -391,6 +394,7 @@ static void ask(Alerts *alerts) {
                 alerts->n_asked += execd_stats_many(alerts->manager->execd, ids, on_stats, alerts) >= 0;
 }
 
+/* Not while answers are due: a slow execd must not get more to do. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Alerts *alerts = userdata;
 

@@ -18,13 +18,11 @@
 
 static void on_started(Command *c, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request = TAKE_PTR(call->request);
+        Request *request = api_call_take_request(call, NULL);
 
         command_set_handlers(c, NULL, NULL);
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) request_reply_json(request, 200, background_to_json(c));
-        }
 }
 
 static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {

@@ -5,8 +5,8 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/api-tool.h"
 #include "sandboxd/context.h"
+#include "sandboxd/exec-input.h"
 #include "sandboxd/json-body.h"
-#include "sandboxd/path-rule.h"
 
 /* Contexts as objects: cells of a notebook are executed in them. What a context is and how it lives is context.h's. */
 
@@ -35,12 +35,8 @@ static void reply_started(ApiCall *call, Context *c, const ContextResult *result
                 (void) bus_error_set(&own, BUS_ERROR_INVALID, "The interpreter ended as soon as it began");
         else if (error)
                 (void) sd_bus_error_copy(&own, error);
-        request = TAKE_PTR(call->request);
+        request = api_call_take_request(call, sd_bus_error_is_set(&own) ? &own : NULL);
         if (request)
-                request_on_gone(request, NULL, NULL);
-        if (request && sd_bus_error_is_set(&own))
-                (void) request_reply_error(request, &own);
-        else if (request)
                 (void) request_reply_json(request, 200, context_to_json(c));
         if (sd_bus_error_is_set(&own) && fresh)
                 context_delete(c);
@@ -105,8 +101,7 @@ static int do_new(Request *request, void *userdata, sd_bus_error *error) {
         language = language_find_stateful(in->language ?: "python", error);
         if (!language)
                 return -EINVAL;
-        r = path_anywhere(sandbox_get_workdir(s) ?: m->settings.workspace_dir, isempty(in->cwd) ? "." : in->cwd, &cwd,
-                          error);
+        r = exec_make_cwd(s, &m->settings, in->cwd, &cwd, error);
         return r < 0 ? r : make_context(request, s, language, cwd, error);
 }
 

@@ -38,16 +38,14 @@ static json_t *names_of(char *const *assignments) {
 /* call->data is the answer. */
 static void on_file_written(const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request = TAKE_PTR(call->request);
+        Request *request = api_call_take_request(call, NULL);
 
         if (error) {
                 log_sandbox(LOG_INFO, call->sandbox->id, "Failed to write " ENV_FILE ", ignoring: %s", error->message);
                 (void) json_object_set_new(call->data, "warning", json_string(ENV_FILE " could not be written"));
         }
-        if (!request)
-                return;
-        request_on_gone(request, NULL, NULL);
-        (void) request_reply_json(request, 200, json_incref(call->data));
+        if (request)
+                (void) request_reply_json(request, 200, json_incref(call->data));
 }
 
 static void free_json(void *data) {

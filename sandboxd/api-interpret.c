@@ -6,10 +6,10 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandboxd/api-tool.h"
+#include "sandboxd/exec-input.h"
 #include "sandboxd/files.h"
 #include "sandboxd/interpreter.h"
 #include "sandboxd/json-body.h"
-#include "sandboxd/path-rule.h"
 
 /* Code without a state: a file of its own for each call, so that calls at once do not meet, run by the image's
  * interpreter and taken away again, whatever came of it. */
@@ -100,21 +100,15 @@ static void on_written(sd_bus_message *reply, const sd_bus_error *error, void *u
         _cleanup_(sd_bus_error_free) sd_bus_error own = SD_BUS_ERROR_NULL;
         _cleanup_(api_call_freep) ApiCall *call = userdata;
         _cleanup_(api_tool_freep) ApiTool *t = TAKE_PTR(call->data);
+        Request *request = api_call_take_request(call, error);
         int r;
 
         (void) reply;
-        if (!call->request)
+        if (!request)
                 return;
-        if (error) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request_on_gone(call->request, NULL, NULL);
         r = api_tool_sent(&t, run_program(t, &own));
         if (r < 0)
-                (void) (sd_bus_error_is_set(&own) ? request_reply_error(call->request, &own)
-                                                  : request_reply_errno(call->request, r));
-        call->request = NULL;
+                api_reply_failure(request, &own, r);
 }
 
 static int new_program(Request *request, Sandbox *s, const Language *language, ApiTool **ret) {
@@ -170,8 +164,7 @@ static int do_execute(Request *request, void *userdata, sd_bus_error *error) {
                 return r;
         t->spec.timeout_usec = api_tool_timeout(m, in->timeout);
         if (!isempty(in->cwd))
-                r = path_anywhere(sandbox_get_workdir(s) ?: m->settings.workspace_dir, in->cwd, (char **) &t->spec.cwd,
-                                  error);
+                r = exec_make_cwd(s, &m->settings, in->cwd, (char **) &t->spec.cwd, error);
         return r < 0 ? r : write_program(request, &t, in->code, error);
 }
 

@@ -103,17 +103,10 @@ static int reply_cancelled(Request *request) {
 
 static void on_cancelled(const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request;
+        Request *request = api_call_take_request(call, error);
 
-        if (error) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) reply_cancelled(request);
-        }
 }
 
 int api_queue_cancel(Request *request, sd_bus_error *error) {

@@ -21,26 +21,24 @@ static int reply_sandbox(Request *request, const Sandbox *s) {
         return request_reply_json(request, 200, sandbox_to_json(request_userdata(request), s));
 }
 
+/* Inside the transaction that writes the first record of a sandbox that is made: both are there or none. One that is
+ * taken out of the pool has its label instead. */
 static void on_named(const char *public_id, void *userdata) {
         const ApiCall *call = userdata;
 
         (void) idempotency_note_object(call->use, public_id);
 }
 
+/* The entrypoint also starts when the client has gone: the sandbox is there and will be found in the list. */
 static void on_created(Sandbox *s, const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
         Request *request;
 
         if (s && s->entrypoint)
                 api_start_entrypoint(call->manager, s);
-        if (!call->request)
+        request = api_call_take_request(call, s ? NULL : error);
+        if (!request)
                 return;
-        if (!s) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        request_on_gone(request, NULL, NULL);
         request_set_sandbox(request, s->id);
         (void) reply_sandbox(request, s);
 }
@@ -80,17 +78,10 @@ int api_sandbox_get(Request *request, sd_bus_error *error) {
 
 static void on_removed(const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request;
+        Request *request = api_call_take_request(call, error);
 
-        if (error) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) api_reply_success(request);
-        }
 }
 
 int api_sandbox_delete(Request *request, sd_bus_error *error) {
@@ -226,6 +217,7 @@ static const JsonField limits_fields[] = {
 };
 const JsonTable sandbox_limits_table = JSON_TABLE(limits_fields);
 
+/* Only what was asked for, now that it is in force: the config shows what the kernel has. */
 static void on_limited(ApiCall *call, sd_bus_message *reply, const sd_bus_error *error) {
         json_t *wanted = call->data, *value;
         const char *key;
@@ -243,6 +235,7 @@ static void free_json(void *data) {
         json_decref(data);
 }
 
+/* 0 stands for "was not said", since no limit may be 0. */
 static json_t *limits_to_json(const LimitsInput *input) {
         json_t *object = json_object();
 

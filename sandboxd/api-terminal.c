@@ -60,17 +60,10 @@ static json_t *terminal_to_json(const Command *c) {
 
 static void on_opened(Command *c, const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request;
+        Request *request = api_call_take_request(call, error);
 
-        if (error) {
-                api_call_fail(TAKE_PTR(call), error);
-                return;
-        }
-        request = TAKE_PTR(call->request);
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) request_reply_json(request, 200, terminal_to_json(c));
-        }
 }
 
 static int read_open(Request *request, const Sandbox *s, ExecInput *ret, sd_bus_error *error) {
@@ -160,13 +153,11 @@ int api_terminal_resize(Request *request, sd_bus_error *error) {
 
 static void on_closed(Command *c, const sd_bus_error *error, void *userdata) {
         _cleanup_(api_call_freep) ApiCall *call = userdata;
-        Request *request = TAKE_PTR(call->request);
+        Request *request = api_call_take_request(call, NULL);
 
         (void) error;
-        if (request) {
-                request_on_gone(request, NULL, NULL);
+        if (request)
                 (void) request_reply_json(request, 200, json_pack("{s:s}", "closed", c->id));
-        }
 }
 
 int api_terminal_close(Request *request, sd_bus_error *error) {

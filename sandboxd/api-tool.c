@@ -5,6 +5,10 @@
 
 #include "libsandbox/string-util.h"
 
+/* A request whose answer is what a program in the sandbox says. It lives as long as both the client and the program do:
+ * a client that goes away ends the program, since nobody would hear its answer, and an answer function may start the
+ * next program in the place of the first (it returns 1 then). */
+
 static void on_gone(Request *request, void *userdata) {
         ApiTool *t = userdata;
 
@@ -35,6 +39,8 @@ ApiTool *api_tool_free(ApiTool *t) {
         return NULL;
 }
 
+/* The client is unhooked before the answer is made: whatever that does with the request, it must not be told that it is
+ * gone. */
 static void on_tool(const Command *c, const sd_bus_error *error, void *userdata) {
         _cleanup_(sd_bus_error_free) sd_bus_error own = SD_BUS_ERROR_NULL;
         ApiTool *t = userdata;
@@ -47,8 +53,7 @@ static void on_tool(const Command *c, const sd_bus_error *error, void *userdata)
         if (r > 0)
                 return;
         if (r < 0)
-                (void) (sd_bus_error_is_set(&own) ? request_reply_error(request, &own)
-                                                  : request_reply_errno(request, r));
+                api_reply_failure(request, &own, r);
         api_tool_free(t);
 }
 

@@ -93,21 +93,25 @@ ApiCall *api_call_free(ApiCall *call) {
         return NULL;
 }
 
-/* The request is given away: from here on it is the server's. */
-static Request *take_request(ApiCall *call) {
+Request *api_call_take_request(ApiCall *call, const sd_bus_error *error) {
         Request *request = TAKE_PTR(call->request);
 
-        if (request)
-                request_on_gone(request, NULL, NULL);
-        return request;
+        if (!request)
+                return NULL;
+        request_on_gone(request, NULL, NULL);
+        if (!error)
+                return request;
+        (void) request_reply_error(request, error);
+        return NULL;
 }
 
 void api_call_fail(ApiCall *call, const sd_bus_error *error) {
-        Request *request = take_request(call);
-
-        if (request)
-                (void) request_reply_error(request, error);
+        (void) api_call_take_request(call, error);
         api_call_free(call);
+}
+
+void api_reply_failure(Request *request, const sd_bus_error *error, int r) {
+        (void) (sd_bus_error_is_set(error) ? request_reply_error(request, error) : request_reply_errno(request, r));
 }
 
 /* execd does not know a sandbox of ours: it ended while nobody listened. */
@@ -138,8 +142,7 @@ void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userd
         r = call->answer(call, reply, &own);
         call->request = NULL;
         if (r < 0)
-                (void) (sd_bus_error_is_set(&own) ? request_reply_error(request, &own)
-                                                  : request_reply_errno(request, r));
+                api_reply_failure(request, &own, r);
 }
 
 int api_unavailable(int r, sd_bus_error *error) {

@@ -68,6 +68,11 @@ typedef struct ApiInput {
 int api_with_input(Request *request, const ApiInput *route, void *input, sd_bus_error *error);
 /* Ends a call from anywhere else. */
 void api_call_fail(ApiCall *call, const sd_bus_error *error);
+/* What a callback that has the answer replies to; then it is the server's, and the call can be freed. NULL: the client is
+ * gone, or has just been told the error. */
+Request *api_call_take_request(ApiCall *call, const sd_bus_error *error);
+/* What a function that returned r left in error, or else r itself. */
+void api_reply_failure(Request *request, const sd_bus_error *error, int r);
 
 int api_unavailable(int r, sd_bus_error *error);
 int api_reply_success(Request *request);

@@ -106,6 +106,7 @@ static void start_next(Context *c) {
                 arm_timer(c, e->timeout_usec);
 }
 
+/* The next one begins before this one's client is told: he may be slow, and may ask for another at once. */
 static void on_done(Context *c) {
         Execution *e = c->running;
 
@@ -220,6 +221,7 @@ static void fail_all(Context *c, const sd_bus_error *error) {
         }
 }
 
+/* The context stays as a name without a process: it can be asked about, restarted and deleted. */
 static void detach(Context *c) {
         c->source = sd_event_source_disable_unref(c->source);
         c->timer = sd_event_source_disable_unref(c->timer);
@@ -251,6 +253,8 @@ static void on_failed(Command *command, const sd_bus_error *error, void *userdat
 static int execute(Context *c, const char *code, uint64_t timeout_usec, ContextCallback callback, void *userdata,
                    Execution **ret);
 
+/* After a restart of ours. What the process was doing is not known, so an empty execution is sent ahead, whose answer
+ * shows that it is ready; what clients have asked for meanwhile comes behind it. */
 static void on_attached(Command *command, void *userdata) {
         Context *c = userdata;
         Execution *early = TAKE_PTR(c->waiting); /* clients may be quicker than init */
@@ -339,7 +343,7 @@ static void drop(Context *c) {
         context_free(c);
 }
 
-unsigned contexts_count(Contexts *set, const Sandbox *s) {
+static unsigned contexts_count(Contexts *set, const Sandbox *s) {
         unsigned n = 0;
         Context *c;
 

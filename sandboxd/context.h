@@ -26,7 +26,6 @@ void contexts_forget(Contexts *c, Sandbox *s);
 
 /* NULL when the sandbox has none of that id. */
 Context *context_find(Contexts *c, const Sandbox *s, const char *id);
-unsigned contexts_count(Contexts *c, const Sandbox *s);
 /* {"id", "language", "cwd", "status", "createdAt"}: status is starting, idle, busy or dead. */
 json_t *context_to_json(const Context *c);
 json_t *contexts_to_json(Contexts *c, const Sandbox *s);

@@ -7,6 +7,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/exec-input.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
 
@@ -142,8 +143,8 @@ static char *make_label(const Sandbox *s, bool warm) {
 static int ask_create(Creation *c, sd_bus_message *prepared) {
         Manager *m = c->manager;
         _cleanup_(sandbox_spec_done) SandboxSpec spec = SANDBOX_SPEC_DEFAULT;
-        const char *workdir = sandbox_get_workdir(c->sandbox);
         double cpu;
+        int r;
 
         sandbox_get_limits(c->sandbox, &spec.memory_max_bytes, &cpu);
         spec.cpu_quota_usec = (uint64_t) (cpu * (double) USEC_PER_SEC);
@@ -158,10 +159,9 @@ static int ask_create(Creation *c, sd_bus_message *prepared) {
         spec.label = make_label(c->sandbox, c->request.warm);
         if (asprintf(&spec.hostname, "%.12s", c->sandbox->id) < 0)
                 return -ENOMEM;
-        spec.workdir = strdup(workdir ?: m->settings.workspace_dir);
-        if (!spec.workdir)
-                return -ENOMEM;
-
+        r = exec_make_cwd(c->sandbox, &m->settings, /* cwd= */ NULL, &spec.workdir, NULL);
+        if (r < 0)
+                return r;
         return execd_create(m->execd, c->sandbox->id, prepared, &spec, on_created, c);
 }
 

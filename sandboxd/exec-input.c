@@ -132,13 +132,13 @@ static int make_argv(ExecInput *in, sd_bus_error *error) {
         return in->spec.argv ? 0 : -ENOMEM;
 }
 
-static int make_cwd(ExecInput *in, const Sandbox *s, const Settings *settings, sd_bus_error *error) {
+int exec_make_cwd(const Sandbox *s, const Settings *settings, const char *cwd, char **ret, sd_bus_error *error) {
         const char *workdir = sandbox_get_workdir(s) ?: settings->workspace_dir;
 
-        if (!isempty(in->cwd))
-                return path_anywhere(workdir, in->cwd, &in->spec.cwd, error);
-        in->spec.cwd = strdup(workdir);
-        return in->spec.cwd ? 0 : -ENOMEM;
+        if (!isempty(cwd))
+                return path_anywhere(workdir, cwd, ret, error);
+        *ret = strdup(workdir);
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* No timeout is the longest that the setting allows; none at all would let a client hold us for ever. 0 ends it at
@@ -215,7 +215,7 @@ int exec_input_read(Request *request, const Sandbox *s, ExecInputFlags flags, Ex
         if (r >= 0)
                 r = exec_make_text(in.command, &in.text);
         if (r >= 0)
-                r = make_cwd(&in, s, &m->settings, error);
+                r = exec_make_cwd(s, &m->settings, in.cwd, &in.spec.cwd, error);
         if (r >= 0)
                 r = exec_make_env(s, in.env, &in.spec.env);
         if (r >= 0)

@@ -34,5 +34,8 @@ void exec_input_done(ExecInput *input);
 
 /* "KEY=VALUE" of a command: the base, what the sandbox was created with, what env.h changed since, the command's own. */
 int exec_make_env(const Sandbox *s, char *const *extra, char ***ret);
+/* Where a command, or whatever else a client starts in a sandbox, begins: what he says, seen from the directory that the
+ * sandbox was created with; without a word of his, there. */
+int exec_make_cwd(const Sandbox *s, const Settings *settings, const char *cwd, char **ret, sd_bus_error *error);
 /* How a command is shown: its words with blanks between them. */
 int exec_make_text(char *const *argv, char **ret);

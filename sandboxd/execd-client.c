@@ -65,6 +65,8 @@ static void on_commands(sd_bus_message *reply, const sd_bus_error *error, void *
         peer_settled(c->peer, reply != NULL);
 }
 
+/* After a broken connection signals may have been lost. So before anything else is sent all commands are asked for;
+ * until they are known the connection does not count as being back. */
 static void on_return(Peer *p, void *userdata) {
         ExecdClient *c = userdata;
 
@@ -343,6 +345,18 @@ int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallba
         r = begin(c, "Attach", id, &m);
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 's', command);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_connect(ExecdClient *c, const char *id, uint16_t port, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Connect", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "u", (uint32_t) port);
         if (r < 0)
                 return r;
         return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);

@@ -75,6 +75,9 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command);
 int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallback callback, void *userdata);
 
+/* A connection to that port of the sandbox's loopback, or BUS_ERROR_UPSTREAM. */
+int execd_connect(ExecdClient *c, const char *id, uint16_t port, PeerCallback callback, void *userdata);
+
 /* > 0 while there is a row. The strings are borrowed from the message. */
 int execd_read_command(sd_bus_message *m, CommandStatus *ret);
 

@@ -15,12 +15,16 @@
 #define TRIM_INTERVAL 64U
 #define EXPIRED_AT_ONCE 100U
 
+/* The uses that are under way, by id: a second request with the same key while the first is not answered is told so,
+ * which no row in the database could do. */
 struct Idempotency {
         Store *store;
         Hashmap *uses;
         unsigned n_written;
 };
 
+/* Held by the request and by whatever goes on behind it. When the last one lets go without an outcome the key is free
+ * again: the request failed, and repeating it is what keys are for. */
 struct IdempotencyUse {
         unsigned n_ref;
         Idempotency *owner;
@@ -104,6 +108,8 @@ static int read_row(const StoredObject *row, void *userdata) {
         return l->found->body ? 0 : -ENOMEM;
 }
 
+/* A key with another body is a mistake of the client's, and answering it with the reply to the first body would hide
+ * it. */
 static int look_up(Idempotency *i, const char *id, const char *body, uint64_t now_msec, IdempotencyFound *found) {
         Lookup l = { .found = found, .body = body };
         int r;
@@ -187,6 +193,7 @@ static int note_expired(const StoredObject *row, void *userdata) {
         return 0;
 }
 
+/* Now and then, a bounded number at a time: by number, so that no client can fill the disk, and by age. */
 static void trim(Idempotency *i, uint64_t now_msec) {
         Expired expired = {};
 
@@ -222,6 +229,7 @@ static int write_row(IdempotencyUse *u, unsigned status, const char *body, size_
         return r;
 }
 
+/* Written together with the object, before the reply exists: who repeats the request after a crash gets that object. */
 int idempotency_note_object(IdempotencyUse *u, const char *object) {
         if (!u || !u->owner)
                 return 0;

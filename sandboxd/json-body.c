@@ -35,6 +35,7 @@ typedef struct Part {
         bool opened;            /* the first quote is out */
 } Part;
 
+/* Some 80 KiB, not cleared when it is made: only the counters matter, and the buffers are written before they are read. */
 struct JsonBody {
         Part parts[PARTS_MAX];
         size_t n_parts, current;
@@ -95,6 +96,7 @@ int json_body_add(JsonBody *b, const char *format, ...) {
         return 0;
 }
 
+/* The end is taken now: what is written while the answer is sent belongs to the next one. */
 int json_body_add_spool(JsonBody *b, Spool *spool, uint64_t from, uint64_t to, JsonStringForm form) {
         Part *p = add_part(b, PART_SPOOL);
 

@@ -5,6 +5,9 @@
 
 #include "libsandbox/time-util.h"
 
+/* A list of all watches, walked for each output of a background command. There are as many as clients who read a log at
+ * this moment: few, and none most of the time, so that a table by sandbox would cost more than it saves. */
+
 struct LogWatch {
         Manager *manager;
         LogWatch *next, *previous;

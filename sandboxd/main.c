@@ -7,6 +7,9 @@
 #include "sandboxd/daemon.h"
 #include "sandboxd/openapi.h"
 
+/* What can be asked without a service comes from the same tables as the service itself: tests and the manual compare
+ * with it. */
+
 #define STATE_DIRECTORY "/var/lib/sandboxd"
 
 static int print_help(void) {

@@ -296,6 +296,7 @@ int manager_save_sandbox(Manager *m, const Sandbox *s) {
                                                               .ends = s->state >= SANDBOX_STOPPED });
 }
 
+/* The one place where a state changes, so that whoever waits for one is told. */
 int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         s->state = state;
         queue_look(m->queue); /* its jobs may wait for that */
@@ -304,6 +305,8 @@ int manager_set_state(Manager *m, Sandbox *s, SandboxState state) {
         return manager_save_sandbox(m, s);
 }
 
+/* Behind the reply that is ready now. The reference and the hold are given back when it is written: neither the record
+ * nor the daemon goes away before. */
 void manager_save_later(Manager *m, Sandbox *s) {
         (void) sd_event_source_set_enabled(m->saver, SD_EVENT_ONESHOT);
         if (s->unsaved)
@@ -329,6 +332,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         }
 }
 
+/* What the limit is compared with: sandboxes, and creations that have taken a place but have no id yet. */
 size_t manager_count(Manager *m) {
         return hashmap_size(m->sandboxes) + m->n_reserved;
 }

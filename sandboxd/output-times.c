@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+/* A log of any length in a constant space: the marks are thinned out evenly when they are too many, so that old lines
+ * keep a time, only a less exact one. Positions and times both grow, which makes the search a binary one. */
+
 static int make_room(OutputTimes *t) {
         size_t n = MIN(MAX(t->n_allocated * 2, (size_t) 8), (size_t) OUTPUT_MARKS_MAX);
         OutputMark *larger;

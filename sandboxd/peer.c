@@ -64,12 +64,15 @@ static void call_link(Peer *p, PeerCall *c) {
         p->calls = c;
 }
 
+/* An unused connection holds the other daemon, which would stay for nothing: it is closed after a moment. Who is
+ * attached wants signals, and keeps it. */
 static void arm_rest(Peer *p) {
         if (!p->attached && !p->calls)
                 (void) sd_event_source_set_time_relative(p->rest, REST_USEC);
         (void) sd_event_source_set_enabled(p->rest, !p->attached && !p->calls ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
+/* Freed first: the callback may send the next call, or end everything. */
 static void call_finish(PeerCall *c, sd_bus_message *reply, const sd_bus_error *error) {
         PeerCallback callback = c->callback;
         void *userdata = c->userdata;
@@ -135,6 +138,7 @@ static int peer_get_bus(Peer *p, sd_bus **ret) {
         return 0;
 }
 
+/* With a bound, for a service that hangs must not hold our clients; only what is known to take long waits without one. */
 static int call_dispatch(PeerCall *c, sd_bus_message *m) {
         c->bus = sd_bus_message_get_bus(m);
         return sd_bus_call_async(c->bus, &c->slot, m, on_reply, c,
@@ -176,6 +180,8 @@ static PeerCall *first_broken(Peer *p) {
         return c;
 }
 
+/* Once more, and only what may be done twice. A second loss is told to the caller: a service that dies of a call would
+ * else be made to die of it for ever. */
 static int on_mend(sd_event_source *source, void *userdata) {
         Peer *p = userdata;
         PeerCall *c;
@@ -199,6 +205,7 @@ static int on_rest(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* The service may be on its way up again: tried at growing distances until it answers and its state is known. */
 static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Peer *p = userdata;
         sd_bus *bus;

@@ -15,6 +15,8 @@
 /* For what is nobody's failure: the sandbox has too many commands, or was just being paused. */
 #define POSTPONE_USEC USEC_PER_SEC
 
+/* keep_run: the attempt's name stays, because what it named may have begun. Asked for again by the same name, a command
+ * that runs is joined and one that does not is started, by init: never twice. */
 void job_put_back(Job *j, uint64_t due_usec, bool keep_run) {
         uint64_t now = now_usec(CLOCK_BOOTTIME);
 
@@ -43,6 +45,7 @@ static void postpone(Job *j) {
         job_put_back(j, now_usec(CLOCK_BOOTTIME) + POSTPONE_USEC, /* keep_run= */ true);
 }
 
+/* By lot within the pause, so that jobs which failed together do not come back together. */
 static uint64_t next_due(Queue *q, unsigned retries) {
         const Settings *s = &q->manager->settings;
         uint32_t lot = 0;
@@ -53,6 +56,7 @@ static uint64_t next_due(Queue *q, unsigned retries) {
                                                              s->queue_backoff_max_sec * USEC_PER_SEC, lot);
 }
 
+/* What is known of an attempt without a result decides what may be done next. */
 typedef enum AttemptEnd {
         ATTEMPT_ENDED,          /* nothing of it runs */
         ATTEMPT_OPEN,           /* its name is asked for again */
@@ -103,6 +107,8 @@ static void note_result(Job *j, const Command *c) {
         (void) store_set_number(j->queue->manager->store, "queue_output", j->queue->output_bytes);
 }
 
+/* A result is written before the command is acknowledged: killed in between, the next sandboxd joins the command, which
+ * still has its status, and writes the same. */
 static void on_finished(Command *c, void *userdata) {
         Job *j = userdata;
         char text[80];
@@ -138,6 +144,8 @@ static bool is_hopeless(const char *name) {
         return false;
 }
 
+/* An attempt that was joined after a restart and is unknown had not begun: that is no failure of the job, and costs no
+ * retry. Neither do a full or a paused sandbox. */
 static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {
         Job *j = userdata;
 

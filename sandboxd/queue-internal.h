@@ -52,14 +52,10 @@ void job_set_number(json_t *record, const char *key, uint64_t value);
 void job_set_text(json_t *record, const char *key, const char *value);
 /* The files of an attempt. */
 void job_drop_output(Queue *q, const char *run);
-/* Ends what is remembered of an ended job. */
-int job_forget(Queue *q, const char *id, const json_t *record);
 /* Too many, too old, or too much output: the oldest ended jobs go. */
 void queue_trim(Queue *q);
 
 /* queue.c */
-Job *queue_find(Queue *q, const char *id);
-int queue_add(Queue *q, const Job *model, const char *sandbox, QueuePlace place, Job **ret);
 /* Reads its record unless it is there. */
 int job_need_record(Job *j);
 /* Frees it and leaves its record. */

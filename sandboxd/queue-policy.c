@@ -13,6 +13,8 @@ typedef struct ItemList {
         QueueItem *first, *last;
 } ItemList;
 
+/* A lane is a sandbox's share of the queue. Its lists are by what its items wait for; lanes stand in a ring, and the
+ * turn goes round it, so that one with a thousand jobs gets as much as one with a single one. */
 struct QueueLane {
         QueuePolicy *policy;
         char *key;
@@ -173,6 +175,7 @@ static void wake_delayed(QueueLane *l, uint64_t now_usec) {
                 queue_policy_move(item, QUEUE_READY);
 }
 
+/* At most once around the ring: a lane that may not run now (full, paused, nothing due) is passed over, not waited for. */
 QueueItem *queue_policy_next(QueuePolicy *p, uint64_t now_usec, const QueueLimits *limits, QueueIsOpen is_open,
                              void *userdata) {
         QueueLane *first = p->turn, *l = first;
@@ -194,6 +197,7 @@ QueueItem *queue_policy_next(QueuePolicy *p, uint64_t now_usec, const QueueLimit
         return NULL;
 }
 
+/* What would be lost if nobody woke us: is there work now, and when is the next. */
 QueueOutlook queue_policy_outlook(QueuePolicy *p, QueueIsOpen is_open, void *userdata) {
         QueueOutlook o = { .busy = p->n_running > 0, .due_usec = USEC_INFINITY };
         QueueLane *l;
@@ -228,6 +232,7 @@ unsigned queue_policy_running(const QueuePolicy *p) {
         return p->n_running;
 }
 
+/* Doubled with each failure up to the longest; the lot takes up to half of it away. */
 uint64_t queue_backoff_usec(unsigned n, uint64_t first_usec, uint64_t longest_usec, uint32_t lot) {
         uint64_t usec = MIN(first_usec, longest_usec);
 

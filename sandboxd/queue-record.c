@@ -49,6 +49,8 @@ static json_t *array_of(char *const *strings) {
         return array;
 }
 
+/* The environment is only what the job brings: that of the sandbox is added when an attempt begins, with what it is
+ * then. */
 json_t *job_record_new(const QueueRequest *request) {
         json_t *spec;
 
@@ -102,6 +104,7 @@ int job_record_read(Queue *q, const char *id, json_t **ret_record, JobStatus *re
         return 0;
 }
 
+/* One row is replaced by one statement: a crash leaves the job in the old state or in the new one. */
 int job_record_write(Queue *q, const Job *j, JobStatus status, const json_t *record, size_t *ret_size) {
         _cleanup_free_ char *text = json_dumps(record, JSON_COMPACT);
         int r;
@@ -146,6 +149,7 @@ int job_record_to_spec(const json_t *record, const Sandbox *s, CommandSpec *ret)
         return ret->cwd && ret->argv ? 0 : -ENOMEM;
 }
 
+/* A list of what is shown, not of what is hidden: what a record gets for our own use later stays inside. */
 json_t *job_to_json(const char *id, const char *sandbox, const char *status, uint64_t created_msec,
                     const json_t *record) {
         static const char *const shown[] = { "command", "result", "error", "retries", "maxRetries", "startedAt",
@@ -182,6 +186,7 @@ void job_view_done(JobView *v) {
         *v = (JobView) {};
 }
 
+/* An attempt that wrote nothing has no files: that is no error. */
 static int open_outputs(Queue *q, const char *run, JobView *v) {
         char name[64];
         int r = 0;
@@ -223,6 +228,7 @@ typedef struct Listing {
         uint64_t limit, n, last, next;
 } Listing;
 
+/* One row more than asked for is read, to know whether there is a next page. */
 static int list_row(const StoredObject *row, void *userdata) {
         _cleanup_(json_decrefp) json_t *record = json_loads(row->record, 0, NULL);
         Listing *l = userdata;
@@ -258,7 +264,8 @@ int queue_list(Queue *q, const JobQuery *query, json_t **ret_jobs, uint64_t *ret
         return 0;
 }
 
-int job_forget(Queue *q, const char *id, const json_t *record) {
+/* Ends what is remembered of an ended job. */
+static int job_forget(Queue *q, const char *id, const json_t *record) {
         uint64_t bytes = (uint64_t) json_integer_value(json_object_get(record, "outputBytes"));
         int r;
 
@@ -354,6 +361,8 @@ static JobStatus find_oldest(Queue *q, StoredObject *ret) {
         return found;
 }
 
+/* Counting and finding cost a few looks into the index, so not after each job; but output that is beyond its bound goes
+ * at once, since the disk is what it bounds. */
 void queue_trim(Queue *q) {
         const Settings *s = &q->manager->settings;
         uint64_t n, now = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC, age = s->queue_keep_sec * UINT64_C(1000);

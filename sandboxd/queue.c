@@ -52,11 +52,11 @@ static void job_free(Job *j) {
         free(j);
 }
 
-Job *queue_find(Queue *q, const char *id) {
+static Job *queue_find(Queue *q, const char *id) {
         return hashmap_get(q->jobs, id);
 }
 
-int queue_add(Queue *q, const Job *model, const char *sandbox, QueuePlace place, Job **ret) {
+static int queue_add(Queue *q, const Job *model, const char *sandbox, QueuePlace place, Job **ret) {
         Job *j = new0(Job, 1);
         int r;
 

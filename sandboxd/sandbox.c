@@ -30,6 +30,8 @@ SandboxState sandbox_state_from_string(const char *s) {
         return _SANDBOX_STATE_INVALID;
 }
 
+/* What clients see is the start of the id, long enough to be unique and to be unguessable; the services among
+ * themselves use all of it. */
 static void set_ids(Sandbox *s, const char *id) {
         char digits[SANDBOX_ID_SHORT + 1];
 
@@ -38,6 +40,7 @@ static void set_ids(Sandbox *s, const char *id) {
         snprintf(s->public_id, sizeof s->public_id, SANDBOX_ID_PREFIX "%s", digits);
 }
 
+/* Takes the JSON values over also when it fails, so that callers can write json_incref() into the initializer. */
 int sandbox_new(const SandboxInit *init, Sandbox **ret) {
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
 
@@ -151,6 +154,8 @@ int sandbox_to_record(const Sandbox *s, char **ret) {
         return to_text(s, s->secrets, ret);
 }
 
+/* For execd, who keeps it as it is: enough to have the sandbox back should our database be lost, without what is
+ * secret. */
 int sandbox_to_label(const Sandbox *s, char **ret) {
         return to_text(s, /* secrets= */ NULL, ret);
 }
@@ -211,6 +216,7 @@ const char *sandbox_get_workdir(const Sandbox *s) {
         return json_string_value(json_object_get(s->config, "workdir"));
 }
 
+/* What a command's own environment says wins. */
 int sandbox_add_secrets(const Sandbox *s, char ***env) {
         const char *key;
         json_t *value;

@@ -61,6 +61,7 @@ static uint64_t magic_of(const Spool *s) {
         return s->live ? SPOOL_MAGIC_LIVE : SPOOL_MAGIC;
 }
 
+/* Also for a file with another magic number, of another release or damaged: its bytes could not be placed. */
 static int start_file(Spool *s) {
         SpoolHeader header = { .magic = magic_of(s) };
 
@@ -148,6 +149,7 @@ int spool_new_live(int dir_fd, const char *name, Spool **ret) {
         return new_spool(dir_fd, name, /* live= */ true, ret);
 }
 
+/* Descriptors are for those at work: thousands of commands are remembered, a few are read. */
 static int wake(Spool *s) {
         if (!s->name || s->fd >= 0)
                 return 0;
@@ -190,6 +192,7 @@ Spool *spool_unref(Spool *s) {
         return NULL;
 }
 
+/* What cannot be written is counted as lost; the command goes on. */
 static int append_file(Spool *s, const char *data, size_t n) {
         int r;
 
@@ -228,6 +231,7 @@ static int move_to_file(Spool *s) {
         return 0;
 }
 
+/* Most commands say little: for them there is no file at all. */
 static int append_memory(Spool *s, const void *data, size_t n) {
         size_t wanted = (size_t) s->total + n;
 
@@ -345,6 +349,7 @@ static ssize_t read_file(Spool *s, uint64_t position, void *buffer, size_t n) {
         return k < 0 ? -errno : k;
 }
 
+/* *cursor is moved over what fell out between head and tail, and then behind what was read. */
 ssize_t spool_read(Spool *s, uint64_t *cursor, void *buffer, size_t n) {
         ssize_t k;
         int r;

@@ -204,6 +204,7 @@ int store_foreach_object(Store *s, const ObjectQuery *query, int (*handler)(cons
         return r < 0 ? r : 0;
 }
 
+/* "" stands for "any" in a tally's row, and "=" plus a value for that one, so that an empty value has a row of its own. */
 static void bind_tallied(sqlite3_stmt *statement, int i, const char *value) {
         _cleanup_free_ char *text = NULL;
 

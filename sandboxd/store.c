@@ -110,6 +110,7 @@ int store_error(int code) {
         }
 }
 
+/* For what runs once; all that a request needs is prepared when the file is opened. */
 static int execute(Store *s, const char *sql) {
         return store_error(sqlite3_exec(s->db, sql, NULL, NULL, NULL));
 }
@@ -147,6 +148,8 @@ static int upgrade_schema(Store *s, int version) {
         return r < 0 ? r : execute(s, "COMMIT");
 }
 
+/* A file of a newer version is not touched: a downgrade must be able to be taken back. One that is damaged is told from
+ * that, since it is replaced. */
 static int check_schema(Store *s, bool *ret_fresh) {
         _cleanup_free_ char *version = NULL, *sound = NULL;
         int r, n;
@@ -168,6 +171,8 @@ static int check_schema(Store *s, bool *ret_fresh) {
         return n < STORE_SCHEMA_VERSION ? upgrade_schema(s, n) : 0;
 }
 
+/* Told after each commit: how long the log is by now. SQLite would fold it in by itself, in the middle of somebody's
+ * request. */
 static int on_log_written(void *userdata, sqlite3 *db, const char *name, int pages) {
         Store *s = userdata;
 
@@ -232,6 +237,7 @@ static int set_database_aside(const char *path) {
         return 0;
 }
 
+/* A damaged database costs history, not sandboxes: those live at execd, and their labels bring them back. */
 int store_open(const char *directory, bool *ret_fresh, Store **ret) {
         _cleanup_free_ char *path = NULL;
         mode_t mask;
@@ -278,6 +284,7 @@ Store *store_close(Store *s) {
         return NULL;
 }
 
+/* Bindings are by reference (SQLITE_STATIC): what is bound must stay until the statement has run, which is at once. */
 sqlite3_stmt *store_statement(Store *s, Statement which) {
         sqlite3_stmt *statement = s->statements[which];
 
@@ -312,6 +319,7 @@ int store_attach(Store *s, sd_event *event) {
         return r < 0 ? r : sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
 }
 
+/* to_delete: a full disk must not keep anybody from making room. */
 static int run(Store *s, sqlite3_stmt *statement, bool to_delete) {
         int r = store_error(sqlite3_step(statement));
 

@@ -23,6 +23,7 @@ static const struct {
           "{\"image\":\"rust:1.77-slim\",\"memory\":1024,\"timeout\":7200}" },
 };
 
+/* In the form of stored ones, so that nobody but template_remove() has to tell them apart. */
 static json_t *builtin_to_json(size_t i) {
         return json_pack("{s:s, s:s, s:s, s:o, s:b, s:i}", "id", builtins[i].id, "name", builtins[i].name,
                          "description", builtins[i].description, "config", json_loads(builtins[i].config, 0, NULL),
@@ -73,6 +74,7 @@ int template_get(Store *s, const char *id, json_t **ret) {
         return 0;
 }
 
+/* Ids win over names, those in the program over stored ones: what a word means cannot be changed by adding a template. */
 int template_find(Store *s, const char *name_or_id, json_t **ret) {
         json_t *builtin;
         int r;

@@ -262,6 +262,7 @@ int terminal_close(Command *c, TerminalCallback callback, void *userdata) {
         return 0;
 }
 
+/* A terminal that init has not handed over yet gets its size when it has. */
 int terminal_resize(Command *c, uint32_t rows, uint32_t columns) {
         int r = 0;
 
@@ -310,6 +311,7 @@ static uint64_t next_kept(const Spool *spool, uint64_t position) {
         return position >= SPOOL_HEAD_MAX && position < tail ? tail : position;
 }
 
+/* The earlier reader is told last, when the new one stands in its place: it ends its response by reading on. */
 int terminal_attach(Command *c, const char *holder, bool resume, uint64_t position, void (*wake)(void *userdata),
                     void *userdata, TerminalReader **ret) {
         Terminal *t = c->terminal;
@@ -366,6 +368,7 @@ static void note_progress(TerminalReader *r) {
                 (void) sd_event_source_set_time_relative(t->stall, STALL_USEC);
 }
 
+/* Where the next bytes are no longer kept the stream ends, rather than go on with a gap that nobody sees. */
 ssize_t terminal_reader_read(TerminalReader *r, char *buffer, size_t size) {
         Spool *spool = r->command->outputs[0].spool;
         ssize_t n;

@@ -58,10 +58,11 @@ static int make_spec(const Manager *m, const Sandbox *s, const ToolSpec *spec, C
         int r;
 
         ret->argv = strv_copy(spec->argv);
-        ret->cwd = strdup(spec->cwd ?: sandbox_get_workdir(s) ?: m->settings.workspace_dir);
         ret->timeout_usec = spec->timeout_usec;
-        r = exec_make_env(s, spec->env, &ret->env);
-        return r < 0 ? r : ret->argv && ret->cwd ? 0 : -ENOMEM;
+        r = exec_make_cwd(s, &m->settings, spec->cwd, &ret->cwd, NULL);
+        if (r >= 0)
+                r = exec_make_env(s, spec->env, &ret->env);
+        return r < 0 ? r : ret->argv ? 0 : -ENOMEM;
 }
 
 int tool_run(Manager *m, Sandbox *s, const ToolSpec *spec, ToolCallback callback, void *userdata, Tool **ret,

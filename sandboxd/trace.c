@@ -121,7 +121,7 @@ static int begin_batch(TraceLog *l) {
         return l->batch ? object_id_random("trb", l->batch_id) : -ENOMEM;
 }
 
-void trace_log_write(TraceLog *l) {
+static void trace_log_write(TraceLog *l) {
         bool together;
         int r = 0;
 
@@ -194,6 +194,7 @@ TraceLog *trace_log_free(TraceLog *l) {
         return NULL;
 }
 
+/* The ring is full most of the time: the oldest one goes, also if it was never written. */
 static void push(TraceLog *l, const Trace *t) {
         if (l->end - l->begin == l->max)
                 drop_oldest(l);
@@ -255,6 +256,7 @@ static json_t *trace_to_json(const Trace *t) {
                          "error", t->error, "timestamp", (json_int_t) t->time_msec, "httpStatus", (int) t->status);
 }
 
+/* Newest first. With a filter all have to be looked at for the total; without one it is known. */
 int trace_log_list(TraceLog *l, const TraceQuery *query, json_t **ret, uint64_t *ret_total) {
         const char *function = NULL;
         uint64_t total = 0;

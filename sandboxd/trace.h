@@ -43,6 +43,4 @@ int trace_log_list(TraceLog *l, const TraceQuery *query, json_t **ret, uint64_t 
 int trace_log_figures(TraceLog *l, json_t **ret);
 /* Those before it; their number. */
 uint64_t trace_log_clear(TraceLog *l, uint64_t before_msec);
-/* Now, not in a moment. */
-void trace_log_write(TraceLog *l);
 bool trace_is_error(const Trace *t);

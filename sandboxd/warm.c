@@ -30,6 +30,9 @@ typedef struct Profile {
         Sandbox **ready;        /* pool.size of them */
 } Profile;
 
+/* Warm sandboxes are in no map of the manager and in no row of the database: for clients they do not exist, and after a
+ * crash only their label at execd tells what they are. A number in the store says that there may be some, so that the
+ * next start ends them. */
 struct Warm {
         Manager *manager;
         sd_event_source *timer;
@@ -190,6 +193,7 @@ static void end(Warm *w, Sandbox *s) {
         manager_attend(m);
 }
 
+/* One that comes too late, or when there is no place for it any more, is ended: another one can be made. */
 static void on_made(Sandbox *s, const sd_bus_error *error, void *userdata) {
         _cleanup_free_ Making *making = userdata;
         Warm *w = making->warm;
@@ -242,6 +246,7 @@ static bool has_room(const Warm *w) {
         return manager_count(w->manager) + warm_count(w) < w->manager->settings.max_sandboxes;
 }
 
+/* Where there was no room, or a creation could not even begin, the next try is a second away at most. */
 static uint64_t replenish_profile(Warm *w, Profile *p, uint64_t now) {
         uint64_t again;
         unsigned n;
@@ -287,6 +292,8 @@ void warm_note_busy(Warm *w) {
                 pool_note_busy(&w->profiles[i].pool, now);
 }
 
+/* Equal in everything that cannot be changed later without being noticed. The processors are compared as numbers that
+ * came from the same kind of text, so equality is what is meant. */
 static bool fits(const Warm *w, const Profile *p, const WarmWish *wish) {
         return streq(p->image, wish->image) && p->memory_mib * MiB == wish->memory_bytes &&
                p->cpu >= wish->cpu && p->cpu <= wish->cpu && p->network == wish->network &&
@@ -359,6 +366,7 @@ void warm_forget_unseen(Warm *w) {
         remove_if(w, is_unseen, NULL);
 }
 
+/* Before the daemon leaves: an idle machine holds nothing. What is still being made ends in on_made(). */
 size_t warm_drain(Warm *w) {
         Sandbox *s;
 

@@ -63,7 +63,14 @@ static void get_hostname(char ret[HOST_NAME_MAX + 1]) {
         ret[HOST_NAME_MAX] = 0;
 }
 
-int workers_beat(Workers *w) {
+static json_t *worker_to_json(const Member *m) {
+        return json_pack("{s:s, s:s, s:I, s:I, s:f, s:I}", "workerId", m->id, "hostname", m->hostname,
+                         "activeSandboxes", (json_int_t) m->active, "maxSandboxes", (json_int_t) m->max, "cpuPercent",
+                         m->cpu_percent, "lastHeartbeat", (json_int_t) m->heartbeat_msec);
+}
+
+/* We are here, with what we have. */
+static int workers_beat(Workers *w) {
         char hostname[HOST_NAME_MAX + 1];
         Member own;
 
@@ -94,12 +101,6 @@ bool worker_is_better(const Member *a, const Member *b) {
         if (a->max == 0 || b->max == 0)
                 return a->max == 0 && (b->max > 0 || b->active < a->active);
         return b->active * a->max < a->active * b->max; /* fractions, without rounding */
-}
-
-json_t *worker_to_json(const Member *m) {
-        return json_pack("{s:s, s:s, s:I, s:I, s:f, s:I}", "workerId", m->id, "hostname", m->hostname,
-                         "activeSandboxes", (json_int_t) m->active, "maxSandboxes", (json_int_t) m->max, "cpuPercent",
-                         m->cpu_percent, "lastHeartbeat", (json_int_t) m->heartbeat_msec);
 }
 
 typedef struct Listing {

@@ -14,14 +14,11 @@ typedef struct Workers Workers;
 int workers_new(Manager *m, Workers **ret);
 Workers *workers_free(Workers *w);
 
-/* We are here, with what we have. */
-int workers_beat(Workers *w);
 bool worker_is_alive(const Member *member, uint64_t now_msec);
 /* Whether b is the better place for a new sandbox: the one that is used least, those without a limit last. Full ones are
  * none. */
 bool worker_is_better(const Member *a, const Member *b);
 
-json_t *worker_to_json(const Member *member);
 int workers_list(Workers *w, json_t **ret);
 int workers_own(Workers *w, json_t **ret);
 /* -ENOENT: all are full. */

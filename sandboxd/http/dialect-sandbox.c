@@ -26,6 +26,7 @@ static const ErrorRow errors[] = {
         { BUS_ERROR_TIMED_OUT,         504, NULL },
         { BUS_ERROR_TOO_LARGE,         413, NULL },
         { BUS_ERROR_UNAVAILABLE,       503, NULL },
+        { BUS_ERROR_UPSTREAM,          502, NULL },
         { BUS_ERROR_WRONG_STATE,       409, NULL },
 };
 

@@ -44,6 +44,14 @@ static const ErrorRow none_errors[] = {
         { BUS_ERROR_UNAVAILABLE, 503, "unavailable"     },
 };
 
+/* A word for a status that came without one. */
+static const char *dialect_status_code(unsigned status) {
+        for (size_t i = 0; i < ELEMENTSOF(status_codes); i++)
+                if (status_codes[i].status == status)
+                        return status_codes[i].code;
+        return status < 500 ? "invalid_request" : "internal";
+}
+
 static json_t *envelope_none(unsigned status, const char *code, const char *message) {
         return json_pack("{s:s, s:s}", "code", code ? code : dialect_status_code(status), "message", message);
 }
@@ -76,11 +84,4 @@ const ErrorRow *dialect_find_error(const Dialect *dialect, const char *name) {
         const ErrorRow *row = find(dialect->errors, dialect->n_errors, name);
 
         return row ? row : find(common_errors, ELEMENTSOF(common_errors), name);
-}
-
-const char *dialect_status_code(unsigned status) {
-        for (size_t i = 0; i < ELEMENTSOF(status_codes); i++)
-                if (status_codes[i].status == status)
-                        return status_codes[i].code;
-        return status < 500 ? "invalid_request" : "internal";
 }

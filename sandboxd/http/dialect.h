@@ -13,5 +13,3 @@ extern const Dialect dialect_none;
 const Dialect *dialect_of_path(const RouteTable *tables, size_t n_tables, const char *path);
 /* The dialect's row for an error, or what all dialects have in common; NULL: the default status, no detail shown. */
 const ErrorRow *dialect_find_error(const Dialect *dialect, const char *name);
-/* A word for a status that came without one. */
-const char *dialect_status_code(unsigned status);

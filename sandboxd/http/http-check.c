@@ -184,7 +184,7 @@ static bool list_contains(const char *list, const char *name, size_t n) {
 }
 
 /* A page whose name was rebound to 127.0.0.1 still sends that name. */
-bool http_host_is_allowed(const char *host, const char *names) {
+static bool http_host_is_allowed(const char *host, const char *names) {
         size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
         uint32_t port;
 

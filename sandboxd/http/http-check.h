@@ -55,6 +55,5 @@ bool http_must_compare_bytes(void);
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal);
 bool http_origin_is_allowed(const char *origin, const Settings *settings);
-bool http_host_is_allowed(const char *host, const char *names);
 bool http_target_is_clean(const char *target);
 bool http_is_token(const char *s, size_t n);

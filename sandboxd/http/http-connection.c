@@ -31,6 +31,7 @@ const HttpTimes http_times_default = {
         .write_stall_usec = 30 * USEC_PER_SEC,
         .reply_usec = 300 * USEC_PER_SEC,
         .half_closed_usec = 2 * USEC_PER_SEC,
+        .heartbeat_usec = 20 * USEC_PER_SEC,
         .sweep_usec = USEC_PER_SEC,
 };
 
@@ -116,7 +117,7 @@ void http_connections_dispatch(HttpServer *h) {
         h->n_watched = 0;
 }
 
-int http_connection_watch(HttpConnection *c, uint32_t events) {
+static int http_connection_watch(HttpConnection *c, uint32_t events) {
         struct epoll_event event = { .events = events | EPOLLONESHOT, .data.ptr = c };
 
         if (epoll_ctl(c->server->watch_fd, c->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) < 0)
@@ -133,8 +134,7 @@ void http_connection_unwatch(HttpConnection *c) {
         c->watching = false;
 }
 
-/* While the descriptor is open: a copy of it would keep it known to epoll. */
-static void forget_watch(HttpConnection *c) {
+void http_connection_forget_watch(HttpConnection *c) {
         HttpServer *h = c->server;
 
         if (c->known && c->fd >= 0)
@@ -196,7 +196,7 @@ HttpConnection *http_connection_free(HttpConnection *c) {
         if (!c)
                 return NULL;
         unlink_connection(c->server, c);
-        forget_watch(c);
+        http_connection_forget_watch(c);
         safe_close(c->fd);
         free(c);
         return NULL;
@@ -218,7 +218,7 @@ void http_connection_notify(void *userdata, struct MHD_Connection *mhd, void **c
         if (h->adding == c)
                 h->adding = NULL;
         /* The socket is still open here, and libmicrohttpd closes it. */
-        forget_watch(c);
+        http_connection_forget_watch(c);
         if (c->linger) {
                 int copy = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 
@@ -338,6 +338,8 @@ static void sweep_request(HttpConnection *c, Request *r, uint64_t now) {
                 break;
         case REQUEST_WAITING:
                 break;
+        case REQUEST_UPGRADED:
+                return;
         }
         if (r->suspended && !r->broken)
                 sweep_suspended(c, r, now);

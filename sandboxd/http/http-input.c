@@ -53,7 +53,7 @@ static int add_pair(json_t *query, char *pair) {
         return json_object_set_new(query, pair, json_string(value)) < 0 ? -ENOMEM : 0;
 }
 
-int http_input_parse_query(const char *text, json_t **ret) {
+static int http_input_parse_query(const char *text, json_t **ret) {
         _cleanup_(json_decrefp) json_t *query = json_object();
         _cleanup_free_ char *copy = strdup(text ? text : "");
         char *next = copy, *pair;
@@ -74,7 +74,7 @@ int http_input_parse_query(const char *text, json_t **ret) {
 }
 
 /* Another type of body is treated as absent: clients send none at all, or what a proxy made up. */
-int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error) {
+static int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error) {
         *ret = NULL;
         if (r->body_size == 0 || !r->head.content_type || !strcasestr(r->head.content_type, "application/json"))
                 return 0;

@@ -8,6 +8,7 @@
 #include "sandboxd/http/http-check.h"
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/http/rate.h"
+#include "sandboxd/http/upgrade.h"
 
 /* What the http-*.c files share. The life of a connection is in http-connection.c, that of a request in
  * http-request.c. */
@@ -86,6 +87,7 @@ typedef enum RequestPhase {
         REQUEST_BODY,           /* headers checked, body arrives */
         REQUEST_WAITING,        /* the handler has it */
         REQUEST_REPLYING,       /* libmicrohttpd has the reply */
+        REQUEST_UPGRADED,       /* replied; the socket is somebody else's, see upgrade.h */
 } RequestPhase;
 
 struct Request {
@@ -112,6 +114,7 @@ struct Request {
         bool has_sink, body_waits;
 
         HttpStream *stream;
+        Upgrade *upgrade;
         struct MHD_Response *response;
         unsigned status;
         char *error_text;             /* of an error, as the client was told */
@@ -124,7 +127,7 @@ struct Request {
         uint64_t started_usec;        /* of the phase */
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
         uint64_t replying_usec, reply_base; /* since when, and progress then */
-        bool suspended, close, broken, handed_over, event_stream, audited, admitted;
+        bool suspended, close, broken, handed_over, event_stream, audited, admitted, http_1_1;
 };
 
 /* http-server.c */
@@ -135,8 +138,9 @@ int http_connection_new(HttpServer *h, int fd, ListenerKind kind, const char *pe
 HttpConnection *http_connection_free(HttpConnection *c);
 /* Ends a connection that libmicrohttpd has: it sees the end of file. */
 void http_connection_shut(HttpConnection *c);
-int http_connection_watch(HttpConnection *c, uint32_t events);
 void http_connection_unwatch(HttpConnection *c);
+/* While the descriptor is open: a copy of it would keep it known to epoll. */
+void http_connection_forget_watch(HttpConnection *c);
 /* Looks at the watched ones. */
 void http_connections_dispatch(HttpServer *h);
 void http_connections_sweep(HttpServer *h);
@@ -160,6 +164,7 @@ enum MHD_Result http_request_access(Request *r, const char *method, const char *
 void http_request_abort(Request *r);
 void http_request_resume(Request *r);
 void http_request_completed(Request *r);
+void http_request_tell_outcome(const Request *r, unsigned status);
 int http_request_queue(Request *r);
 
 /* http-audit.c: a line in the log for a request that may change something, once its outcome is known; status 0: there
@@ -167,8 +172,6 @@ int http_request_queue(Request *r);
 void http_audit(Request *r, unsigned status);
 
 /* http-input.c */
-int http_input_parse_query(const char *text, json_t **ret);
-int http_input_parse_body(const Request *r, json_t **ret, sd_bus_error *error);
 int http_input_merge(Request *r, sd_bus_error *error);
 
 /* http-rate.c: the limits as the settings have them; whether a request may go on, else it has a reply. */
@@ -176,7 +179,13 @@ int http_rates_apply(HttpServer *h);
 void http_rates_done(HttpServer *h);
 bool http_rate_admit(Request *r);
 
+/* upgrade.c: whether the socket was somebody's, who is told that it goes; the end of the request. */
+bool http_upgrade_abort(Request *r);
+void http_upgrade_done(Request *r);
+
 /* http-reply.c */
+/* Takes response, NULL when memory is short. */
+int http_take_response(Request *r, unsigned status, const char *content_type, struct MHD_Response *response);
 int http_reply_refusal(Request *r, const HttpRefusal *refusal);
 int http_reply_not_found(Request *r, int error);
 int http_reply_preflight(Request *r);

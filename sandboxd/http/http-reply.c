@@ -63,8 +63,7 @@ int http_request_queue(Request *r) {
         return 0;
 }
 
-/* Takes response, NULL when memory is short. */
-static int take_response(Request *r, unsigned status, const char *content_type, struct MHD_Response *response) {
+int http_take_response(Request *r, unsigned status, const char *content_type, struct MHD_Response *response) {
         if (!response) {
                 http_request_abort(r);
                 return -ENOMEM;
@@ -114,7 +113,7 @@ int request_reply_bytes(Request *r, unsigned status, const char *content_type, c
         response = MHD_create_response_from_buffer(n, bytes, MHD_RESPMEM_MUST_FREE);
         if (!response)
                 free(bytes);
-        return take_response(r, status, content_type, response);
+        return http_take_response(r, status, content_type, response);
 }
 
 int request_reply_json(Request *r, unsigned status, json_t *body) {
@@ -169,14 +168,14 @@ int request_reply_file(Request *r, unsigned status, const char *content_type, in
         f = new0(FileReply, 1);
         if (!f) {
                 safe_close(fd);
-                return take_response(r, status, content_type, NULL);
+                return http_take_response(r, status, content_type, NULL);
         }
         *f = (FileReply) { fd, offset };
         response = MHD_create_response_from_callback(size, (size_t) MIN(size, (uint64_t) FILE_BLOCK_BYTES), on_read_file, f,
                                                      on_free_file);
         if (!response)
                 on_free_file(f);
-        return take_response(r, status, content_type, response);
+        return http_take_response(r, status, content_type, response);
 }
 
 int request_reply_stream(Request *r, unsigned status, const char *content_type, const ReplySource *source) {
@@ -192,7 +191,7 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
         }
         tell_guard(r, status, NULL, 0);
         r->event_stream = streq(content_type, STREAM_TYPE);
-        return take_response(r, status, content_type, response);
+        return http_take_response(r, status, content_type, response);
 }
 
 /* The one way to an error's body. */

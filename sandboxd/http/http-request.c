@@ -75,7 +75,7 @@ static void tell_gone(Request *r) {
 }
 
 /* Of those that may ask at all: who has no token must not fill what is remembered. */
-static void tell_outcome(const Request *r, unsigned status) {
+void http_request_tell_outcome(const Request *r, unsigned status) {
         const HttpServerOptions *o = &r->server->options;
 
         if (status > 0 && status < HTTP_STATUS_END)
@@ -91,11 +91,13 @@ void http_request_completed(Request *r) {
         HttpConnection *c = r->connection;
 
         /* When the reply is with the kernel: the journal takes its time, and the client need not wait for it. */
-        http_audit(r, r->phase == REQUEST_REPLYING ? r->status : 0);
+        http_audit(r, r->phase >= REQUEST_REPLYING ? r->status : 0);
         if (!r->handed_over)
                 tell_gone(r);
-        tell_outcome(r, r->phase == REQUEST_REPLYING || r->response ? r->status : 0);
+        if (r->phase != REQUEST_UPGRADED)
+                http_request_tell_outcome(r, r->phase == REQUEST_REPLYING || r->response ? r->status : 0);
         http_stream_detach(r);
+        http_upgrade_done(r);
         http_connection_unwatch(c);
         c->request = NULL;
         c->idle_since_usec = now_usec(CLOCK_MONOTONIC);
@@ -122,7 +124,7 @@ static enum MHD_Result suspend(Request *r) {
 
 /* The handler is told now; libmicrohttpd lets the connection go when it calls us next, or sees the end of the file. */
 void http_request_abort(Request *r) {
-        if (r->broken)
+        if (r->broken || http_upgrade_abort(r))
                 return;
         r->broken = true;
         if (!r->handed_over)
@@ -263,6 +265,7 @@ static bool must_reply_early(const Request *r) {
 
 static enum MHD_Result on_head(Request *r, const char *method, const char *url, const char *version) {
         r->method = method;
+        r->http_1_1 = streq_ptr(version, "HTTP/1.1");
         examine_head(r, url, version);
         if (must_reply_early(r)) {
                 r->close = true;

@@ -126,7 +126,8 @@ static int start_mhd(HttpServer *h) {
         int r;
 
         h->mhd = MHD_start_daemon(
-                MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+                MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ITC |
+                        MHD_USE_ERROR_LOG,
                 0, NULL, NULL, on_access, h,
                 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
                 MHD_OPTION_STRICT_FOR_CLIENT, http_must_compare_bytes() ? 0 : 1,

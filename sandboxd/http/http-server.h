@@ -22,6 +22,7 @@ typedef struct HttpTimes {
         uint64_t write_stall_usec;      /* it takes nothing of the reply */
         uint64_t reply_usec;            /* to take all of it; after that on average at least 1 KiB/s */
         uint64_t half_closed_usec;      /* it sends no more, but may wait for the reply (nc -N) */
+        uint64_t heartbeat_usec;        /* between two pings of a WebSocket */
         uint64_t sweep_usec;            /* how often these are looked at */
 } HttpTimes;
 

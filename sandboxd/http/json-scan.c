@@ -5,8 +5,9 @@
 
 #include "libsandbox/bus-errors.h"
 
-/* Knows only strings, brackets and separators; whether the text is JSON at all is for the parser to say. */
-bool json_scan(const char *text, size_t n) {
+/* Counts before anything is allocated: a parsed document can take fifty times its text. Knows only strings, brackets and
+ * separators; whether the text is JSON at all is for the parser to say. False if it nests too deep or holds too much. */
+static bool json_scan(const char *text, size_t n) {
         size_t depth = 0, keys = 0, values = 0;
         bool quoted = false;
 

@@ -10,10 +10,6 @@
 #define JSON_KEYS_MAX 1000U
 #define JSON_VALUES_MAX 16384U
 
-/* Counts before anything is allocated: a parsed document can take fifty times its text. False if text nests deeper or
- * holds more than the limits above. */
-bool json_scan(const char *text, size_t n);
-
 /* An object within the limits, no key twice, no NUL, no lone surrogate, no number that does not fit; else
  * BUS_ERROR_INVALID. Text of white space only gives NULL. */
 int json_parse_limited(const char *text, size_t n, json_t **ret, sd_bus_error *error);

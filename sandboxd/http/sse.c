@@ -7,6 +7,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/http/http-private.h"
 
+/* Server-sent events over a reply that is a stream. A source makes one frame at a time into a buffer of ours, and only
+ * when there is room in the client's socket: a slow reader holds one frame, not a queue. Where it has nothing to say
+ * for a while a comment goes out, so that proxies keep the connection and a client that is gone is noticed. */
+
 #define HEARTBEAT_USEC (15 * USEC_PER_SEC)
 #define HEARTBEAT ": beat\n\n"
 
@@ -65,6 +69,8 @@ static void on_free(void *userdata) {
         free(s);
 }
 
+/* It is only wanted here; whether it is sent is decided when the stream asks, for a frame that comes first makes it
+ * needless. */
 static int on_heartbeat(sd_event_source *timer, uint64_t usec, void *userdata) {
         SseStream *s = userdata;
 

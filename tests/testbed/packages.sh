@@ -4,7 +4,7 @@
 
 packages_build=(
     meson ninja-build pkg-config gcc clang libclang-rt-dev libsystemd-dev libmicrohttpd-dev libjansson-dev
-    libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev
+    libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev libwslay-dev
 )
 packages_run=(
     systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap tmux
@@ -14,7 +14,7 @@ packages_bench=(
 )
 # What only tests of our texts use.
 packages_test=(
-    busybox-static groff-base man-db mandoc zsh
+    busybox-static groff-base man-db mandoc python3-websockets zsh
 )
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod

@@ -101,6 +101,20 @@ TEST(ids_are_checked) {
         tear_down(&f);
 }
 
+TEST(ports_are_checked) {
+        Fixture f;
+
+        set_up(&f);
+        ASSERT_STREQ(CALL(&f, "Connect", "su", "0123", 80), BUS_ERROR_INVALID);
+        ASSERT_STREQ(CALL(&f, "Connect", "su", "00000000000000000000000000000000", 80), BUS_ERROR_NO_SUCH_SANDBOX);
+        ASSERT_STREQ(CALL(&f, "Connect", "su", ID, 0), BUS_ERROR_INVALID);
+        ASSERT_STREQ(CALL(&f, "Connect", "su", ID, 65536), BUS_ERROR_INVALID);
+        ASSERT_STREQ(CALL(&f, "Connect", "s", ID), SD_BUS_ERROR_SIGNATURE);
+        f.live->paused = true;
+        ASSERT_STREQ(CALL(&f, "Connect", "su", ID, 80), BUS_ERROR_WRONG_STATE);
+        tear_down(&f);
+}
+
 TEST(a_blank_is_nobodys) {
         Fixture f;
 

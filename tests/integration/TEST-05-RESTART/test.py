@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
+from sandboxd import (ApiError, Sandbox, api, eq, main_pid, ok, parallel, patiently, request, run_tests, shell, spares,
                       wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
@@ -16,23 +16,6 @@ COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.0
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "30"))
 SANDBOXES = int(os.environ.get("TEST_SANDBOXES", "20"))
 R = random.Random(int(os.environ.get("TEST_SEED", "7")))
-
-
-def patiently(function, seconds=15):
-    """What a client does: a broken connection and a 503 are tried again."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return function()
-        except (OSError, http.client.HTTPException) as e:
-            last = e
-        except ApiError as e:
-            if e.status != 503:
-                raise
-            last = e
-        if time.monotonic() > end:
-            raise Failure(f"still failing after {seconds} s: {last!r}")
-        time.sleep(0.05)
 
 
 def hit(unit, how):

@@ -9,11 +9,9 @@ import sqlite3
 import threading
 import time
 
-from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell,
-                      wait_for)
+from sandboxd import (SLOW, VM, ApiError, Sandbox, api, eq, main_pid, ok, parallel, patiently, request, run_tests,
+                      shell, wait_for)
 
-VM = os.environ.get("TESTBED", "").startswith("vm")
-SLOW = 10 if VM else 1
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 DATABASE = "/var/lib/sandboxd/sandboxd.db"
 STORE = "/var/lib/sandbox"
@@ -21,23 +19,6 @@ STORE = "/var/lib/sandbox"
 
 def stop_all():
     shell("systemctl stop " + " ".join(UNITS))
-
-
-def patiently(function, seconds=15 * SLOW):
-    """Broken connections and 503 are tried again, as a client does."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return function()
-        except (OSError, http.client.HTTPException) as e:
-            last = e
-        except ApiError as e:
-            if e.status != 503:
-                raise
-            last = e
-        if time.monotonic() > end:
-            raise Failure(f"still failing after {seconds} s: {last!r}")
-        time.sleep(0.05)
 
 
 def create_status():

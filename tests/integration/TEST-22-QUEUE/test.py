@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The queue: every job has one result and was carried out once, whoever is killed meanwhile; and keys that make a
 creation safe to repeat."""
+import functools
 import http.client
 import os
 import random
@@ -8,6 +9,7 @@ import signal
 import threading
 import time
 
+import sandboxd
 from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
                       wait_for)
 
@@ -16,23 +18,8 @@ JOBS = int(os.environ.get("TEST_JOBS", "200"))
 DRAIN = int(os.environ.get("TEST_DRAIN", "1000"))
 R = random.Random(int(os.environ.get("TEST_SEED", "22")))
 ENDED = ("completed", "failed", "cancelled")
-
-
-def patiently(function, seconds=30):
-    """What a client does: a broken connection and a 503 are tried again."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return function()
-        except (OSError, http.client.HTTPException) as e:
-            last = e
-        except ApiError as e:
-            if e.status != 503:
-                raise
-            last = e
-        if time.monotonic() > end:
-            raise Failure(f"still failing after {seconds} s: {last!r}")
-        time.sleep(0.05)
+# Hundreds of jobs want the same two processors.
+patiently = functools.partial(sandboxd.patiently, seconds=30)
 
 
 def submit(s, command, **more):

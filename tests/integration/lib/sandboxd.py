@@ -15,8 +15,10 @@ import traceback
 HOST = os.environ.get("TEST_HOST", "127.0.0.1")
 PORT = int(os.environ.get("TEST_PORT", "3111"))
 IMAGE = os.environ.get("TEST_IMAGE", "python:3.12-slim")
+VM = os.environ.get("TESTBED", "").startswith("vm")
+SLOW = 10 if VM else 1
 # An emulated machine has better things to do than to answer all the time.
-POLL_SEC = 0.2 if os.environ.get("TESTBED", "").startswith("vm") else 0.02
+POLL_SEC = 0.2 if VM else 0.02
 
 
 class Failure(Exception):
@@ -49,6 +51,23 @@ def wait_for(what, condition, seconds=10.0):
         if time.monotonic() > end:
             raise Failure(f"not within {seconds:g} s: {what}")
         time.sleep(POLL_SEC)
+
+
+def patiently(function, seconds=15 * SLOW):
+    """What a client does whose server is restarted: a broken connection and a 503 are tried again, all else is news."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return function()
+        except (OSError, http.client.HTTPException) as e:
+            last = e
+        except ApiError as e:
+            if e.status != 503:
+                raise
+            last = e
+        if time.monotonic() > end:
+            raise Failure(f"still failing after {seconds} s: {last!r}")
+        time.sleep(0.05)
 
 
 def request(method, path, body=None, headers=None, timeout=60, raw=False):

@@ -38,10 +38,3 @@ TEST(limits) {
         ASSERT_EQ(read_text_at(AT_FDCWD, "/nonexistent", 10, &text), -ENOENT);
         ASSERT_EQ(send_with_fds(0, NULL, 0, NULL, MESSAGE_FDS_MAX + 1, 0), -EMSGSIZE);
 }
-
-TEST(move_above) {
-        int fd = fd_move_above(dup(0), 100);
-
-        ASSERT_TRUE(fd >= 100);
-        safe_close(fd);
-}

@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libsandbox/bus-errors.h"
@@ -125,6 +127,52 @@ static int handle_file(Request *r, sd_bus_error *error) {
         return request_reply_file(r, 200, "text/plain", fd, 2, request_query(r, "shrunk") ? 500 : 5);
 }
 
+/* An echo; 'q' ends it from this side. */
+static void echo(FixtureState *s, int fd, const char *bytes, size_t n) {
+        if (n > 0)
+                (void) send(fd, bytes, n, MSG_NOSIGNAL); /* the peer may have left */
+        if (memchr(bytes, 'q', n))
+                upgrade_close(s->upgrade);
+}
+
+static int on_upgraded_input(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        FixtureState *s = userdata;
+        char bytes[4096];
+        ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+
+        (void) events;
+        if (n > 0)
+                echo(s, fd, bytes, (size_t) n);
+        else if (n == 0 || errno != EAGAIN) {
+                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                upgrade_close(s->upgrade);
+        }
+        return 0;
+}
+
+static void on_upgraded(Upgrade *u, int fd, const char *bytes, size_t n, void *userdata) {
+        FixtureState *s = userdata;
+
+        s->upgrade = u;
+        assert(sd_event_add_io(s->event, &s->upgrade_source, fd, EPOLLIN, on_upgraded_input, s) >= 0);
+        echo(s, fd, bytes, n);
+}
+
+static void free_upgraded(void *userdata) {
+        FixtureState *s = userdata;
+
+        s->upgrade = NULL;
+        s->upgrade_source = sd_event_source_disable_unref(s->upgrade_source);
+        s->n_freed++;
+}
+
+static int handle_upgrade(Request *r, sd_bus_error *error) {
+        if (!request_wants_upgrade(r, "echo"))
+                return bus_error_set(error, BUS_ERROR_INVALID, "Upgrade to echo");
+        return request_upgrade(r, "echo", &(UpgradeHandler) { .opened = on_upgraded, .free = free_upgraded,
+                                                              .userdata = &fixture_state });
+}
+
 const Route fixture_routes[] = {
         { "GET",    "/health",           handle_health, ROUTE_NO_AUTH,     "" },
         { "GET",    "/echo",             handle_echo,   0,                 "" },
@@ -136,6 +184,8 @@ const Route fixture_routes[] = {
         { "GET",    "/stream",           handle_stream, 0,                 "" },
         { "PUT",    "/upload",           handle_upload, ROUTE_BODY_STREAM, "" },
         { "GET",    "/file",             handle_file,   0,                 "" },
+        { "GET",    "/socket",           fixture_handle_socket, 0,         "" },
+        { "GET",    "/upgrade",          handle_upgrade, 0,                "" },
         { "GET",    "/sandboxes/:id",    handle_echo,   0,                 "" },
         { "GET",    "/sandboxes/:id/exec", handle_echo, 0,                 "" },
         { "POST",   "/sandboxes/:id/exec", handle_echo, 0,                 "" },
@@ -153,12 +203,14 @@ const HttpTimes short_times = {
         .write_stall_usec = 500 * USEC_PER_MSEC,
         .reply_usec = 1000 * USEC_PER_SEC,
         .half_closed_usec = 200 * USEC_PER_MSEC,
+        .heartbeat_usec = 100 * USEC_PER_MSEC,
         .sweep_usec = 50 * USEC_PER_MSEC,
 };
 
 void routes_start(Fixture *f, const char *const *settings, const HttpTimes *times) {
         fixture_state = (FixtureState) {};
         fixture_start(f, settings, times, &fixture_state);
+        fixture_state.event = f->event;
 }
 
 bool request_pends(void *userdata) {

@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "sandboxd/http/http-server.h"
+#include "sandboxd/http/upgrade.h"
 #include "tests/test.h"
 
 /* A real server on a loopback socket and raw clients, all in one loop and one process. */
@@ -30,10 +31,13 @@ extern const size_t n_fixture_routes;
 
 /* What the routes of http-fixture-routes.c did. */
 typedef struct FixtureState {
+        sd_event *event;
         Request *pending;       /* of /later and /hang */
         unsigned n_handled, n_gone, n_freed;
         uint64_t n_made, n_received;
         bool sink_waits, source_waits;
+        Upgrade *upgrade;       /* of /upgrade, while it is handed over */
+        sd_event_source *upgrade_source;
         size_t sink_step;       /* bytes that the sink takes at once; 0: all */
         unsigned char sum;
 } FixtureState;
@@ -43,6 +47,10 @@ extern FixtureState fixture_state;
 #define HOST "Host: localhost\r\n"
 #define HEALTH "GET /sandbox/health HTTP/1.1\r\n" HOST "\r\n"
 #define LATER "POST /sandbox/later HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
+
+/* A WebSocket, in http-fixture-socket.c. */
+int fixture_handle_socket(Request *r, sd_bus_error *error);
+void fixture_unpause_socket(void);
 
 /* Short enough that a test need not wait, long enough for a busy machine. */
 extern const HttpTimes short_times;
