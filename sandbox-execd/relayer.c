@@ -14,6 +14,7 @@
 #include "sandbox-execd/command.h"
 #include "sandbox-execd/layer.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/quota.h"
 #include "sandbox-execd/vault.h"
 
 /* A lower layer of an overlay must not change. So what becomes one must have no writer any more, and all that can write
@@ -246,7 +247,7 @@ static int add_layer(Sandbox *s, Replacement *x, const Layer *layer, unsigned ge
                 return tree;
         if (layer->kind == LAYER_UPPER) {
                 x->upper_fd = tree;
-                return 0;
+                return s->record.project > 0 ? quota_assign(layer->fd, FOREIGN_ID_FIRST, s->record.project) : 0;
         }
         (void) snprintf(x->names[x->n], sizeof x->names[0], "%c%u.%zu", prefixes[layer->kind], generation, x->n);
         x->attach[x->n] = (VaultMount) { .fd = tree, .name = x->names[x->n] };

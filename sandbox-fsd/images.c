@@ -100,6 +100,10 @@ static int complete_mounts(Images *i, const Waiter *w, int layer_fd, uint32_t id
                         return r;
         }
         if (w->on_disk) {
+                /* What it wrote before is still mapped until its new root stands. */
+                r = w->snapshot ? store_set_root_aside(&i->store, w->id) : 0;
+                if (r < 0)
+                        return r;
                 r = store_open_root(&i->store, w->id, &fd);
                 if (r < 0)
                         return r;
@@ -505,6 +509,17 @@ int images_remove_snapshot(Images *i, const char *snapshot) {
         return r < 0 || !name ? r : removal_start(i, i->store.snapshots_fd, name);
 }
 
+/* Of restores; they went on being mapped until now. */
+static void remove_old_roots(Images *i, const char *id) {
+        for (;;) {
+                _cleanup_free_ char *name = NULL;
+
+                if (store_retire_old_root(&i->store, id, &name) < 0 ||
+                    removal_start(i, i->store.roots_fd, name) < 0)
+                        return;
+        }
+}
+
 /* The answer waits for the rename only. From then on the id may be used again. */
 int images_remove_root(Images *i, const char *id) {
         _cleanup_free_ char *name = NULL;
@@ -512,6 +527,7 @@ int images_remove_root(Images *i, const char *id) {
 
         r = store_retire_root(&i->store, id, &name);
         store_forget_use(&i->store, id);
+        remove_old_roots(i, id);
         remove_unwanted(i);
         i->collect_due = true;
         if (r == -ENOENT)

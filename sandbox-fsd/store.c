@@ -242,6 +242,39 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
         return 0;
 }
 
+int store_set_root_aside(const Store *s, const char *id) {
+        _cleanup_free_ char *name = NULL, *prefix = NULL;
+        int r;
+
+        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
+                return -ENOMEM;
+        r = store_random_name(prefix, &name);
+        if (r < 0)
+                return r;
+        return renameat(s->roots_fd, id, s->roots_fd, name) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int store_retire_old_root(const Store *s, const char *id, char **ret_name) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *prefix = NULL, *name = NULL;
+        int r;
+
+        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
+                return -ENOMEM;
+        r = store_list_leftovers(s->roots_fd, prefix, &names);
+        if (r < 0)
+                return r;
+        if (!names)
+                return -ENOENT;
+        r = store_random_name(STORE_GONE_PREFIX, &name);
+        if (r < 0)
+                return r;
+        if (renameat(s->roots_fd, names[0], s->roots_fd, name) < 0)
+                return -errno;
+        *ret_name = TAKE_PTR(name);
+        return 0;
+}
+
 typedef struct UseName {
         char text[sizeof(STORE_USE_PREFIX) + SANDBOX_ID_LENGTH];
 } UseName;

@@ -11,6 +11,7 @@
  *   images/by-file-*   a link from a tar file (by its inode and times) to the layer of its content
  *   roots/<id>/        u w u2 w2: what one sandbox has written
  *   roots/.gone-*      one that is being deleted
+ *   roots/.old-<id>-*  one that a restored sandbox had before; goes with the sandbox
  *   roots/.layer-<id>  a link: the layer that the sandbox has mapped, "-" if none of ours
  *   roots/.snap-<id>-<snapshot>  a link: that the sandbox has that snapshot below what it writes
  *   snapshots/<snapshot>/  u u2: what one sandbox had written; never changed once it has this name
@@ -47,6 +48,10 @@ bool store_has_quotas(const Store *s);
 int store_open_root(const Store *s, const char *id, int *ret_fd);
 /* Moves it aside; the name it has now, below roots_fd, is for deletion. -ENOENT: none. */
 int store_retire_root(const Store *s, const char *id, char **ret_name);
+/* The sandbox gets another one: its name is free, what it has stays as it is. Fine if there is none. */
+int store_set_root_aside(const Store *s, const char *id);
+/* One that was set aside, for deletion; -ENOENT: none. */
+int store_retire_old_root(const Store *s, const char *id, char **ret_name);
 /* Also those of which there is but the note of their layer. */
 int store_list_roots(const Store *s, char ***ret_ids);
 /* layer may be NULL: none of the store's. */
@@ -93,6 +98,7 @@ void store_forget_snapshots(const Store *s, const char *sandbox);
 #define STORE_UNWANTED_PREFIX ".unwanted-"
 #define STORE_TEMPORARY_PREFIX "tmp-"
 #define STORE_GONE_PREFIX ".gone-"
+#define STORE_OLD_PREFIX ".old-"
 #define STORE_USE_PREFIX ".layer-"
 #define STORE_LINK_PREFIX "by-file-"
 #define STORE_NO_LAYER "-"

@@ -195,11 +195,18 @@ class Battery:
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
-        self.samples = {"pid": self.background["pid"]}
+        # a restore ends all that runs, so it is another one's
+        self.restored = Sandbox(name="bad-input-restored")
+        self.snapshot = self.restored.post("/snapshots")
+        self.samples = {"pid": self.background["pid"], "snapshotId": self.snapshot["id"]}
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
     def subjects(self, path, name):
+        if name == "snapshotId":
+            return self.snapshot["id"]
+        if path.endswith("/snapshots/restore"):
+            return self.restored.id
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
                     "terminal": self.terminal["id"]}.get(name, UNKNOWN)
@@ -240,6 +247,13 @@ class Battery:
     def clean(self, fields, answer):
         """Ends what an accepted request has made."""
         if fields.method != "POST":
+            return
+        if fields.path.endswith(("/clone", "/fork")) and "/git/" not in fields.path:
+            made = json.loads(answer)
+            for one in made.get("sandboxes", [made]):
+                request("DELETE", f"/sandbox/sandboxes/{one['id']}")
+            return
+        if fields.path.endswith("/snapshots/restore"):
             return
         for template, path in ((fields.template, fields.path), (2 * ("/sandbox/" + fields.path.rsplit("/", 1)[1],))):
             if any(re.fullmatch(re.escape(template) + r"/{\w+}", p) and "delete" in item
@@ -342,6 +356,8 @@ class Battery:
         return n
 
     def done(self):
+        request("DELETE", f"/sandbox/snapshots/{self.snapshot['id']}")
+        self.restored.delete()
         self.sandbox.delete()
 
 
