@@ -7,6 +7,7 @@
 #define API_SOCKET_PATH RUN_DIRECTORY "/api.sock"
 #define EXECD_SOCKET_PATH RUN_DIRECTORY "/execd.sock"
 #define FSD_SOCKET_PATH RUN_DIRECTORY "/fsd.sock"
+#define HOOK_SOCKET_PATH RUN_DIRECTORY "/hook.sock"
 /* One file a sandbox with its deadline, see due.h. */
 #define DUE_DIRECTORY RUN_DIRECTORY "/due"
 /* sandbox-execd's own records and the sockets of the inits, 0700. */
@@ -18,3 +19,6 @@
 #define FILES_INTERFACE "io.sandboxd.Files1"
 #define IMAGES_INTERFACE "io.sandboxd.Images1"
 #define SNAPSHOTS_INTERFACE "io.sandboxd.Snapshots1"
+#define VOLUMES_INTERFACE "io.sandboxd.Volumes1"
+#define HOOK_OBJECT "/io/sandboxd/Hook1"
+#define HOOK_INTERFACE "io.sandboxd.Hook1"

@@ -44,6 +44,9 @@ typedef struct Settings {
         uint32_t commands_max;  /* live ones a sandbox */
         uint32_t terminals_max; /* live ones a sandbox */
         uint32_t connections_max;
+        char *ports_address;    /* that exposed ports listen on */
+        uint32_t ports_max;     /* a sandbox */
+        uint32_t ports_min;     /* number of the lowest that is given away */
         uint64_t body_max, upload_max;
         uint32_t queue_active_max, queue_sandbox_max, queue_pending_max;
         uint32_t queue_backoff_sec, queue_backoff_max_sec;
@@ -51,6 +54,11 @@ typedef struct Settings {
         uint64_t queue_output_max;
         uint32_t events_max, events_age_sec;
         uint32_t traces_max;
+        bool proxy_public;      /* sandboxes may show their servers to everybody */
+        uint64_t volume_bytes;
+        uint32_t volumes_max;
+        char *webhook_allow;    /* comma-separated */
+        uint32_t webhooks_max, webhook_attempts, webhook_backoff_sec, webhook_backoff_max_sec, webhook_timeout_sec;
         bool strict_command;
         char *log_level;
 } Settings;

@@ -74,6 +74,22 @@ static int reopen_here(int fd, uid_t owner) {
         return TAKE_FD(here);
 }
 
+int layer_open_below(int fd, const char *name, uid_t owner) {
+        _cleanup_close_ int here = -EBADF;
+        int below;
+
+        here = reopen_here(fd, owner);
+        if (here < 0)
+                return here;
+        (void) setfsuid(owner);
+        below = openat(here, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below < 0)
+                below = -errno;
+        (void) setfsuid(0);
+        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return below;
+}
+
 /* As it is, if the descriptor is of a mount in our own namespace. */
 static int clone_directory(int fd, uid_t owner) {
         _cleanup_close_ int here = -EBADF;

@@ -36,6 +36,9 @@ int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped);
 /* Has a detached mount show its ids through that namespace, read-only; as layer_clone() does. */
 int layer_map(int tree, int user_fd, bool *idmapped);
 int layer_make_read_only(int tree);
+/* What name is in the directory that fd is, opened by way of the path that fd has in our own mount namespace, with the
+ * rights of owner: as it is here, which counts where something is mounted on it. O_PATH. */
+int layer_open_below(int fd, const char *name, uid_t owner);
 
 /* The template of /dev, attached at path in the mount namespace of this process; returns its mount. */
 int dev_template_new(const char *path);

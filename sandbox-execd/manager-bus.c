@@ -17,11 +17,13 @@
 #include "sandbox-execd/copy.h"
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/pause.h"
+#include "sandbox-execd/port.h"
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/snapshot-bus.h"
 #include "sandbox-execd/stats-bus.h"
+#include "sandbox-execd/volume.h"
 
 /* Methods parse, check, call and reply; what they call is tested without a bus. A method that cannot answer at once keeps
  * its message and returns 1; whoever finishes the work answers. The error names are the interface, the texts are for
@@ -163,11 +165,15 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
 }
 
 void manager_reply_created(Sandbox *s) {
+        const char *next;
+
         if (!s->create)
                 return;
-        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
+        next = blanks_lend(s->manager, sd_bus_message_get_bus(s->create->call));
+        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 5,
                                           "Idmapped", "b", (int) s->record.idmapped,
                                           "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
+                                          "Next", "s", next ?: "",
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);
@@ -493,6 +499,13 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", id, "u", port), SD_BUS_RESULT("h", socket), method_connect,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Expose",
+                                SD_BUS_ARGS("s", id, "q", container_port, "s", protocol, "q", host_port, "b", insist),
+                                SD_BUS_RESULT("q", host_port), method_expose, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Unexpose", SD_BUS_ARGS("s", id, "q", container_port, "s", protocol),
+                                SD_BUS_NO_RESULT, method_unexpose, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Ports", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a(qsqb)", ports), method_ports,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("s", id), SD_BUS_RESULT("u", generation), method_freeze,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Copy", SD_BUS_ARGS("s", id, "h", directory, "t", bytes_max),
@@ -501,6 +514,15 @@ const sd_bus_vtable manager_vtable[] = {
                                 method_replace_root, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AttachVolume",
+                                SD_BUS_ARGS("s", id, "s", volume, "h", directory, "s", path, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_attach_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DetachVolume", SD_BUS_ARGS("s", id, "s", volume, "h", directory, "s", path),
+                                SD_BUS_NO_RESULT, method_detach_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReleaseVolume", SD_BUS_ARGS("s", volume, "h", directory), SD_BUS_NO_RESULT,
+                                method_release_volume, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("VolumeUsage", SD_BUS_ARGS("s", volume, "h", directory),
+                                SD_BUS_RESULT("t", used, "t", max), method_volume_usage, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("CommandExited",
                                 SD_BUS_ARGS("s", id, "s", command, "i", code, "i", status, "b", timed_out, "b", oom,
                                             "t", ended_usec), 0),

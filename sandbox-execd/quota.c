@@ -61,6 +61,54 @@ static int assign_one(int root_fd, const char *name, uint32_t project) {
         return ioctl(fd, FS_IOC_FSSETXATTR, &attributes) < 0 ? -errno : 0;
 }
 
+static int get_project_as_owner(int directory_fd, uint32_t *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        struct fsxattr attributes;
+
+        fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) < 0)
+                return errno == ENOTTY || errno == EOPNOTSUPP ? -EOPNOTSUPP : -errno;
+        *ret = attributes.fsx_projid >= QUOTA_PROJECT_FIRST &&
+                               attributes.fsx_projid - QUOTA_PROJECT_FIRST < QUOTA_PROJECTS
+                       ? attributes.fsx_projid
+                       : 0;
+        return 0;
+}
+
+int quota_get_project(int fd, uid_t owner, uint32_t *ret) {
+        int r;
+
+        (void) setfsuid(owner);
+        r = get_project_as_owner(fd, ret);
+        (void) setfsuid(0);
+        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return r;
+}
+
+int quota_assign_directory(int fd, uid_t owner, uint32_t project) {
+        int r;
+
+        (void) setfsuid(owner);
+        r = assign_one(fd, ".", project);
+        (void) setfsuid(0);
+        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return r;
+}
+
+int quota_get(int fd, uint32_t project, uint64_t *ret_used_bytes, uint64_t *ret_max_bytes) {
+        struct if_dqblk have = {};
+        int r;
+
+        r = project_quota(fd, Q_GETQUOTA, project, &have);
+        if (r < 0)
+                return r;
+        *ret_used_bytes = have.dqb_curspace;
+        *ret_max_bytes = have.dqb_bhardlimit * KiB;
+        return 0;
+}
+
 int quota_assign(int root_fd, uid_t owner, uint32_t project) {
         static const char *const names[] = { "u", "u2", "w", "w2" };
         int r = 0;

@@ -16,5 +16,10 @@
 int quota_find_project(int fd, uint32_t *next, uint32_t *ret);
 /* Zero takes a limit back; with both gone, the project is forgotten as soon as nothing belongs to it any more. */
 int quota_set(int fd, uint32_t project, uint64_t bytes, uint64_t inodes);
+/* The project of a directory, which its owner reads; 0: none of ours. */
+int quota_get_project(int fd, uid_t owner, uint32_t *ret);
+/* Makes the directory and all that is made in it the project's. */
+int quota_assign_directory(int fd, uid_t owner, uint32_t project);
+int quota_get(int fd, uint32_t project, uint64_t *ret_used_bytes, uint64_t *ret_max_bytes);
 /* Makes the directories of a writable directory, which belong to owner, the project's, and all that is made in them. */
 int quota_assign(int root_fd, uid_t owner, uint32_t project);

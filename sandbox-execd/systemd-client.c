@@ -41,6 +41,14 @@ struct SystemdClient {
 
 static int client_connect(SystemdClient *c);
 
+static bool waits_for_job(const SystemdRequest *q) {
+        return q->options.action == SYSTEMD_START_TRANSIENT || q->options.action == SYSTEMD_STOP_WAIT;
+}
+
+static bool is_stop(const SystemdRequest *q) {
+        return q->options.action == SYSTEMD_STOP || q->options.action == SYSTEMD_STOP_WAIT;
+}
+
 /* A manager that re-executes itself is back in a moment, one that is broken must not be hammered. */
 uint64_t systemd_backoff_usec(unsigned attempt) {
         return attempt >= 7 ? BACKOFF_MAX_USEC : MIN(BACKOFF_FIRST_USEC << attempt, BACKOFF_MAX_USEC);
@@ -89,6 +97,7 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
+/* Done when their job is, not when systemd has taken the request. */
 /* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
  * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -100,7 +109,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         if (sd_bus_message_read(m, "uoss", &id, &path, &unit, &result) < 0)
                 return 0;
         for (SystemdRequest *q = c->requests; q; q = q->next)
-                if (q->options.action == SYSTEMD_START_TRANSIENT && streq(q->unit, unit)) {
+                if (waits_for_job(q) && streq(q->unit, unit)) {
                         finish(q, streq(result, "done") ? 0 : -EIO, result);
                         break;
                 }
@@ -116,14 +125,17 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
         if (error && streq(error->name, SD_BUS_ERROR_NO_REPLY))
                 return 0; /* the connection is being closed: asked again after the next one */
         q->slot = sd_bus_slot_unref(q->slot);
-        if (error && q->options.action == SYSTEMD_STOP && streq(error->name, "org.freedesktop.systemd1.NoSuchUnit"))
+        if (error && is_stop(q) && streq(error->name, "org.freedesktop.systemd1.NoSuchUnit"))
                 finish(q, 0, NULL);
         else if (error && streq(error->name, "org.freedesktop.systemd1.UnitExists"))
                 finish(q, -EEXIST, error->message);
         else if (error)
                 finish(q, -MAX(sd_bus_error_get_errno(error), 1), error->message);
-        else if (q->options.action != SYSTEMD_START_TRANSIENT)
+        else if (!waits_for_job(q)) {
+                if (q->options.action == SYSTEMD_LIST)
+                        q->options.on_reply(m, q->options.userdata);
                 finish(q, 0, NULL);
+        }
         return 0;
 }
 
@@ -131,8 +143,10 @@ static int append_arguments(sd_bus_message *m, const SystemdRequest *q) {
         bool start = q->options.action == SYSTEMD_START_TRANSIENT;
         int r;
 
-        if (q->options.action == SYSTEMD_STOP)
+        if (is_stop(q))
                 return sd_bus_message_append(m, "ss", q->unit, "replace");
+        if (q->options.action == SYSTEMD_LIST)
+                return sd_bus_message_append(m, "asas", 0, 1, q->unit);
 
         r = start ? sd_bus_message_append(m, "ss", q->unit, "fail") : sd_bus_message_append(m, "sb", q->unit, true);
         if (r >= 0)
@@ -142,7 +156,8 @@ static int append_arguments(sd_bus_message *m, const SystemdRequest *q) {
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r >= 0 && start)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0); /* no auxiliary units */
+                r = q->options.append_auxiliary ? q->options.append_auxiliary(m, q->options.userdata)
+                                                : sd_bus_message_append(m, "a(sa(sv))", 0);
         return r;
 }
 
@@ -151,6 +166,8 @@ static int request_send(SystemdRequest *q) {
                 [SYSTEMD_START_TRANSIENT] = "StartTransientUnit",
                 [SYSTEMD_SET_PROPERTIES] = "SetUnitProperties",
                 [SYSTEMD_STOP] = "StopUnit",
+                [SYSTEMD_STOP_WAIT] = "StopUnit",
+                [SYSTEMD_LIST] = "ListUnitsByPatterns",
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

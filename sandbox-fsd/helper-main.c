@@ -19,6 +19,7 @@
 #include "sandbox-fsd/store.h"
 #include "sandbox-fsd/tree-remove.h"
 #include "sandbox-fsd/unpack.h"
+#include "sandbox-fsd/volume-image.h"
 
 /* What happens in the helper's process: it becomes root of the foreign range of ids and of nothing else, gives up what
  * it does not need, and only then touches bytes from outside. The daemon itself never unpacks and never walks a tree
@@ -30,11 +31,16 @@ typedef struct Work {
         int (*function)(char text[HELPER_TEXT_MAX]);
         uint64_t memory_max, file_max;
         unsigned cpu_sec;
+        bool as_service; /* with the service's user and none of its rights, to run a program of the host */
 } Work;
 
 static int work_host_layer(char text[HELPER_TEXT_MAX]) {
         (void) text;
         return host_layer_build(HELPER_FD_FIRST + 1, HELPER_FD_FIRST);
+}
+
+static int work_image(char text[HELPER_TEXT_MAX]) {
+        return volume_image_format(HELPER_FD_FIRST, text, HELPER_TEXT_MAX);
 }
 
 static int work_remove(char text[HELPER_TEXT_MAX]) {
@@ -53,6 +59,7 @@ static int work_unpack(char text[HELPER_TEXT_MAX]) {
 
 static const Work works[] = {
         { "host-layer", work_host_layer, 256 * MiB, 64 * MiB, 60   },
+        { "image",      work_image,      256 * MiB, RLIM_INFINITY, 60, .as_service = true },
         { "remove",     work_remove,     256 * MiB, 0,        3600 },
         { "unpack",     work_unpack,     512 * MiB, 8 * GiB,  1800 },
 };
@@ -186,9 +193,21 @@ static int refuse_system_calls(void) {
         return r;
 }
 
+/* What the service may do to give files away is not for a program that we did not write. */
+static int work_as_service(const Work *w, char text[HELPER_TEXT_MAX]) {
+        int r;
+
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        r = set_limits(w);
+        return r < 0 ? r : w->function(text);
+}
+
 static int do_work(const Work *w, char text[HELPER_TEXT_MAX]) {
         int r;
 
+        if (w->as_service)
+                return work_as_service(w, text);
         (void) umask(0);
         r = become_range_root();
         if (r < 0) {

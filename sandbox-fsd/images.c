@@ -570,6 +570,7 @@ int images_init(Images *i, const ImagesOptions *options) {
         remove_leftovers(i, i->store.roots_fd, STORE_GONE_PREFIX);
         remove_leftovers(i, i->store.snapshots_fd, STORE_GONE_PREFIX);
         remove_unwanted(i);
+        remove_leftovers(i, i->store.volumes_fd, STORE_GONE_PREFIX);
         return 0;
 }
 

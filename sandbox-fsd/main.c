@@ -13,6 +13,7 @@
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/snapshots-bus.h"
 #include "sandbox-fsd/manager.h"
+#include "sandbox-fsd/volumes-bus.h"
 
 /* The same program is daemon and helper, so that a helper is always of the version that started it, also while a
  * package is being upgraded. */
@@ -148,6 +149,7 @@ int main(int argc, char *argv[]) {
         static const BusInterface interfaces[] = {
                 { FSD_OBJECT, IMAGES_INTERFACE, images_vtable },
                 { FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable },
+                { FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable },
         };
 
         log_set_program("sandbox-fsd");

@@ -11,6 +11,7 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/images-bus.h"
 #include "sandbox-fsd/snapshots-bus.h"
+#include "sandbox-fsd/volumes-bus.h"
 
 /* Where the two halves meet: images, which are ours, and files, which belong to workers that only execd can start. The
  * connection to execd lasts while there are workers and no longer, so that execd can leave. */
@@ -99,6 +100,8 @@ int manager_attach(Manager *m, sd_bus *bus) {
         r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, IMAGES_INTERFACE, images_vtable, &m->images);
         if (r >= 0)
                 r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable, m);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable, &m->images);
         return r < 0 ? r : router_attach(m->router, bus);
 }
 

@@ -52,10 +52,10 @@ int store_open(const char *path, Store *ret) {
         if (s.images_fd < 0)
                 return s.images_fd;
         s.roots_fd = make_and_open(fd, "roots");
-        if (s.roots_fd >= 0)
-                s.snapshots_fd = make_and_open(fd, "snapshots");
-        if (s.roots_fd < 0 || s.snapshots_fd < 0) {
-                int r = s.roots_fd < 0 ? s.roots_fd : s.snapshots_fd;
+        s.snapshots_fd = s.roots_fd < 0 ? s.roots_fd : make_and_open(fd, "snapshots");
+        s.volumes_fd = s.snapshots_fd < 0 ? s.snapshots_fd : make_and_open(fd, "volumes");
+        if (s.volumes_fd < 0) {
+                int r = s.volumes_fd;
 
                 store_done(&s);
                 return r;
@@ -68,6 +68,7 @@ void store_done(Store *s) {
         s->images_fd = safe_close(s->images_fd);
         s->roots_fd = safe_close(s->roots_fd);
         s->snapshots_fd = safe_close(s->snapshots_fd);
+        s->volumes_fd = safe_close(s->volumes_fd);
 }
 
 /* O_PATH, because that is all that execd needs to find it in its own mount namespace, and all that is ours to give. */
@@ -179,8 +180,13 @@ static int fill_root(int fd) {
         return fchown(fd, FOREIGN_BASE, FOREIGN_BASE) < 0 ? -errno : 0;
 }
 
+/* The volume's own directory stays ours: what execd writes down at it no sandbox changes. */
+static int fill_volume(int fd) {
+        return store_make_foreign(fd, "data", 0755);
+}
+
 /* Made under the prefix of what is to be deleted: if we die before it has its name, the next start clears it away. */
-static int make_root(const Store *s, const char *id) {
+static int make_filled(int parent_fd, const char *id, int (*fill)(int fd)) {
         _cleanup_free_ char *name = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -188,15 +194,31 @@ static int make_root(const Store *s, const char *id) {
         r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
-        if (mkdirat(s->roots_fd, name, LAYER_MODE) < 0)
+        if (mkdirat(parent_fd, name, LAYER_MODE) < 0)
                 return -errno;
-        fd = open_directory(s->roots_fd, name);
+        fd = open_directory(parent_fd, name);
         if (fd < 0)
                 return fd;
-        r = fill_root(fd);
-        if (r >= 0 && renameat2(s->roots_fd, name, s->roots_fd, id, RENAME_NOREPLACE) < 0)
+        r = fill(fd);
+        if (r >= 0 && renameat2(parent_fd, name, parent_fd, id, RENAME_NOREPLACE) < 0)
                 r = -errno;
         return r;
+}
+
+static int open_or_make(int parent_fd, const char *id, int (*fill)(int fd), int *ret_fd) {
+        int fd, r;
+
+        fd = openat(parent_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT) {
+                r = make_filled(parent_fd, id, fill);
+                if (r < 0)
+                        return r;
+                fd = openat(parent_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        }
+        if (fd < 0)
+                return -errno;
+        *ret_fd = fd;
+        return 0;
 }
 
 bool store_has_quotas(const Store *s) {
@@ -208,38 +230,38 @@ bool store_has_quotas(const Store *s) {
 }
 
 int store_open_root(const Store *s, const char *id, int *ret_fd) {
-        int fd, r;
-
         assert(sandbox_id_is_valid(id));
+        return open_or_make(s->roots_fd, id, fill_root, ret_fd);
+}
 
-        fd = openat(s->roots_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 && errno == ENOENT) {
-                r = make_root(s, id);
-                if (r < 0)
-                        return r;
-                fd = openat(s->roots_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        }
-        if (fd < 0)
-                return -errno;
-        *ret_fd = fd;
-        return 0;
+int store_open_volume(const Store *s, const char *id, int *ret_fd) {
+        assert(object_id_is_valid(id, "vol"));
+        return open_or_make(s->volumes_fd, id, fill_volume, ret_fd);
 }
 
 /* Within the same directory, which is ours: moving a directory of another owner elsewhere would need a right on itself,
  * since its ".." changes. */
-int store_retire_root(const Store *s, const char *id, char **ret_name) {
+static int retire(int parent_fd, const char *id, char **ret_name) {
         _cleanup_free_ char *name = NULL;
         int r;
-
-        assert(sandbox_id_is_valid(id));
 
         r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
-        if (renameat(s->roots_fd, id, s->roots_fd, name) < 0)
+        if (renameat(parent_fd, id, parent_fd, name) < 0)
                 return -errno;
         *ret_name = TAKE_PTR(name);
         return 0;
+}
+
+int store_retire_root(const Store *s, const char *id, char **ret_name) {
+        assert(sandbox_id_is_valid(id));
+        return retire(s->roots_fd, id, ret_name);
+}
+
+int store_retire_volume(const Store *s, const char *id, char **ret_name) {
+        assert(object_id_is_valid(id, "vol"));
+        return retire(s->volumes_fd, id, ret_name);
 }
 
 int store_set_root_aside(const Store *s, const char *id) {
@@ -347,6 +369,14 @@ static bool is_id(const char *name, const char *prefix) {
 
 static bool has_prefix(const char *name, const char *prefix) {
         return startswith(name, prefix);
+}
+
+static bool is_volume(const char *name, const char *prefix) {
+        return object_id_is_valid(name, prefix);
+}
+
+int store_list_volumes(const Store *s, char ***ret_ids) {
+        return list_names(s->volumes_fd, is_volume, "vol", ret_ids);
 }
 
 static int add_used(const Store *s, char ***ids) {

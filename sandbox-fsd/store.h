@@ -18,16 +18,20 @@
  *   snapshots/.layer-<snapshot>  a link: the layer of the image below it
  *   snapshots/.tmp-*, .gone-*  one that is being made, or deleted
  *   snapshots/.unwanted-<snapshot>  one that was deleted while sandboxes stand on it
+ *   volumes/<id>/data  what a volume has; <id>/ is 0700 and ours, so nobody of the host passes
+ *   volumes/<id>/image the same as a file system in a file, where nothing else bounds its size (volume-image.h)
+ *   volumes/.gone-*    one that is being deleted, or made
  * The first id of the foreign range is FOREIGN_BASE; a file of uid 1 of an image belongs to FOREIGN_BASE + 1. */
 #define STORE_DIRECTORY "/var/lib/sandbox"
 #define FOREIGN_BASE 2147352576U
 #define FOREIGN_COUNT 65536U
 
 typedef struct Store {
-        int images_fd, roots_fd, snapshots_fd;
+        int images_fd, roots_fd, snapshots_fd, volumes_fd;
 } Store;
 
-#define STORE_NULL ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF, .snapshots_fd = -EBADF })
+#define STORE_NULL                                                                                 \
+        ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF, .snapshots_fd = -EBADF, .volumes_fd = -EBADF })
 
 int store_open(const char *path, Store *ret);
 void store_done(Store *s);
@@ -59,6 +63,11 @@ int store_set_use(const Store *s, const char *id, const char *layer);
 void store_forget_use(const Store *s, const char *id);
 /* -ENOENT: no sandbox of this id was given anything. */
 int store_get_use(const Store *s, const char *id, char **ret_layer);
+/* The directory of a volume, made if need be. */
+int store_open_volume(const Store *s, const char *id, int *ret_fd);
+/* As store_retire_root(), below volumes_fd. */
+int store_retire_volume(const Store *s, const char *id, char **ret_name);
+int store_list_volumes(const Store *s, char ***ret_ids);
 /* Moves a layer aside; the name that it has now, below images_fd, is for deletion. */
 int store_retire_layer(const Store *s, const char *layer, char **ret_name);
 /* Names in a directory of ours that are to be deleted since whoever began it is gone. */

@@ -11,33 +11,37 @@
 /* What systemd has in force, not what our files say: an administrator's drop-in may have taken a wall away, perhaps
  * unknowingly. systemctl is asked once for each unit. */
 
-static const char *const services[] = { "sandboxd.service", "sandbox-execd.service", "sandbox-fsd.service" };
-static const char *const sockets[] = { "sandboxd.socket", "sandbox-execd.socket", "sandbox-fsd.socket" };
+static const char *const services[] = { "sandboxd.service", "sandbox-execd.service", "sandbox-fsd.service",
+                                        "sandbox-hook.service" };
+static const char *const sockets[] = { "sandboxd.socket", "sandbox-execd.socket", "sandbox-fsd.socket",
+                                       "sandbox-hook.socket" };
 
 /* Bits of the services that a row is for, in their order above. */
 #define API 1U
 #define EXEC 2U
 #define FILES 4U
-#define ALL (API | EXEC | FILES)
+#define HOOK 8U
+#define CLOSED (API | EXEC | FILES)
+#define ALL (CLOSED | HOOK)
 
 /* value NULL: anything but "infinity". */
 static const struct {
         unsigned services;
         const char *property, *value;
 } rows[] = {
-        { API,         "CapabilityBoundingSet",   ""        },
+        { API | HOOK,  "CapabilityBoundingSet",   ""        },
         { ALL,         "DevicePolicy",            "closed"  },
-        { ALL,         "IPAddressDeny",           "::/0 0.0.0.0/0" },
+        { CLOSED,      "IPAddressDeny",           "::/0 0.0.0.0/0" },
         { ALL,         "KeyringMode",             "private" },
         { ALL,         "LimitCORE",               "0"       },
         { ALL,         "LockPersonality",         "yes"     },
         { ALL,         "MemoryMax",               NULL      },
-        { API | FILES, "MemoryDenyWriteExecute",  "yes"     },
+        { API | FILES | HOOK, "MemoryDenyWriteExecute", "yes" },
         { EXEC,        "MemoryDenyWriteExecute",  "no"      }, /* commands would inherit it: JIT compilers */
         { ALL,         "NoNewPrivileges",         "yes"     },
         { ALL,         "PrivateDevices",          "yes"     },
         { ALL,         "PrivateMounts",           "yes"     },
-        { ALL,         "PrivateNetwork",          "yes"     },
+        { CLOSED,      "PrivateNetwork",          "yes"     },
         { ALL,         "PrivateTmp",              "yes"     },
         { API,         "PrivateUsers",            "yes"     },
         { ALL,         "ProtectClock",            "yes"     },
@@ -48,13 +52,15 @@ static const struct {
         { ALL,         "ProtectKernelTunables",   "yes"     },
         { ALL,         "ProtectSystem",           "strict"  },
         { API | FILES, "RestrictAddressFamilies", "AF_UNIX" },
+        { HOOK,        "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6" },
         { ALL,         "RestrictRealtime",        "yes"     },
-        { API,         "RestrictSUIDSGID",        "yes"     },
+        { API | HOOK,  "RestrictSUIDSGID",        "yes"     },
         { EXEC,        "RestrictSUIDSGID",        "no"      }, /* commands would inherit it: package managers */
         { ALL,         "TasksMax",                NULL      },
         { ALL,         "UMask",                   "0077"    },
         { API,         "User",                    "sandboxd" },
         { FILES,       "User",                    "sandbox-fsd" },
+        { HOOK,        "User",                    "sandbox-hook" },
 };
 
 /* All that "systemctl show" says of a unit, "Name=value" in lines; NULL: it cannot be asked. */
@@ -152,12 +158,12 @@ void doctor_check_sums(DoctorResult *r) {
 }
 
 void doctor_check_accounts(DoctorResult *r) {
-        static const char *const names[] = { "sandboxd", "sandbox-fsd" };
+        static const char *const names[] = { "sandboxd", "sandbox-fsd", "sandbox-hook" };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 if (!getpwnam(names[i]))
                         return doctor_set(r, DOCTOR_MISSING, "no user %s", names[i]);
-        doctor_set(r, DOCTOR_OK, "sandboxd sandbox-fsd");
+        doctor_set(r, DOCTOR_OK, "sandboxd sandbox-fsd sandbox-hook");
 }
 
 bool doctor_listens_beyond_loopback(const char *text) {

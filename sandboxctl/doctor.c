@@ -310,7 +310,7 @@ const DoctorCheck doctor_checks[] = {
         { "sums", doctor_check_sums, "all sandboxes together may use up the host: set it in a drop-in" },
         { "hardening", doctor_check_hardening, "a drop-in changed it: systemctl cat UNIT" },
         { "sockets", doctor_check_sockets, "systemctl enable --now sandboxd.socket sandbox-execd.socket "
-                                           "sandbox-fsd.socket" },
+                                           "sandbox-fsd.socket sandbox-hook.socket" },
         { "api socket", check_socket, "be root or in group sandboxd" },
         { "tokens", doctor_check_tokens, "set API_KEY in /etc/sandboxd/sandboxd.conf, or close the TCP sockets" },
 };

@@ -47,6 +47,10 @@ int verb_events(Ctl *c, char **words);
 int verb_metrics(Ctl *c, char **words);
 int verb_trace(Ctl *c, char **words);
 
+/* verb-webhook.c */
+extern const Option webhook_options[];
+int verb_webhook(Ctl *c, char **words);
+
 /* verb-file.c */
 extern const Option cp_options[];
 int verb_cp(Ctl *c, char **words);
@@ -70,6 +74,9 @@ int verb_snapshot(Ctl *c, char **words);
 /* verb-alert.c */
 int verb_alert(Ctl *c, char **words);
 int verb_worker(Ctl *c, char **words);
+
+/* verb-port.c */
+int verb_port(Ctl *c, char **words);
 
 /* verb-top.c */
 extern const Option top_options[];

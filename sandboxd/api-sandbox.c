@@ -7,6 +7,7 @@
 #include "sandboxd/api.h"
 #include "sandboxd/create-input.h"
 #include "sandboxd/create.h"
+#include "sandboxd/exchange.h"
 #include "sandboxd/json-fields.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
@@ -112,6 +113,8 @@ static void on_frozen_or_thawed(ApiCall *call, sd_bus_message *reply, const sd_b
                 (void) manager_set_state(call->manager, call->sandbox, (SandboxState) call->number);
                 sandbox_event(call->manager, call->number == SANDBOX_PAUSED ? EVENT_PAUSED : EVENT_RESUMED,
                               call->sandbox);
+                if (call->number == SANDBOX_PAUSED)
+                        exchanges_end_sandbox(call->manager->exchanges, call->sandbox, "The sandbox was paused");
         }
 }
 

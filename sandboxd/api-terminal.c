@@ -3,6 +3,7 @@
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/api-terminal.h"
 #include "sandboxd/api.h"
 #include "sandboxd/exec-input.h"
 #include "sandboxd/json-fields.h"
@@ -29,7 +30,7 @@ static const JsonField resize_fields[] = { SIZE_FIELDS(JSON_FIELD_MANDATORY) };
 const JsonTable terminal_resize_table = JSON_TABLE(resize_fields);
 
 int api_get_terminal(Request *request, Command **ret, sd_bus_error *error) {
-        const char *id = request_path_value(request, "terminal");
+        const char *id = request_path_value(request, "terminal"), *session = request_path_value(request, "sessionId");
         Sandbox *s;
         Command *c;
         int r;
@@ -37,9 +38,10 @@ int api_get_terminal(Request *request, Command **ret, sd_bus_error *error) {
         r = api_get_sandbox(request, NEED_ANY, &s, error);
         if (r < 0)
                 return r;
-        c = manager_find_command(request_userdata(request), id ?: "");
+        c = manager_find_command(request_userdata(request), id ?: session ?: "");
         if (!c || c->sandbox != s || c->kind != COMMAND_TERMINAL || c->forgotten)
-                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "Terminal not found: %s", id ?: "");
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_COMMAND, "Terminal%s not found: %s",
+                                     session ? " session" : "", id ?: session ?: "");
         *ret = c;
         return 0;
 }
@@ -86,26 +88,31 @@ static int read_open(Request *request, const Sandbox *s, ExecInput *ret, sd_bus_
         return 0;
 }
 
-int api_terminal_open(Request *request, sd_bus_error *error) {
-        _cleanup_(exec_input_done) ExecInput input = { .spec = COMMAND_SPEC_DEFAULT };
+int api_terminal_start(Request *request, Sandbox *s, ExecInput *input, TerminalCallback callback,
+                       sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;
         Manager *m = request_userdata(request);
-        Sandbox *s;
         int r;
 
-        r = api_get_sandbox(request, NEED_RUNNING, &s, error);
-        if (r >= 0)
-                r = read_open(request, s, &input, error);
-        if (r < 0)
-                return r;
         if (terminals_live(m, s) >= m->settings.terminals_max)
                 return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum terminal limit reached: %u",
                                      m->settings.terminals_max);
         call = api_call_new(request, s);
         if (!call)
                 return -ENOMEM;
-        r = terminal_open(m, s, &input.spec, input.text, on_opened, call);
+        r = terminal_open(m, s, &input->spec, input->text, callback, call);
         return api_call_sent(&call, r, error);
+}
+
+int api_terminal_open(Request *request, sd_bus_error *error) {
+        _cleanup_(exec_input_done) ExecInput input = { .spec = COMMAND_SPEC_DEFAULT };
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_RUNNING, &s, error);
+        if (r >= 0)
+                r = read_open(request, s, &input, error);
+        return r < 0 ? r : api_terminal_start(request, s, &input, on_opened, error);
 }
 
 int api_terminal_list(Request *request, sd_bus_error *error) {
@@ -133,22 +140,31 @@ int api_terminal_get(Request *request, sd_bus_error *error) {
         return r < 0 ? r : request_reply_json(request, 200, terminal_to_json(c));
 }
 
-int api_terminal_resize(Request *request, sd_bus_error *error) {
+int api_terminal_resize_by(Command *c, json_t *object, sd_bus_error *error) {
         SizeInput size = {};
+        int r;
+
+        r = json_table_read(object, &terminal_resize_table, &size, error);
+        if (r >= 0)
+                r = terminal_resize(c, (uint32_t) size.rows, (uint32_t) size.columns);
+        if (r == -ENOTCONN)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Terminal is not running: %s", c->id);
+        return r;
+}
+
+int api_terminal_resize(Request *request, sd_bus_error *error) {
+        uint32_t rows, columns;
         Command *c;
         int r;
 
         r = api_get_terminal(request, &c, error);
         if (r >= 0)
-                r = json_table_read(request_input(request), &terminal_resize_table, &size, error);
-        if (r >= 0)
-                r = terminal_resize(c, (uint32_t) size.rows, (uint32_t) size.columns);
-        if (r == -ENOTCONN)
-                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Terminal is not running: %s", c->id);
+                r = api_terminal_resize_by(c, request_input(request), error);
         if (r < 0)
                 return r;
-        return request_reply_json(request, 200, json_pack("{s:I, s:I}", "cols", (json_int_t) size.columns, "rows",
-                                                          (json_int_t) size.rows));
+        terminal_get_size(c, &rows, &columns);
+        return request_reply_json(request, 200, json_pack("{s:I, s:I}", "cols", (json_int_t) columns, "rows",
+                                                          (json_int_t) rows));
 }
 
 static void on_closed(Command *c, const sd_bus_error *error, void *userdata) {

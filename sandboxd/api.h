@@ -11,6 +11,7 @@ extern const RouteTable route_tables[];
 extern const size_t n_route_tables;
 int routes_print(void);
 extern const RequestGuard idempotency_guard;
+extern const RequestGate proxy_gate;
 
 /* The sandbox that ":id" names. live: it must run or be paused; running: it must run. */
 typedef enum SandboxNeed {
@@ -89,13 +90,18 @@ extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
 extern const JsonTable interpret_execute_table, interpret_install_table, context_new_table, context_execute_table;
+extern const JsonTable port_expose_table, port_remove_table;
+extern const JsonTable proxy_config_table, proxy_envelope_table, proxy_url_table;
 extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
 extern const JsonTable sandbox_limits_table, sandbox_list_table, sandbox_renew_table;
 extern const JsonTable event_history_table, event_publish_table;
 extern const JsonTable traces_table, traces_clear_table, global_metrics_table;
 extern const JsonTable stream_events_table, stream_logs_table, stream_metrics_table;
-extern const JsonTable terminal_open_table, terminal_resize_table, terminal_stream_table;
+extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_table;
+extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
+extern const JsonTable session_open_table, terminal_channel_table;
+extern const JsonTable volume_attach_table, volume_table;
 extern const JsonTable file_raw_get_table, file_raw_put_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
@@ -120,6 +126,20 @@ int api_template_get(Request *request, sd_bus_error *error);
 int api_template_delete(Request *request, sd_bus_error *error);
 /* The input of a creation: over the template that it names, if it does. A new reference. */
 int api_apply_template(Request *request, json_t **ret, sd_bus_error *error);
+
+int api_volume_attach(Request *request, sd_bus_error *error);
+int api_volume_create(Request *request, sd_bus_error *error);
+int api_volume_delete(Request *request, sd_bus_error *error);
+int api_volume_detach(Request *request, sd_bus_error *error);
+int api_volume_get(Request *request, sd_bus_error *error);
+int api_volume_list(Request *request, sd_bus_error *error);
+int api_webhook_create(Request *request, sd_bus_error *error);
+int api_webhook_list(Request *request, sd_bus_error *error);
+int api_webhook_get(Request *request, sd_bus_error *error);
+int api_webhook_change(Request *request, sd_bus_error *error);
+int api_webhook_delete(Request *request, sd_bus_error *error);
+int api_webhook_test(Request *request, sd_bus_error *error);
+int api_webhook_deliveries(Request *request, sd_bus_error *error);
 
 int api_worker_list(Request *request, sd_bus_error *error);
 int api_worker_heartbeat(Request *request, sd_bus_error *error);
@@ -154,6 +174,11 @@ int api_exec_stdin(Request *request, sd_bus_error *error);
 int api_background_status(Request *request, sd_bus_error *error);
 int api_background_logs(Request *request, sd_bus_error *error);
 
+int api_proxy_config(Request *request, sd_bus_error *error);
+int api_proxy_envelope(Request *request, sd_bus_error *error);
+int api_proxy_pass(Request *request, sd_bus_error *error);
+int api_proxy_url(Request *request, sd_bus_error *error);
+
 int api_queue_submit(Request *request, sd_bus_error *error);
 int api_queue_list(Request *request, sd_bus_error *error);
 int api_queue_status(Request *request, sd_bus_error *error);
@@ -184,6 +209,9 @@ int api_terminal_resize(Request *request, sd_bus_error *error);
 int api_terminal_close(Request *request, sd_bus_error *error);
 int api_terminal_stream(Request *request, sd_bus_error *error);
 int api_terminal_input(Request *request, sd_bus_error *error);
+int api_terminal_socket(Request *request, sd_bus_error *error);
+int api_terminal_channel(Request *request, sd_bus_error *error);
+int api_session_open(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);
@@ -226,6 +254,10 @@ int api_file_rmdir(Request *request, sd_bus_error *error);
 int api_file_chmod(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
+
+int api_port_expose(Request *request, sd_bus_error *error);
+int api_port_list(Request *request, sd_bus_error *error);
+int api_port_remove(Request *request, sd_bus_error *error);
 
 int api_process_list(Request *request, sd_bus_error *error);
 int api_process_kill(Request *request, sd_bus_error *error);

@@ -6,7 +6,7 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/command.h"
 #include "sandboxd/manager.h"
-#include "sandboxd/terminal.h"
+#include "sandboxd/terminal-session.h"
 
 /* What is remembered of a background command or a terminal: enough to answer for it when the sandbox's init has forgotten it. Its
  * output is not here but in the spool of the same name. */
@@ -20,6 +20,8 @@ int command_save(const Command *c) {
                            "code", c->code, "status", c->status, "timedOut", (int) c->timed_out, "oom", (int) c->oom,
                            "finished", (json_int_t) c->finished_msec, "startedUSec", (json_int_t) c->started_usec,
                            "endedUSec", (json_int_t) c->ended_usec);
+        if (record && c->terminal && terminal_get_session(c))
+                (void) json_object_set_new(record, "session", terminal_session_to_json(terminal_get_session(c)));
         if (record)
                 text = json_dumps(record, JSON_COMPACT);
         if (!text)
@@ -60,6 +62,19 @@ int command_find_output(Command *c) {
         return r < 0 ? r : terminal_new(c, &c->terminal);
 }
 
+static int read_session(Command *c, json_t *record) {
+        json_t *session = json_object_get(record, "session");
+        TerminalSession *s;
+        int r;
+
+        if (!c->terminal || !session)
+                return 0;
+        r = terminal_session_from_json(session, &s);
+        if (r >= 0)
+                terminal_set_session(c, s);
+        return r;
+}
+
 int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
         _cleanup_(json_decrefp) json_t *record = NULL;
         _cleanup_(command_unrefp) Command *c = NULL;
@@ -83,6 +98,8 @@ int command_from_record(Manager *m, const StoredCommand *row, Command **ret) {
         r = read_fields(c, record);
         if (r >= 0)
                 r = command_find_output(c);
+        if (r >= 0)
+                r = read_session(c, record);
         if (r < 0)
                 return r;
         if (!command_is_live(c))

@@ -13,6 +13,7 @@
 #include "sandboxd/http/auth.h"
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/reconcile.h"
+#include "sandboxd/webhook.h"
 
 /* From the sockets to the loop. HTTP starts when the records are true: connections that arrive before wait in the
  * queues of the sockets, which systemd holds. */
@@ -120,6 +121,7 @@ static void on_reconciled(void *userdata) {
                 .n_unix = d->n_unix,
                 .auth = d->auth,
                 .guard = &idempotency_guard,
+                .gate = &proxy_gate,
                 .on_outcome = api_trace,
                 .userdata = d->manager,
         };
@@ -128,6 +130,7 @@ static void on_reconciled(void *userdata) {
         r = http_server_new(&options, &d->http);
         if (r >= 0) {
                 warm_start(d->manager->warm);
+                webhooks_start(d->manager->webhooks);
                 return;
         }
         d->result = log_error_errno(r, "Failed to start the HTTP server: %m");
@@ -214,17 +217,18 @@ static int start(Daemon *d, const ManagerOptions *options) {
         return r;
 }
 
-int daemon_run(const char *state_directory, const char *execd_path, const char *fsd_path) {
+int daemon_run(const ManagerOptions *options) {
         _cleanup_(daemon_done) Daemon d = {};
+        ManagerOptions filled = *options;
         int r;
 
         r = service_new(&(ServiceOptions) { .program = "sandboxd", .idle_usec = USEC_INFINITY, .on_idle = on_idle,
                                             .on_reload = on_reload, .userdata = &d }, &d.service);
         if (r >= 0)
                 r = get_sockets(&d);
+        filled.service = d.service;
         if (r >= 0)
-                r = start(&d, &(ManagerOptions) { .service = d.service, .state_directory = state_directory,
-                                                  .execd_path = execd_path, .fsd_path = fsd_path });
+                r = start(&d, &filled);
         if (r < 0)
                 return r;
         compare_port(&d);

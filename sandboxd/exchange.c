@@ -32,11 +32,19 @@ typedef struct Idle {
         uint64_t since_usec;
 } Idle;
 
+struct ExchangeWatch {
+        struct Group *group;
+        ExchangeWatch *next;
+        void (*callback)(void *userdata);
+        void *userdata;
+};
+
 /* What there is of one sandbox. */
 typedef struct Group {
         Exchanges *all;
         char id[SANDBOX_ID_LENGTH + 1];
         Exchange *exchanges;
+        ExchangeWatch *watches;
         Idle *idle;             /* the latest first */
         size_t n_idle;
 } Group;
@@ -61,7 +69,7 @@ struct Exchange {
         Upstream *upstream;
         Asking *asking;
         sd_event_source *timer, *defer;
-        uint64_t begun_usec;    /* to wait for a connection */
+        uint64_t begun_usec;
         bool reused;            /* the connection is a kept one */
         bool body_ended, body_blocked;
         sd_bus_error error;     /* for on_failed(), out of defer */
@@ -70,7 +78,7 @@ struct Exchange {
 /* --- groups */
 
 static void group_check(Group *g) {
-        if (g->exchanges || g->idle)
+        if (g->exchanges || g->idle || g->watches)
                 return;
         (void) hashmap_remove(g->all->groups, g->id);
         free(g);
@@ -311,7 +319,6 @@ static int ask(Exchange *e) {
         r = execd_connect(m->execd, e->sandbox->id, e->options.port, on_connected, asking);
         if (r < 0)
                 return r;
-        e->begun_usec = now_usec(CLOCK_MONOTONIC);
         e->asking = TAKE_PTR(asking);
         return 0;
 }
@@ -323,7 +330,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         char text[128];
 
         (void) usec;
-        if (!e->upstream || upstream_waits(e->upstream))
+        if (e->options.in_all)
+                quiet = now - e->begun_usec;
+        else if (!e->upstream || upstream_waits(e->upstream))
                 quiet = now - (e->upstream ? upstream_progress_usec(e->upstream) : e->begun_usec);
         if (quiet < timeout) {
                 (void) sd_event_source_set_time_relative(source, timeout - quiet);
@@ -370,6 +379,7 @@ int exchange_new(Exchanges *x, const ExchangeOptions *options, Exchange **ret) {
                 return -ENOMEM;
         }
         e->options = *options;
+        e->begun_usec = now_usec(CLOCK_MONOTONIC);
         e->sandbox = sandbox_ref(options->sandbox);
         r = group_get(x, e->sandbox, &e->group);
         if (r < 0)
@@ -443,6 +453,45 @@ int exchange_take_socket(Exchange *e, const char **ret_data, size_t *ret_size) {
         return e->upstream ? upstream_take_socket(e->upstream, ret_data, ret_size) : -EBADF;
 }
 
+/* --- watches */
+
+int exchange_watch_new(Exchanges *x, const Sandbox *s, void (*callback)(void *userdata), void *userdata,
+                       ExchangeWatch **ret) {
+        _cleanup_free_ ExchangeWatch *w = new0(ExchangeWatch, 1);
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        *w = (ExchangeWatch) { .callback = callback, .userdata = userdata };
+        r = group_get(x, s, &w->group);
+        if (r < 0)
+                return r;
+        w->next = w->group->watches;
+        w->group->watches = w;
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+static void unlink_watch(ExchangeWatch *w) {
+        ExchangeWatch **p = &w->group->watches;
+
+        while (*p != w)
+                p = &(*p)->next;
+        *p = w->next;
+        w->group = NULL;
+}
+
+ExchangeWatch *exchange_watch_free(ExchangeWatch *w) {
+        Group *g = w ? w->group : NULL;
+
+        if (g) {
+                unlink_watch(w);
+                group_check(g);
+        }
+        free(w);
+        return NULL;
+}
+
 /* --- all of them */
 
 int exchanges_new(Manager *m, Exchanges **ret) {
@@ -501,7 +550,13 @@ void exchanges_end_sandbox(Exchanges *x, const Sandbox *s, const char *why) {
                 } else
                         fail(e, BUS_ERROR_WRONG_STATE, why);
         }
-        if (hashmap_get(x->groups, s->id))
+        while ((g = hashmap_get(x->groups, s->id)) && g->watches) {
+                ExchangeWatch *w = g->watches;
+
+                unlink_watch(w);
+                w->callback(w->userdata);
+        }
+        if (g)
                 group_check(g);
 }
 

@@ -28,6 +28,7 @@ typedef struct ExchangeOptions {
         bool may_switch;
         bool repeatable;        /* to do it twice is to do it once */
         uint64_t timeout_usec;  /* of silence while it is the server's turn */
+        bool in_all;            /* that is the time for all of it */
         const ExchangeHandlers *handlers;
         void *userdata;
 } ExchangeOptions;
@@ -44,6 +45,14 @@ int exchange_new(Exchanges *x, const ExchangeOptions *options, Exchange **ret);
 /* Whether it is over or not. */
 Exchange *exchange_free(Exchange *e);
 DEFINE_CLEANUP(Exchange *, exchange_free)
+
+/* For a connection that is no exchange any more: callback comes once when the sandbox ends or is paused, and may free the
+ * watch. */
+typedef struct ExchangeWatch ExchangeWatch;
+
+int exchange_watch_new(Exchanges *x, const Sandbox *s, void (*callback)(void *userdata), void *userdata,
+                       ExchangeWatch **ret);
+ExchangeWatch *exchange_watch_free(ExchangeWatch *w);
 
 /* As those of upstream.h. */
 size_t exchange_write(Exchange *e, const char *data, size_t n);

@@ -115,6 +115,26 @@ int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, P
         return r < 0 ? r : fsd_send(c, m, 0, callback, userdata);
 }
 
+int fsd_open_volume(FsdClient *c, const char *id, uint64_t bytes, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, VOLUMES_INTERFACE, "OpenVolume", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "st", id, bytes);
+        return r < 0 ? r : fsd_send(c, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int fsd_remove_volume(FsdClient *c, const char *id, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, VOLUMES_INTERFACE, "RemoveVolume", &m);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', id);
+        return r < 0 ? r : fsd_send(c, m, PEER_REPEATABLE, callback, userdata);
+}
+
 int fsd_files_message(FsdClient *c, const char *id, const char *member, sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

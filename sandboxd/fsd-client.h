@@ -3,7 +3,7 @@
 
 #include "sandboxd/peer.h"
 
-/* io.sandboxd.Images1 and io.sandboxd.Files1 as functions. All answers come later, by the callback. */
+/* io.sandboxd.Images1, Volumes1 and Files1 as functions. All answers come later, by the callback. */
 
 typedef struct FsdClient FsdClient;
 
@@ -28,6 +28,9 @@ int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata);
 /* Snapshots1: with a snapshot, or a sandbox, or none (List). */
 int fsd_snapshots(FsdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, PeerCallback callback, void *userdata);
+/* bytes 0: it is not going to be mounted, or has no bound. */
+int fsd_open_volume(FsdClient *c, const char *id, uint64_t bytes, PeerCallback callback, void *userdata);
+int fsd_remove_volume(FsdClient *c, const char *id, PeerCallback callback, void *userdata);
 
 /* A call of Files1 with its first argument; the caller appends the others and sends it. */
 int fsd_files_message(FsdClient *c, const char *id, const char *member, sd_bus_message **ret);

@@ -10,7 +10,12 @@
 /* What can be asked without a service comes from the same tables as the service itself: tests and the manual compare
  * with it. */
 
-#define STATE_DIRECTORY "/var/lib/sandboxd"
+static const ManagerOptions paths = {
+        .state_directory = "/var/lib/sandboxd",
+        .execd_path = EXECD_SOCKET_PATH,
+        .fsd_path = FSD_SOCKET_PATH,
+        .hook_path = HOOK_SOCKET_PATH,
+};
 
 static int print_help(void) {
         puts("sandboxd [OPTION]\n"
@@ -44,7 +49,7 @@ static const struct {
 
 int main(int argc, char **argv) {
         if (argc == 1)
-                return daemon_run(STATE_DIRECTORY, EXECD_SOCKET_PATH, FSD_SOCKET_PATH) < 0 ? 1 : 0;
+                return daemon_run(&paths) < 0 ? 1 : 0;
         for (size_t i = 0; argc == 2 && i < ELEMENTSOF(options); i++)
                 if (streq(options[i].name, argv[1]))
                         return options[i].run();

@@ -13,10 +13,14 @@
 #include "sandboxd/alert.h"
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
+#include "sandboxd/exchange.h"
+#include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
+#include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
+#include "sandboxd/webhook.h"
 #include "sandboxd/worker.h"
 
 /* Owns the maps and the order of birth and death: the store is opened before anything is asked of the services, and
@@ -148,9 +152,15 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
+                r = volumes_new(m, &m->volumes);
+        if (r >= 0)
                 r = workers_new(m, &m->workers);
         if (r >= 0)
                 r = contexts_new(m, &m->contexts);
+        if (r >= 0)
+                r = webhooks_new(m, &m->webhooks);
+        if (r >= 0)
+                r = exchanges_new(m, &m->exchanges);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the records: %m");
         return 0;
@@ -162,7 +172,9 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
         int r;
 
         r = execd_client_new(m->event, options->execd_path, &handlers, &m->execd);
-        return r < 0 ? r : fsd_client_new(m->event, options->fsd_path, &m->fsd);
+        if (r >= 0)
+                r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
+        return r < 0 ? r : hook_client_new(m->event, options->hook_path, &m->hook);
 }
 
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
@@ -215,10 +227,14 @@ Manager *manager_free(Manager *m) {
         /* The clients first: the calls under way end now and must not find half a manager. */
         execd_client_free(m->execd);
         fsd_client_free(m->fsd);
+        hook_client_free(m->hook);
         contexts_free(m->contexts);
+        exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        volumes_free(m->volumes);
+        m->webhooks = webhooks_free(m->webhooks);
         workers_free(m->workers);
         HASHMAP_FOREACH(s, m->sandboxes)
                 sandbox_unref(s);
@@ -326,6 +342,9 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
+        volumes_forget_sandbox(m->volumes, s);
+        webhooks_forget_sandbox(m->webhooks, s);
+        port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -9,6 +9,7 @@
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
+#include "sandboxd/hook-client.h"
 #include "sandboxd/idempotency.h"
 #include "sandboxd/queue.h"
 #include "sandboxd/sandbox.h"
@@ -27,15 +28,19 @@ struct Manager {
         struct LogWatch *log_watches;
         struct TraceLog *traces;
         struct Contexts *contexts;
+        struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Volumes *volumes;
         struct Workers *workers;
+        struct Webhooks *webhooks;
         char *openapi;                  /* the document, once somebody has asked for it */
         Queue *queue;
         Idempotency *idempotency;
         int spool_fd;
         ExecdClient *execd;
         FsdClient *fsd;
+        HookClient *hook;
         Warm *warm;             /* NULL: no pool */
 
         Hashmap *sandboxes;     /* by public id; each holds a reference */
@@ -52,7 +57,7 @@ struct Manager {
 typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
-        const char *execd_path, *fsd_path;
+        const char *execd_path, *fsd_path, *hook_path;
 } ManagerOptions;
 
 /* Before the HTTP server is freed: requests that end with us do not take their commands along. */

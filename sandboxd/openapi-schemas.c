@@ -22,6 +22,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Context",         "id:string sandboxId:string language:string cwd:string status:string createdAt:integer" },
         { "Contexts",        "contexts:Context[]" },
         { "Deleted",         "deleted:string" },
+        { "Deliveries",      "deliveries:Delivery[] total:integer" },
+        { "Delivery",        "id:string webhookId:string eventId:string topic:string status:string attempts:integer "
+                             "timestamp:integer duration:integer httpStatus?:integer error?:string" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -53,10 +56,16 @@ const OpenapiSchema openapi_schemas[] = {
         { "Output",          "output:string cursor:integer encoding?:string dropped?:integer" },
         { "PackagesInstalled", "output:string" },
         { "Pool",            "total:integer ready:integer by_profile:object blank:object" },
+        { "PortMapping",     "containerPort:integer hostPort:integer protocol:string state:string" },
+        { "PortRemoved",     "removed:integer" },
+        { "Ports",           "ports:PortMapping[]" },
         { "ProcessInfo",     "pid:integer user:string cpu:string memory:string command:string state:string" },
         { "ProcessTopInfo",  "pid:integer cpu:string mem:string vsz:integer rss:integer command:string" },
         { "Processes",       "processes:ProcessInfo[]" },
         { "ProcessesTop",    "processes:ProcessTopInfo[]" },
+        { "ProxyConfig",     "sandboxId:string proxyBase:string cors:string requireAuth:boolean timeout:integer" },
+        { "ProxyResponse",   "statusCode:integer headers:object body:string url:string" },
+        { "ProxyUrl",        "url:string expiresAt:integer" },
         { "QueueCancelled",  "cancelled:string" },
         { "QueueJob",        "id:string sandboxId:string command:string status:string result?:QueueResult error?:string "
                              "retries:integer maxRetries:integer createdAt:integer startedAt?:integer "
@@ -89,6 +98,10 @@ const OpenapiSchema openapi_schemas[] = {
         { "Terminal",        "id:string sandboxId:string command:string running:boolean startedAt:integer status:string "
                              "rows:integer cols:integer offset:integer attached:boolean holder:string pid?:integer "
                              "exitCode?:integer finishedAt?:integer oom?:boolean error?:string" },
+        { "TerminalChannel", "channel_id:string access_key:string direction:string" },
+        { "TerminalChannels", "writer:TerminalChannel reader:TerminalChannel" },
+        { "TerminalSession", "sessionId:string sandboxId:string execId:string cols:integer rows:integer shell:string "
+                             "status:string backend:string createdAt:integer channel:TerminalChannels" },
         { "TerminalSize",    "cols:integer rows:integer" },
         { "Terminals",       "terminals:Terminal[]" },
         { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
@@ -97,6 +110,20 @@ const OpenapiSchema openapi_schemas[] = {
         { "Variable",        "key:string value:string|null exists:boolean" },
         { "Variables",       "vars:map count:integer" },
         { "VariablesSet",    "set:string[] count:integer warning?:string" },
+        { "Volume",          "id:string name:string dockerVolumeName:string createdAt:integer mountPath?:string "
+                             "sandboxId?:string size?:integer readOnly?:boolean used?:integer" },
+        { "VolumeAttached",  "attached:boolean mountPath:string" },
+        { "VolumeDetached",  "detached:boolean" },
+        { "Volumes",         "volumes:Volume[]" },
+        { "Webhook",         "id:string url:string topics:string[] sandboxId?:string enabled:boolean createdAt:integer "
+                             "delivered:integer dead:integer attempts:integer lastError?:string "
+                             "lastDeliveredAt?:integer nextAttemptAt?:integer" },
+        { "WebhookMade",     "id:string url:string topics:string[] sandboxId?:string enabled:boolean createdAt:integer "
+                             "delivered:integer dead:integer attempts:integer lastError?:string "
+                             "lastDeliveredAt?:integer nextAttemptAt?:integer "
+                             "secret:string" },
+        { "WebhookTest",     "delivered:boolean httpStatus?:integer error?:string" },
+        { "Webhooks",        "webhooks:Webhook[]" },
         { "Worker",          "workerId:string hostname:string activeSandboxes:integer maxSandboxes:integer "
                              "cpuPercent:number lastHeartbeat:integer" },
         { "WorkerChoice",    "workerId:string" },

@@ -130,10 +130,20 @@ static int add_query_parameters(json_t *parameters, const Route *route) {
         return r;
 }
 
+static int add_key_parameter(json_t *parameters) {
+        return json_array_append_new(parameters,
+                                     json_pack("{s:s, s:s, s:b, s:s, s:{s:s, s:i, s:i}}", "name", "Idempotency-Key",
+                                               "in", "header", "required", 0, "description",
+                                               "Visible ASCII of the client's choice: the same request with the same key makes "
+                                               "nothing a second time, but is answered as the first", "schema", "type",
+                                               "string", "minLength", 1, "maxLength", (int) IDEMPOTENCY_KEY_MAX));
+}
+
 static int add_parameters(json_t *operation, const Route *route) {
         json_t *parameters = json_array();
 
-        if (add_path_parameters(parameters, route) < 0 || add_query_parameters(parameters, route) < 0) {
+        if (add_path_parameters(parameters, route) < 0 || add_query_parameters(parameters, route) < 0 ||
+            (route->flags & ROUTE_CREATES && add_key_parameter(parameters) < 0)) {
                 json_decref(parameters);
                 return -1;
         }
@@ -206,6 +216,8 @@ static int add_success(json_t *responses, const Route *route) {
 
         if (!reply)
                 return json_object_set_new(responses, "200", json_pack("{s:s}", "description", "Done"));
+        if (streq(reply, "socket"))
+                return json_object_set_new(responses, "101", json_pack("{s:s}", "description", "A WebSocket"));
         return json_object_set_new(responses, "200",
                                    json_pack("{s:s, s:o}", "description",
                                              startswith(reply, "events:") ? "Each line \"data: \" has one of these"
@@ -312,14 +324,38 @@ static int add_route(json_t *paths, const RouteTable *table, const char *prefix,
         return json_object_set_new(item, method, make_operation(table, route));
 }
 
+static bool has_own_row(const RouteTable *table, const char *path, const char *method) {
+        for (size_t i = 0; i < table->n_routes; i++)
+                if (streq(table->routes[i].path, path) && streq(table->routes[i].method, method))
+                        return true;
+        return false;
+}
+
+/* The document knows no row for any method: one for each that it can name. */
+static int add_routes(json_t *paths, const RouteTable *table, const char *prefix, const Route *route) {
+        static const char *const methods[] = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT" };
+        int r = 0;
+
+        if (!streq(route->method, "*"))
+                return add_route(paths, table, prefix, route);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(methods); i++) {
+                Route one = *route;
+
+                one.method = methods[i];
+                if (!has_own_row(table, route->path, methods[i]))
+                        r = add_route(paths, table, prefix, &one);
+        }
+        return r;
+}
+
 static json_t *make_paths(const char *prefix) {
         json_t *paths = json_object();
         int r = 0;
 
         for (size_t t = 0; t < n_route_tables; t++)
                 for (size_t i = 0; r >= 0 && i < route_tables[t].n_routes; i++)
-                        r = add_route(paths, route_tables + t, t == 0 ? prefix : route_tables[t].prefix,
-                                      route_tables[t].routes + i);
+                        r = add_routes(paths, route_tables + t, t == 0 ? prefix : route_tables[t].prefix,
+                                       route_tables[t].routes + i);
         if (r < 0) {
                 json_decref(paths);
                 return NULL;

@@ -10,6 +10,7 @@
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
 #include "sandboxd/snapshot.h"
+#include "sandboxd/volume.h"
 
 /* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
  * created here; what does not fit is adopted or ended. If a service does not answer, the records are believed and the
@@ -25,6 +26,7 @@ typedef struct Reconcile {
 /* What was left undone goes on before the first request comes. */
 static void done(Manager *m, ReconcileCallback callback, void *userdata) {
         queue_start(m->queue);
+        volumes_start(m->volumes);
         callback(userdata);
 }
 

@@ -6,6 +6,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/exchange.h"
 #include "sandboxd/sandbox-event.h"
 
 /* A sandbox that is being removed is marked at once (leaving): of two that ask, one finds it. The mark is not stored: a
@@ -85,6 +86,7 @@ static void forget(Manager *m, Sandbox *s, Counter reason) {
         counters_add_later(&m->counters, reason);
         queue_end_sandbox(m->queue, s->public_id);
         end_commands(m, s);
+        exchanges_end_sandbox(m->exchanges, s, "The sandbox has ended");
         s->state = SANDBOX_STOPPED;
         sandbox_event(m, reason == COUNTER_EXPIRED ? EVENT_EXPIRED : EVENT_KILLED, s);
         manager_forget_sandbox(m, s);
@@ -145,6 +147,7 @@ void removal_on_gone(Manager *m, const char *id, const char *reason) {
                 (void) manager_set_state(m, s, SANDBOX_FAILED);
                 sandbox_event_error(m, s, reason, NULL);
                 end_commands(m, s);
+                exchanges_end_sandbox(m->exchanges, s, "The sandbox has failed");
         }
 }
 

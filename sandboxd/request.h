@@ -24,10 +24,16 @@ const Route *request_route(const Request *r);
 const char *request_method(const Request *r);
 /* As it was sent, without the query. */
 const char *request_path(const Request *r);
+/* (routes that end in "*name") That rest of the path, as it was sent. */
+const char *request_path_rest(const Request *r);
+/* All of the query, as it was sent; NULL: there is none. */
+const char *request_query_text(const Request *r);
 /* NULL when absent. Path values are decoded and valid UTF-8. */
 const char *request_path_value(const Request *r, const char *name);
 const char *request_query(const Request *r, const char *name);
 const char *request_header(const Request *r, const char *name);
+int request_foreach_header(const Request *r, void (*handler)(const char *name, const char *value, void *userdata),
+                           void *userdata);
 /* Label of the token that admitted the request, "unix:<uid>" for the local socket, "" without a token. */
 const char *request_principal(const Request *r);
 /* The merged input of the JSON routes: query values (strings), then the members of the body, then path values; later
@@ -68,6 +74,9 @@ typedef struct ReplySource {
 } ReplySource;
 
 int request_reply_stream(Request *r, unsigned status, const char *content_type, const ReplySource *source);
+/* The same with a size that is known, UINT64_MAX: it is not. */
+int request_reply_stream_sized(Request *r, unsigned status, const char *content_type, uint64_t size,
+                               const ReplySource *source);
 void request_stream_wake(Request *r);
 
 /* Raw request bodies, for routes with ROUTE_BODY_STREAM: the handler is called once the headers are there and calls
@@ -99,6 +108,15 @@ typedef struct RequestGuard {
         /* (with data) There will be no more of it. */
         void (*ended)(Request *r);
 } RequestGuard;
+
+/* Stands before the handlers of the routes with ROUTE_FOREIGN. */
+typedef struct RequestGate {
+        /* > 0: served, whether there is a token or not, to pages of any site: who sends it can only have it from
+         * somebody who has a token. 0: as any other request. < 0: error says why not. */
+        int (*admit)(Request *r, sd_bus_error *error);
+        /* What pages may read it, as Access-Control-Allow-Origin has it; NULL: as the settings say. */
+        const char *(*allow_origin)(Request *r, const char *origin);
+} RequestGate;
 
 /* The guard's own; NULL: it does not care about this request. */
 void *request_guard_data(const Request *r);

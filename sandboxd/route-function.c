@@ -9,11 +9,18 @@
 static const struct {
         const char *method, *path, *function;
 } named[] = {
-        { "DELETE", "/sandboxes/:id",       "sandbox::kill"         },
-        { "GET",    "/sandboxes/:id/env",   "env::list"             },
-        { "GET",    "/sandboxes/:id/exec",  "sandbox::exec::list"   },
-        { "POST",   "/sandboxes/:id/env",   "env::set"              },
-        { "POST",   "/sandboxes/:id/exec",  "sandbox::exec"         },
+        { "*",      "/proxy/:id/:port",                          "proxy::pass"               },
+        { "*",      "/proxy/:id/:port/*rest",                    "proxy::pass::path"         },
+        { "DELETE", "/sandboxes/:id",                            "sandbox::kill"             },
+        { "DELETE", "/sandboxes/:id/terminal/:sessionId",        "terminal::session::close"  },
+        { "GET",    "/sandboxes/:id/env",                        "env::list"                 },
+        { "GET",    "/sandboxes/:id/exec",                       "sandbox::exec::list"       },
+        { "POST",   "/proxy/:id/:port",                          "proxy::request"            },
+        { "POST",   "/sandboxes/:id/env",                        "env::set"                  },
+        { "POST",   "/sandboxes/:id/exec",                       "sandbox::exec"             },
+        { "POST",   "/sandboxes/:id/terminal",                   "terminal::session::create" },
+        { "POST",   "/sandboxes/:id/terminal/:sessionId/resize", "terminal::session::resize" },
+        { "POST",   "/webhooks/:webhook",                        "webhook::change"           },
 };
 
 /* What is of a sandbox and has a noun of its own. */
@@ -24,7 +31,8 @@ static const struct {
         { "git", "git" },              { "interpret", "interpreter" }, { "networks", "network" }, { "ports", "port" },
         { "processes", "process" },    { "sandboxes", "sandbox" },   { "snapshots", "snapshot" },
         { "stream", "stream" },        { "templates", "template" },  { "terminals", "terminal" },
-        { "terminal", "terminal" },    { "volumes", "volume" },      { "workers", "worker" },
+        { "terminal", "terminal" },    { "volumes", "volume" },      { "webhooks", "webhook" },
+        { "workers", "worker" },
 };
 
 static const char *noun_of(const char *segment, size_t n) {

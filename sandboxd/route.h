@@ -10,6 +10,8 @@ typedef enum RouteFlags {
         ROUTE_LARGE_BODY = 1 << 2,  /* JSON up to 48 MiB: base64 uploads */
         ROUTE_READS = 1 << 3,       /* changes nothing, though its method may */
         ROUTE_CREATES = 1 << 5,     /* makes something new: understands Idempotency-Key */
+        ROUTE_FOREIGN = 1 << 6,     /* what is served there is not ours: query and body are not read, and RequestGate says
+                                     * who may come without a token, and from which pages */
         ROUTE_QUIET = 1 << 4,       /* part of what the log has already: a line for each key would say nothing */
 } RouteFlags;
 
@@ -31,7 +33,7 @@ typedef struct Dialect {
 } Dialect;
 
 struct Route {
-        const char *method;
+        const char *method;         /* "*": any that has no row of its own for the path */
         const char *path;           /* below the dialect's prefix: "/sandboxes/:id/exec"; a last segment "*name" takes
                                      * the rest of the path */
         RequestHandler handler;

@@ -102,6 +102,7 @@ Sandbox *sandbox_unref(Sandbox *s) {
                 json_decref(s->metadata);
                 json_decref(s->entrypoint);
                 json_decref(s->env);
+                json_decref(s->proxy);
                 json_decref(s->secrets);
                 free(s);
         }
@@ -139,9 +140,9 @@ static int to_text(const Sandbox *s, json_t *secrets, char **ret) {
         char boot[SD_ID128_STRING_MAX] = "";
 
         (void) current_boot(boot);
-        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:I, s:I, s:s, s:s*, s:s*}",
+        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:I, s:I, s:s, s:s*, s:s*}",
                            "version", 1, "dialect", "sandbox", "name", s->name, "image", s->image, "config", s->config,
-                           "metadata", s->metadata, "entrypoint", s->entrypoint, "env", s->env, "secrets", secrets,
+                           "metadata", s->metadata, "entrypoint", s->entrypoint, "env", s->env, "proxy", s->proxy, "secrets", secrets,
                            "expires", (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot,
                            "worker", s->worker, "base", s->base);
         if (!record)
@@ -173,7 +174,7 @@ static void restore_expiry(Sandbox *s, json_int_t expires, json_int_t deadline, 
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
-        json_t *config, *metadata, *entrypoint = NULL, *env = NULL, *secrets = NULL;
+        json_t *config, *metadata, *entrypoint = NULL, *env = NULL, *proxy = NULL, *secrets = NULL;
         const char *name, *image, *boot, *worker = NULL, *base = NULL;
         json_int_t expires, deadline;
         SandboxState state_value = sandbox_state_from_string(state);
@@ -182,11 +183,12 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         object = json_loads(record, JSON_REJECT_DUPLICATES, NULL);
         if (!sandbox_id_is_valid(id) || state_value < 0 || !object)
                 return -EBADMSG;
-        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s?o, s:I, s:I, s:s, s?s, s?s}", "version", &version,
+        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s?o, s?o, s:I, s:I, s:s, s?s, s?s}", "version", &version,
                         "name", &name, "image", &image, "config", &config, "metadata", &metadata, "entrypoint",
-                        &entrypoint, "env", &env, "secrets", &secrets, "expires", &expires, "deadline", &deadline, "boot",
+                        &entrypoint, "env", &env, "proxy", &proxy, "secrets", &secrets, "expires", &expires, "deadline", &deadline, "boot",
                         &boot, "worker", &worker, "base", &base) < 0 ||
             version != 1 || !json_is_object(config) || !json_is_object(metadata) || (env && !json_is_object(env)) ||
+            (proxy && !json_is_object(proxy)) ||
             (secrets && !json_is_object(secrets)) || expires < 0 || deadline < 0)
                 return -EBADMSG;
 
@@ -197,6 +199,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         if (r < 0)
                 return r;
         s->env = json_incref(env);
+        s->proxy = json_incref(proxy);
         s->state = state_value;
         restore_expiry(s, expires, deadline, boot);
         *ret = TAKE_PTR(s);

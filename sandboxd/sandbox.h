@@ -39,6 +39,7 @@ typedef struct Sandbox {
         char *worker;                           /* whose it is; NULL: of before workers had names */
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
         json_t *env;                            /* what env.h changed: string, or null for one taken away; or NULL */
+        json_t *proxy;                          /* what its owner said of it to proxy.h, or NULL */
         json_t *secrets;                        /* environment that goes to commands and to nobody else; may be NULL */
         uint64_t created_msec, expires_msec;    /* wall clock, for display and across boots */
         uint64_t deadline_usec;                 /* CLOCK_BOOTTIME of this boot: what counts */

@@ -11,6 +11,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/manager.h"
+#include "sandboxd/terminal-session.h"
 
 /* While nobody is attached the output is read all the same: a command must not stand still because its user went home.
  * A reader that is there is waited for, as a real terminal would be, so that none of a flood is lost on its way; but not
@@ -27,7 +28,8 @@ struct Terminal {
         uint32_t rows, columns;
         char holder[TERMINAL_HOLDER_MAX + 1];
         TerminalReader *reader;
-        TerminalWaiter *waiters;
+        TerminalWaiter *waiters, *mourners;
+        TerminalSession *session; /* NULL: not one of the contract's */
         bool resize_due;        /* to rows and columns, once the master is here */
         bool held_up;           /* the command waits for the reader */
         bool given_up;          /* the reader does not read: it is not waited for until it has caught up */
@@ -97,9 +99,15 @@ static void tell(Command *c, TerminalCallback *callback, const sd_bus_error *err
                 called(c, error, userdata);
 }
 
+static void tell_event(const Command *c, const char *topic) {
+        event_publish(c->manager, topic, c->sandbox->public_id, json_pack("{s:s}", "id", c->id));
+}
+
 static void on_started(Command *c, void *userdata) {
         Terminal *t = userdata;
 
+        if (t->on_open) /* else it ran before us, and was told of then */
+                tell_event(c, "terminal.opened");
         tell(c, &t->on_open, NULL, t->on_open_userdata);
 }
 
@@ -110,12 +118,25 @@ static void on_failed(Command *c, const sd_bus_error *error, void *userdata) {
         tell(c, &t->on_closed, NULL, t->on_closed_userdata);
 }
 
+/* Each of them once; one may put itself on the list again, or take another one off. */
+static void wake_all(TerminalWaiter **list) {
+        while (*list) {
+                TerminalWaiter *w = *list;
+
+                *list = w->next;
+                w->wake(w->userdata);
+        }
+}
+
 static void on_finished(Command *c, void *userdata) {
         Terminal *t = userdata;
 
         go_on(t);
         terminal_settled(t);
+        wake_all(&t->mourners);
         t->hangup = sd_event_source_disable_unref(t->hangup);
+        if (c->forgotten)
+                tell_event(c, "terminal.closed");
         tell(c, &t->on_open, NULL, t->on_open_userdata);
         tell(c, &t->on_closed, NULL, t->on_closed_userdata);
         if (t->reader)
@@ -144,6 +165,7 @@ Terminal *terminal_free(Terminal *t) {
         if (t) {
                 sd_event_source_disable_unref(t->stall);
                 sd_event_source_disable_unref(t->hangup);
+                terminal_session_free(t->session);
                 free(t);
         }
         return NULL;
@@ -174,12 +196,7 @@ int terminal_take(Terminal *t, int master) {
 }
 
 void terminal_settled(Terminal *t) {
-        while (t->waiters) {
-                TerminalWaiter *w = t->waiters;
-
-                t->waiters = w->next;
-                w->wake(w->userdata);
-        }
+        wake_all(&t->waiters);
 }
 
 bool terminal_is_awaited(const Command *c) {
@@ -192,12 +209,33 @@ void terminal_wait(Command *c, TerminalWaiter *w) {
         c->terminal->waiters = w;
 }
 
-void terminal_unwait(Command *c, TerminalWaiter *w) {
-        for (TerminalWaiter **i = &c->terminal->waiters; *i; i = &(*i)->next)
+static void take_off(TerminalWaiter **list, const TerminalWaiter *w) {
+        for (TerminalWaiter **i = list; *i; i = &(*i)->next)
                 if (*i == w) {
                         *i = w->next;
                         return;
                 }
+}
+
+void terminal_wait_end(Command *c, TerminalWaiter *w) {
+        assert(command_is_live(c));
+        terminal_unwait(c, w);
+        w->next = c->terminal->mourners;
+        c->terminal->mourners = w;
+}
+
+void terminal_unwait(Command *c, TerminalWaiter *w) {
+        take_off(&c->terminal->waiters, w);
+        take_off(&c->terminal->mourners, w);
+}
+
+TerminalSession *terminal_get_session(const Command *c) {
+        return c->terminal->session;
+}
+
+void terminal_set_session(Command *c, TerminalSession *session) {
+        terminal_session_free(c->terminal->session);
+        c->terminal->session = session;
 }
 
 int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, TerminalCallback callback,
@@ -246,6 +284,7 @@ int terminal_close(Command *c, TerminalCallback callback, void *userdata) {
                 _cleanup_(command_unrefp) Command *held = command_ref(c);
 
                 manager_drop_command(c->manager, c);
+                tell_event(c, "terminal.closed");
                 callback(c, NULL, userdata);
                 return 0;
         }
@@ -381,4 +420,16 @@ ssize_t terminal_reader_read(TerminalReader *r, char *buffer, size_t size) {
         if (n != 0)
                 return n;
         return command_is_live(r->command) ? 0 : -ENODATA;
+}
+
+TerminalEnd terminal_reader_end(const TerminalReader *r) {
+        Spool *spool = r->command->outputs[0].spool;
+
+        if (r->over)
+                return TERMINAL_END_TAKEN;
+        return next_kept(spool, r->position) != r->position ? TERMINAL_END_GAP : TERMINAL_END_EXITED;
+}
+
+void terminal_reader_skip(TerminalReader *r) {
+        r->position = next_kept(r->command->outputs[0].spool, r->position);
 }

@@ -12,6 +12,7 @@
 #define TERMINAL_SIZE_MAX 65535U
 
 typedef struct TerminalReader TerminalReader;
+typedef struct TerminalSession TerminalSession;
 
 /* error NULL: it is as was asked for. */
 typedef void (*TerminalCallback)(Command *c, const sd_bus_error *error, void *userdata);
@@ -42,6 +43,8 @@ int terminal_close(Command *c, TerminalCallback callback, void *userdata);
 bool terminal_is_awaited(const Command *c);
 /* Is woken once, unless it is taken back before. */
 void terminal_wait(Command *c, TerminalWaiter *w);
+/* (live) Is woken at its end instead. */
+void terminal_wait_end(Command *c, TerminalWaiter *w);
 void terminal_unwait(Command *c, TerminalWaiter *w);
 /* Also of one that is awaited. -ENOTCONN: it has no master (any more). */
 int terminal_resize(Command *c, uint32_t rows, uint32_t columns);
@@ -50,6 +53,9 @@ void terminal_get_size(const Command *c, uint32_t *ret_rows, uint32_t *ret_colum
 const char *terminal_get_holder(const Command *c);
 bool terminal_is_attached(const Command *c);
 unsigned terminals_live(Manager *m, const Sandbox *s);
+/* See terminal-session.h; taken over, and NULL if it has none. */
+void terminal_set_session(Command *c, TerminalSession *session);
+TerminalSession *terminal_get_session(const Command *c);
 
 /* One reader at a time: a new one takes over, and the earlier one's stream ends. With resume it takes over only what
  * nobody else has taken meanwhile: -EBUSY. A position that is no longer kept becomes the next one that is.
@@ -61,3 +67,13 @@ uint64_t terminal_reader_position(const TerminalReader *r);
 /* Bytes; 0: wait for wake(); -ENODATA: the end, because the terminal ended, another reader took over, or what comes next
  * is no longer kept (then a new reader tells the position that is). */
 ssize_t terminal_reader_read(TerminalReader *r, char *buffer, size_t size);
+
+/* After -ENODATA: why. */
+typedef enum TerminalEnd {
+        TERMINAL_END_EXITED,
+        TERMINAL_END_TAKEN,
+        TERMINAL_END_GAP,       /* terminal_reader_skip() goes to what is kept */
+} TerminalEnd;
+
+TerminalEnd terminal_reader_end(const TerminalReader *r);
+void terminal_reader_skip(TerminalReader *r);

@@ -34,6 +34,10 @@ _sandboxctl_jobs() {
     _sandboxctl_ask queue list | sed -n 's/^ *"id": "\(job_[0-9a-f]*\)".*/\1/p'
 }
 
+_sandboxctl_webhooks() {
+    _sandboxctl_ask webhook list | sed -n 's/^ *"id": "\(whk_[0-9a-f]*\)".*/\1/p'
+}
+
 # bash takes a ":" and a "=" for words of their own. COMP_WORDS up to the current word in which they are not.
 _sandboxctl_join() {
     local i word glue=
@@ -78,7 +82,7 @@ _sandboxctl_read() {
 
 _sandboxctl_value() { # OPTION: words that its value can be
     case $1 in
-    --status) if [[ $verb == queue ]]; then printf '%s\n' cancelled completed failed pending running; else printf '%s\n' creating failed paused running stopped; fi ;;
+    --status) if [[ $verb == queue ]]; then printf '%s\n' cancelled completed failed pending running; elif [[ $verb == webhook ]]; then printf '%s\n' dead delivered pending; else printf '%s\n' creating failed paused running stopped; fi ;;
     --sandbox) _sandboxctl_sandboxes ;;
     --sort) printf '%s\n' age cpu io left memory name pids state ;;
     --template) _sandboxctl_templates ;;
@@ -104,10 +108,14 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     alert,4) printf '%s\n' kill notify pause ;;
     snapshot,0) printf '%s\n' clone create delete list ;;
     snapshot,1) _sandboxctl_sandboxes ;;
+    port,0) printf '%s\n' close expose list ;;
+    port,1) _sandboxctl_sandboxes ;;
     template,0) printf '%s\n' create delete list show ;;
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;
     worker,0) printf '%s\n' list migrate reap select ;;
+    webhook,0) printf '%s\n' create delete deliveries disable enable list show test ;;
+    webhook,1) [[ $action == create ]] || _sandboxctl_webhooks ;;
     git,0 | run-code,0) _sandboxctl_sandboxes ;;
     env,0) printf '%s\n' get list set unset ;;
     env,1) _sandboxctl_sandboxes ;;

@@ -37,11 +37,12 @@ static const ErrorRow status_codes[] = {
         { "", 507, "no_space"           },
 };
 
-/* What the few routes of no dialect can be told; they have no objects. */
+/* What the few routes of no dialect can be told; their only objects are channels of terminals. */
 static const ErrorRow none_errors[] = {
-        { BUS_ERROR_INVALID,     400, "invalid_request" },
-        { BUS_ERROR_TOO_LARGE,   413, "too_large"       },
-        { BUS_ERROR_UNAVAILABLE, 503, "unavailable"     },
+        { BUS_ERROR_INVALID,         400, "invalid_request" },
+        { BUS_ERROR_NO_SUCH_COMMAND, 404, "not_found"       },
+        { BUS_ERROR_TOO_LARGE,       413, "too_large"       },
+        { BUS_ERROR_UNAVAILABLE,     503, "unavailable"     },
 };
 
 /* A word for a status that came without one. */

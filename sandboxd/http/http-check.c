@@ -214,6 +214,12 @@ static bool is_form_type(const char *type) {
         return false;
 }
 
+bool http_check_host(const HttpHead *head, ListenerKind kind, const Settings *settings, HttpRefusal *ret_refusal) {
+        if (kind == LISTENER_LOOPBACK && head->host && !http_host_is_allowed(head->host, settings->host_names))
+                return refuse(ret_refusal, 421, "This Host is not served here");
+        return true;
+}
+
 /* Browsers only: nobody else sends Origin or Sec-Fetch-*, and none of them reaches the local socket. */
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal) {
@@ -221,8 +227,8 @@ bool http_check_origin(const HttpHead *head, const char *method, ListenerKind ki
 
         if (kind == LISTENER_UNIX)
                 return true;
-        if (kind == LISTENER_LOOPBACK && head->host && !http_host_is_allowed(head->host, settings->host_names))
-                return refuse(ret_refusal, 421, "This Host is not served here");
+        if (!http_check_host(head, kind, settings, ret_refusal))
+                return false;
         if (head->origin && !http_origin_is_allowed(head->origin, settings))
                 return refuse(ret_refusal, 403, "This Origin is not allowed");
         if (streq_ptr(head->sec_fetch_site, "cross-site") && !head->origin && !streq_ptr(settings->cors_origins, "*"))

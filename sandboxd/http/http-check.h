@@ -51,6 +51,8 @@ bool http_check_head(struct MHD_Connection *connection, const HttpRequestLine *l
 bool http_check_bytes(const char *bytes, size_t n, HttpRefusal *ret_refusal);
 /* Of a libmicrohttpd that is to be lenient, since we see more than it does. */
 bool http_must_compare_bytes(void);
+/* Rebinding. */
+bool http_check_host(const HttpHead *head, ListenerKind kind, const Settings *settings, HttpRefusal *ret_refusal);
 /* Rebinding and cross-site requests. */
 bool http_check_origin(const HttpHead *head, const char *method, ListenerKind kind, const Settings *settings,
                        HttpRefusal *ret_refusal);

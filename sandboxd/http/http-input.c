@@ -92,6 +92,10 @@ int http_input_merge(Request *r, sd_bus_error *error) {
         _cleanup_(json_decrefp) json_t *body = NULL;
         int result;
 
+        if (r->match.route->flags & ROUTE_FOREIGN) {
+                r->input = json_object();
+                return r->input ? merge_path_values(r, r->input) : -ENOMEM;
+        }
         result = http_input_parse_query(r->query_text, &r->query);
         if (result == -EINVAL || result == -E2BIG)
                 return bus_error_set(error, BUS_ERROR_INVALID, "The query is not valid");

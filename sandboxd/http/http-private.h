@@ -128,6 +128,7 @@ struct Request {
         uint64_t progress_usec, progress; /* when and at what count the peer last took or sent something */
         uint64_t replying_usec, reply_base; /* since when, and progress then */
         bool suspended, close, broken, handed_over, event_stream, audited, admitted, http_1_1;
+        bool open;                    /* by the gate: no token needed */
 };
 
 /* http-server.c */
@@ -170,6 +171,11 @@ int http_request_queue(Request *r);
 /* http-audit.c: a line in the log for a request that may change something, once its outcome is known; status 0: there
  * will be no reply. */
 void http_audit(Request *r, unsigned status);
+
+/* http-gate.c: who may come at all, by Host, Origin and, where what is served is not ours, the gate. */
+bool http_gate_passes(Request *r, HttpRefusal *ret_refusal);
+bool http_is_foreign(const Request *r);
+const char *http_gate_allowed_origin(Request *r);
 
 /* http-input.c */
 int http_input_merge(Request *r, sd_bus_error *error);

@@ -23,7 +23,13 @@
 
 static void add_cors_headers(Request *r) {
         const Settings *settings = r->server->options.settings;
+        const char *allowed = http_gate_allowed_origin(r);
 
+        if (allowed) {
+                (void) MHD_add_response_header(r->response, "Access-Control-Allow-Origin", allowed);
+                (void) MHD_add_response_header(r->response, "Vary", "Origin");
+                return;
+        }
         if (isempty(settings->cors_origins))
                 return;
         if (streq(settings->cors_origins, "*"))
@@ -179,10 +185,15 @@ int request_reply_file(Request *r, unsigned status, const char *content_type, in
 }
 
 int request_reply_stream(Request *r, unsigned status, const char *content_type, const ReplySource *source) {
+        return request_reply_stream_sized(r, status, content_type, UINT64_MAX, source);
+}
+
+int request_reply_stream_sized(Request *r, unsigned status, const char *content_type, uint64_t size,
+                               const ReplySource *source) {
         struct MHD_Response *response = NULL;
         int result;
 
-        result = http_stream_new(r, source, &response);
+        result = http_stream_new(r, source, size, &response);
         if (result < 0) {
                 if (source->free)
                         source->free(source->userdata);
@@ -190,7 +201,7 @@ int request_reply_stream(Request *r, unsigned status, const char *content_type, 
                 return result;
         }
         tell_guard(r, status, NULL, 0);
-        r->event_stream = streq(content_type, STREAM_TYPE);
+        r->event_stream = content_type && startswith(content_type, STREAM_TYPE);
         return http_take_response(r, status, content_type, response);
 }
 

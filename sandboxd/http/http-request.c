@@ -11,6 +11,7 @@
 #include "sandboxd/http/dialect.h"
 #include "sandboxd/http/http-private.h"
 #include "sandboxd/http/http-stream.h"
+#include "sandboxd/http/route-prefix.h"
 
 /* libmicrohttpd calls us once when the headers are there, then with each piece of the body, and once more, without
  * data, when the request is whole. Only in the first and the last call a reply can be queued; an error in the middle
@@ -186,7 +187,7 @@ static bool authenticate(Request *r) {
                 r->principal = r->connection->peer;
                 return true;
         }
-        if (r->match.route->flags & ROUTE_NO_AUTH || !auth_is_enabled(r->server->options.auth))
+        if (r->open || r->match.route->flags & ROUTE_NO_AUTH || !auth_is_enabled(r->server->options.auth))
                 return true;
         r->auth = auth_ref(r->server->options.auth);
         result = auth_check(r->auth, r->head.authorization, r->connection->peer, &r->principal);
@@ -233,17 +234,22 @@ static void examine_head(Request *r, const char *url, const char *version) {
         int result;
 
         r->dialect = dialect_of_path(o->tables, o->n_tables, r->target);
-        if (!http_check_head(r->connection->mhd, &line, &r->head, &refusal) ||
-            !http_check_origin(&r->head, r->method, r->connection->kind, o->settings, &refusal)) {
+        if (!http_check_head(r->connection->mhd, &line, &r->head, &refusal)) {
                 (void) http_reply_refusal(r, &refusal);
-                return;
-        }
-        if (streq(r->method, MHD_HTTP_METHOD_OPTIONS) && r->head.origin) {
-                (void) http_reply_preflight(r);
                 return;
         }
         /* libmicrohttpd leaves the body of a reply to HEAD away by itself. */
         result = route_find(o->tables, o->n_tables, method, r->target, &r->match);
+        if (!http_gate_passes(r, &refusal)) {
+                if (!r->response)
+                        (void) http_reply_refusal(r, &refusal);
+                return;
+        }
+        if (streq(r->method, MHD_HTTP_METHOD_OPTIONS) && r->head.origin &&
+            (!http_is_foreign(r) || request_header(r, "Access-Control-Request-Method"))) {
+                (void) http_reply_preflight(r);
+                return;
+        }
         if (result < 0)
                 (void) http_reply_not_found(r, result);
         else if ((r->admitted = authenticate(r)) && http_rate_admit(r) && limit_body(r) &&
@@ -414,6 +420,39 @@ const char *request_path_value(const Request *r, const char *name) {
                 if (streq(r->match.names[i], name))
                         return r->match.values[i];
         return NULL;
+}
+
+const char *request_query_text(const Request *r) {
+        return r->query_text;
+}
+
+/* Segments were counted in the raw path when the route was found, so they can be counted again. */
+const char *request_path_rest(const Request *r) {
+        const char *rest = path_below_prefix(r->target, r->match.table->prefix);
+
+        for (const char *p = r->match.route->path; rest && *p == '/' && p[1] != '*'; p += 1 + strcspn(p + 1, "/"))
+                rest = *rest == '/' ? rest + 1 + strcspn(rest + 1, "/") : NULL;
+        return rest ?: "";
+}
+
+typedef struct HeaderWalk {
+        void (*handler)(const char *name, const char *value, void *userdata);
+        void *userdata;
+} HeaderWalk;
+
+static enum MHD_Result on_each_header(void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        HeaderWalk *walk = userdata;
+
+        (void) kind;
+        walk->handler(name, value ?: "", walk->userdata);
+        return MHD_YES;
+}
+
+int request_foreach_header(const Request *r, void (*handler)(const char *name, const char *value, void *userdata),
+                           void *userdata) {
+        HeaderWalk walk = { handler, userdata };
+
+        return MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, on_each_header, &walk);
 }
 
 const char *request_query(const Request *r, const char *name) {

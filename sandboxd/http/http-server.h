@@ -50,6 +50,7 @@ typedef struct HttpServerOptions {
         size_t n_unix;
         Auth *auth;
         const RequestGuard *guard; /* NULL: none */
+        const RequestGate *gate; /* NULL: none */
         const HttpTimes *times; /* NULL: the defaults */
         void (*on_outcome)(const HttpOutcome *outcome, void *userdata); /* may be NULL */
         void *userdata;         /* request_userdata() */

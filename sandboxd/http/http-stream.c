@@ -12,6 +12,7 @@
 struct HttpStream {
         ReplySource source;
         Request *request;
+        uint64_t left;          /* UINT64_MAX: not known */
 };
 
 /* Called whenever the socket takes more. A source with nothing to say suspends the connection: to return 0 without
@@ -24,9 +25,16 @@ static ssize_t on_read(void *userdata, uint64_t position, char *buffer, size_t s
         (void) position;
         if (!r || r->broken)
                 return MHD_CONTENT_READER_END_WITH_ERROR;
-        n = s->source.read(s->source.userdata, buffer, size);
+        n = s->source.read(s->source.userdata, buffer, MIN(size, s->left));
+        if (n > 0 && s->left != UINT64_MAX) {
+                s->left -= (uint64_t) n;
+                if (s->left == 0) /* that was all: it does not ask again */
+                        r->handed_over = true;
+        }
         if (n > 0)
                 return n;
+        if (n == -ENODATA && s->left != UINT64_MAX) /* fewer than was said */
+                return MHD_CONTENT_READER_END_WITH_ERROR;
         if (n == -ENODATA) {
                 r->handed_over = true;
                 return MHD_CONTENT_READER_END_OF_STREAM;
@@ -48,14 +56,14 @@ static void on_free(void *userdata) {
         free(s);
 }
 
-int http_stream_new(Request *r, const ReplySource *source, struct MHD_Response **ret) {
+int http_stream_new(Request *r, const ReplySource *source, uint64_t size, struct MHD_Response **ret) {
         HttpStream *s;
 
         s = new0(HttpStream, 1);
         if (!s)
                 return -ENOMEM;
-        *s = (HttpStream) { .source = *source, .request = r };
-        *ret = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, s, on_free);
+        *s = (HttpStream) { .source = *source, .request = r, .left = size };
+        *ret = MHD_create_response_from_callback(size == UINT64_MAX ? MHD_SIZE_UNKNOWN : size, BLOCK_BYTES, on_read, s, on_free);
         if (!*ret) {
                 free(s);
                 return -ENOMEM;

@@ -198,7 +198,8 @@ static void add_allowed(RouteMatch *m, const char *method) {
                 snprintf(m->allow + n, sizeof m->allow - n, "%s%s", n > 0 ? ", " : "", method);
 }
 
-/* The best route for the path; those of other methods are noted in m->allow. */
+/* The best route for the path; those of other methods are noted in m->allow. Among equal paths the one that names the
+ * method wins. */
 static const Route *find_best(const RouteTable *table, const char *method, const Path *path, RouteMatch *m) {
         const Route *best = NULL;
         uint64_t best_score = 0;
@@ -209,7 +210,8 @@ static const Route *find_best(const RouteTable *table, const char *method, const
 
                 if (points == 0)
                         continue;
-                if (!streq(route->method, method))
+                points = points << 1 | (*route->method != '*');
+                if (!streq(route->method, method) && *route->method != '*')
                         add_allowed(m, route->method);
                 else if (points > best_score) {
                         best = route;

@@ -321,9 +321,9 @@ static void websocket_free(WebSocket *w) {
 /* A peer that hears of it knows that it may come back. */
 static void on_free(void *userdata) {
         WebSocket *w = userdata;
-        bool by_server = w->upgrade && !w->over;
+        bool by_server = !w->over;
 
-        if (by_server && wslay_event_queue_close(w->frames, WEBSOCKET_GOING_AWAY, NULL, 0) == 0)
+        if (by_server && w->upgrade && wslay_event_queue_close(w->frames, WEBSOCKET_GOING_AWAY, NULL, 0) == 0)
                 (void) wslay_event_send(w->frames);
         w->over = true;
         w->handler.on_end(by_server, w->handler.userdata);

@@ -27,7 +27,7 @@ typedef struct WebSocketHandler {
         void (*on_message)(WebSocket *w, bool text, const char *data, size_t n, void *userdata);
         /* There is room in the queue: at the beginning, after websocket_wake(), and whenever it was full. */
         void (*on_room)(WebSocket *w, void *userdata);
-        /* Exactly once, after everything else, from the loop. by_server: it is our process that ends. */
+        /* Exactly once, after everything else, from the loop. by_server: our process ends, or it never was open. */
         void (*on_end)(bool by_server, void *userdata);
         void *userdata;
 } WebSocketHandler;

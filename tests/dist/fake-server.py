@@ -481,11 +481,61 @@ def alert_delete(h, query, aid):
     h.send(200, {"deleted": aid})
 
 
+def webhook_create(h, query):
+    webhooks.append({"id": new_id("whk"), "topics": ["*"], "enabled": True, "delivered": 3, "dead": 1, "attempts": 0,
+                     "createdAt": 1700000000000, **h.json_body()})
+    h.send(200, {"secret": "whsec_made", **webhooks[-1]})
+
+
+def webhook_of(wid):
+    found = [w for w in webhooks if w["id"] == wid]
+    if not found:
+        raise Failure(404, "Webhook not found: " + wid)
+    return found[0]
+
+
+def webhook_change(h, query, wid):
+    webhook_of(wid).update(h.json_body())
+    h.send(200, webhook_of(wid))
+
+
+def webhook_delete(h, query, wid):
+    webhooks.remove(webhook_of(wid))
+    h.send(200, {"deleted": wid})
+
+
+def webhook_test(h, query, wid):
+    h.send(200, {"delivered": True} if webhook_of(wid)["enabled"] else {"delivered": False, "httpStatus": 500})
+
+
+def webhook_deliveries(h, query, wid):
+    webhook_of(wid)
+    h.send(200, {"deliveries": [{"id": "dlv_1", "webhookId": wid, "eventId": "evt_1", "topic": "a.b", "attempts": 2,
+                                 "status": query.get("status", "delivered"), "timestamp": 1700000000000,
+                                 "error": "n=" + query["limit"]}], "total": 1})
+
+
+def port_expose(h, query, sid):
+    body = h.json_body()
+    ports.append({"hostPort": body.get("hostPort", 18080), "protocol": "tcp", "state": "active", **body})
+    h.send(200, ports[-1])
+
+
+def port_close(h, query, sid):
+    number = h.json_body()["containerPort"]
+    if number not in [p["containerPort"] for p in ports]:
+        raise Failure(404, f"Port {number} is not exposed")
+    ports[:] = [p for p in ports if p["containerPort"] != number]
+    h.send(200, {"removed": number})
+
+
 WORKERS = {"workers": [{"workerId": "w1", "hostname": "h1", "activeSandboxes": 2, "maxSandboxes": 50, "cpuPercent": 7.0,
                         "lastHeartbeat": 1700000000000}], "alive": 1, "dead": 0}
 templates = [{"id": "tpl_one", "name": "one", "description": "d", "config": {"image": "python"}, "builtin": True,
               "createdAt": 0}]
 alerts = []
+webhooks = []
+ports = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
 ROUTES = [
@@ -508,6 +558,13 @@ ROUTES = [
     ("POST", "/sandbox/templates", template_create), ("DELETE", r"/sandbox/templates/(\w+)", template_delete),
     ("GET", ONE + "/alerts", lambda h, query, sid: h.send(200, {"alerts": alerts})), ("POST", ONE + "/alerts", alert_set),
     ("GET", ONE + "/alerts/history", alert_history), ("DELETE", r"/sandbox/alerts/([^/]+)", alert_delete),
+    ("GET", "/sandbox/webhooks", lambda h, query: h.send(200, {"webhooks": webhooks})),
+    ("POST", "/sandbox/webhooks", webhook_create), ("DELETE", r"/sandbox/webhooks/(\w+)", webhook_delete),
+    ("GET", r"/sandbox/webhooks/(\w+)", lambda h, query, wid: h.send(200, webhook_of(wid))),
+    ("POST", r"/sandbox/webhooks/(\w+)", webhook_change), ("POST", r"/sandbox/webhooks/(\w+)/test", webhook_test),
+    ("GET", r"/sandbox/webhooks/(\w+)/deliveries", webhook_deliveries),
+    ("GET", ONE + "/ports", lambda h, query, sid: h.send(200, {"ports": ports})), ("POST", ONE + "/ports", port_expose),
+    ("DELETE", ONE + "/ports", port_close),
     ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
     ("POST", "/sandbox/workers/select", lambda h, query: h.send(200, {"workerId": "w1"})),
     ("POST", "/sandbox/workers/reap", lambda h, query: h.send(200, {"reaped": 1, "reassigned": 2, "expired": 3})),

@@ -37,7 +37,7 @@ want() {
     complete_words "$@" | grep -xFe "$word" >/dev/null || fail "no '$word' for: $*"
 }
 
-for verb in create list status top kill pause resume renew limits run exec logs ps queue cp events metrics trace images alert template worker configure doctor version help; do
+for verb in create list status top kill pause resume renew limits run exec logs ps queue cp events metrics trace images alert template webhook worker configure doctor version help; do
     want "$verb" sandboxctl help "${verb:0:2}"
     # One look for all options of a verb; each must be offered for its own start.
     missing=$(comm -13 <(complete_words sandboxctl "$verb" -- | sort) \

@@ -353,6 +353,50 @@ run alert delete "$alert"
 ends 0
 run alert delete "$alert"
 ends 4; says 'Alert not found'
+
+# Webhooks
+run webhook create https://receiver.example/in 'sandbox.*' job.failed
+ends 0; prints '^whk_[0-9a-f]{24}$'; prints '^whsec_made$'
+hook=$(head -n 1 "$work/out")
+run webhook list
+ends 0; prints "^$hook +on +3 +1 +sandbox\.\*,job\.failed +https://receiver.example/in$"
+run webhook test "$hook"
+ends 0
+run webhook disable "$hook"
+ends 0
+run webhook list
+ends 0; prints "^$hook +off "
+run webhook test "$hook"
+ends 1; says 'the receiver answered 500'
+run webhook enable "$hook"
+ends 0
+run webhook show "$hook"
+ends 0; is_json; prints '"enabled": true'
+run webhook deliveries "$hook" --status dead --lines 7
+ends 0; prints ' dead +2 +a\.b +evt_1 +n=7$'
+run webhook delete "$hook"
+ends 0
+run webhook show "$hook"
+ends 4; says 'Webhook not found'
+WORD=hunter2 run webhook create https://x.example --secret WORD --sandbox one --json
+ends 0; is_json; prints '"secret": "hunter2"'; prints '"sandboxId": "sbx_'
+run webhook create https://x.example --secret NO_SUCH_VARIABLE
+ends 2; says 'the variable NO_SUCH_VARIABLE is not set'
+run webhook create
+ends 2; says 'wanted: webhook create URL'
+
+run port expose one 8080
+ends 0; prints '^18080$'
+run port expose one 53/udp 5353
+ends 0; prints '^5353$'
+run port list one
+ends 0; prints '^8080/tcp +18080 +active'; prints '^53/udp +5353 +active'
+run port expose one 8080/sctp
+ends 2; says "'8080/sctp' is not a port"
+run port close one 8080
+ends 0
+run port close one 8080
+ends 4; says 'Port 8080 is not exposed'
 run worker list
 ends 0; prints '^w1 +h1 +2 +50 +7 +'
 run worker select

@@ -115,6 +115,7 @@ mkdir -p .old
 pivot_root . .old
 umount -l /.old
 rmdir /.old
+mount --make-rshared / # as on a machine: what PID 1 mounts shows in the namespaces of its services
 for systemd in /usr/lib/systemd/systemd /lib/systemd/systemd; do
     [ ! -x "$systemd" ] || break
 done

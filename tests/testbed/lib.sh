@@ -72,7 +72,7 @@ service_pids() { # UNIT: all processes of it
 
 count_workers() { # processes of our services beside their main ones
     local unit n=0 pids
-    for unit in sandboxd sandbox-execd sandbox-fsd; do
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook; do
         pids=$(service_pids $unit.service | count_lines)
         n=$((n + (pids > 0 ? pids - 1 : 0)))
     done
@@ -92,7 +92,7 @@ count_execd_mounts() { # nothing while it does not run
 
 # Those of our services, which have one of their own each, come and go with them.
 count_netns() {
-    grep -LsE '/(sandboxd|sandbox-execd|sandbox-fsd)\.service' /proc/[0-9]*/cgroup | sed 's,cgroup$,ns/net,' |
+    grep -LsE '/(sandboxd|sandbox-execd|sandbox-fsd|sandbox-hook)\.service' /proc/[0-9]*/cgroup | sed 's,cgroup$,ns/net,' |
         xargs -r readlink 2>/dev/null | sort -u | count_lines
 }
 

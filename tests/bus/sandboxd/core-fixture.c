@@ -14,6 +14,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/reconcile.h"
+#include "sandboxd/webhook.h"
 #include "tests/test.h"
 
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
@@ -39,6 +40,7 @@ static void on_reconciled(void *userdata) {
                                        .guard = &idempotency_guard, .userdata = c->manager };
 
         ASSERT_OK(http_server_new(&options, &c->http));
+        webhooks_start(c->manager->webhooks);
         c->reconciled = true;
 }
 
@@ -49,7 +51,7 @@ static bool is_reconciled(Core *c, void *userdata) {
 
 void core_start_sandboxd(Core *c) {
         ManagerOptions options = { .service = c->service, .state_directory = c->state, .execd_path = c->execd.path,
-                                   .fsd_path = c->fsd.path };
+                                   .fsd_path = c->fsd.path, .hook_path = c->hook.path };
         Settings settings;
 
         ASSERT_OK(settings_init_defaults(&settings));
@@ -83,6 +85,7 @@ void core_start(Core *c) {
         ASSERT_OK(service_new(&(ServiceOptions) { .program = "test", .idle_usec = USEC_INFINITY }, &c->service));
         fake_execd_start(&c->execd, c->service, c->directory);
         fake_fsd_start(&c->fsd, c->service, c->directory);
+        fake_hook_start(&c->hook, c->service, c->directory);
         core_start_sandboxd(c);
 }
 
@@ -98,6 +101,7 @@ void core_stop(Core *c) {
                 core_stop_sandboxd(c);
         fake_execd_stop(&c->execd);
         fake_fsd_stop(&c->fsd);
+        fake_hook_stop(&c->hook);
         c->service = service_free(c->service);
         ASSERT_EQ(nftw(c->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

@@ -7,6 +7,7 @@
 #include "sandboxd/http/http-server.h"
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
+#include "tests/bus/sandboxd/fake-hook.h"
 
 /* The whole of sandboxd in one loop with the two services it talks to; requests come over socketpairs. */
 typedef struct Core {
@@ -14,6 +15,7 @@ typedef struct Core {
         Service *service;
         FakeExecd execd;
         FakeFsd fsd;
+        FakeHook hook;
         Manager *manager;
         Auth *auth;
         HttpServer *http;

@@ -7,6 +7,7 @@
  * is a row of fake-execd.c's list: sd-bus takes several of one interface. */
 
 extern const sd_bus_vtable fake_execd_command_vtable[];
+extern const sd_bus_vtable fake_execd_port_vtable[];
 extern const sd_bus_vtable fake_execd_sandbox_vtable[];
 
 /* Each method begins with FAKE_BEGIN() and ends with fake_execd_answer(): there the test's wishes (fail_method,

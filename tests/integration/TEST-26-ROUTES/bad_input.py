@@ -12,6 +12,22 @@ from sandboxd import HOST, IMAGE, PORT, Sandbox, api, eq, main_pid, ok, request,
 
 UNKNOWN = "unknown_" + "0" * 24
 IMMUNE = "trap '' INT TERM HUP QUIT USR1 USR2; exec sleep 100000"
+# Answers whatever is asked.
+WEB = b"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def __getattr__(self, name):
+        if not name.startswith("do_"):
+            raise AttributeError(name)
+        return self.answer
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"""
 # Figures and histories, which move by themselves.
 VOLATILE = ("/metrics", "/processes", "/events", "/observability", "/health", "/openapi.json", "/pool", "/stream",
             "/images", "/workers", "/history")
@@ -22,22 +38,35 @@ SAMPLES = {
     "command": "true",
     "config": {"image": IMAGE},
     "content": "eA==",
+    "dir": "read",
     "expiresAt": lambda: int(time.time() * 1000) + 3_600_000,
     "image": IMAGE,
     "language": "bash",
     "metric": "memory",
     "mode": "644",
+    "mountPath": "/mnt/bad",
     "moves": [{"from": "bad/file", "to": "bad/file"}],
     "path": "bad/file",
     "paths": ["bad/file"],
     "pattern": "*",
+    "port": 8080,
+    "shell": "/bin/sh",
     "signal": "CONT",
+    "size": 1 << 30,
     "threshold": 90,
     "url": "/workspace/none.git",
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
-        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"}}
+        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
+        "/webhooks": {"url": "http://127.0.0.1:9/"}}
+# What must be there for the valid request, made by a POST to the same path.
+BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
+
+
+# What a WebSocket wants. Its 101 is a success; the connection ends there.
+HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
 
 class Raw(str):
@@ -139,23 +168,34 @@ class Fields:
                                                    if p["in"] == "query" and p["required"]}
         self.path = re.sub(r"{(\w+)}", lambda m: battery.subjects(path, m[1]), path)
         self.valid = {n: sample(n, s, battery.samples) for n, s in self.fields().items() if n in self.required}
+        if "key" in self.valid and "/ws/" in path:
+            self.valid["key"] = battery.reader["access_key"]
         for end, more in ALSO.items():
             if path.endswith(end):
                 self.valid.update(more)
         self.raw = "application/octet-stream" in content
+        self.headers = HANDSHAKE if "101" in operation["responses"] else {}
 
     def fields(self):
         return {**self.query, **self.body}
 
+    def prepare(self):
+        if self.what in BEFORE:
+            exchange("POST", self.path, json.dumps(BEFORE[self.what]), "application/json")
+
     def send(self, changes):
         """changes: values by name; ... leaves a field out."""
+        self.prepare()
         values = {k: v for k, v in {**self.valid, **changes}.items()
-                  if v is not ... and not (v is None and k in self.query)}
+                  if v is not ... and not (v is None and k in self.query)
+                  # JSON's numbers cannot be in a query, and what has a body is no handshake
+                  and not (self.headers and isinstance(v, Raw))}
         query = {k: v for k, v in values.items() if k in self.query and not isinstance(v, (list, dict, Raw))}
         body = {k: v for k, v in values.items() if k not in query}
         path = self.path + ("?" + "&".join(f"{k}={text_of(v)}" for k, v in query.items()) if query else "")
         data = b"x" if self.raw else encode(body) if body or self.method not in ("GET", "DELETE") else None
-        return exchange(self.method, path, data, "application/octet-stream" if self.raw else "application/json")
+        return exchange(self.method, path, data, "application/octet-stream" if self.raw else "application/json",
+                        self.headers)
 
     def text(self, answer):
         try:
@@ -169,11 +209,11 @@ def text_of(value):
     return quote(("true" if value else "false") if isinstance(value, bool) else str(value), safe="")
 
 
-def exchange(method, path, data, kind):
+def exchange(method, path, data, kind, headers):
     """Status and body; of a stream that has no end, of which there may be one at each GET, the status only."""
     connection = http.client.HTTPConnection(HOST, PORT, timeout=120)
     try:
-        connection.request(method, path, data, {"Content-Type": kind} if data is not None else {})
+        connection.request(method, path, data, {**headers, **({"Content-Type": kind} if data is not None else {})})
         response = connection.getresponse()
         endless = method == "GET" and response.status == 200 and response.getheader("Content-Length") is None
         return response.status, b"" if endless else response.read()
@@ -190,15 +230,24 @@ class Battery:
         self.background = self.sandbox.post("/exec/background", {"command": IMMUNE})
         self.terminal = self.sandbox.post("/terminals", {"command": IMMUNE})
         self.context = self.sandbox.post("/interpret/contexts", {"language": "python"})
+        self.webhook = api("POST", "/webhooks", {"url": "http://127.0.0.1:9/", "enabled": False})
         # no probe is to come before its signals are ignored
         wait_for("both ignore signals", lambda: sum(x["command"] == "sleep 100000" for x in api(
             "GET", self.sandbox.path + "/processes")["processes"]) == 2)
+        self.sandbox.put("/tmp/web.py", WEB)
+        self.sandbox.post("/ports", {"containerPort": 8080}, expect=None)
+        self.sandbox.post("/exec/background", {"command": "exec python3 /tmp/web.py"})
+        wait_for("its server listens", lambda: request("GET", f"/sandbox/proxy/{self.sandbox.id}/8080/")[0] == 200)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
         # a restore ends all that runs, so it is another one's
         self.restored = Sandbox(name="bad-input-restored")
         self.snapshot = self.restored.post("/snapshots")
-        self.samples = {"pid": self.background["pid"], "snapshotId": self.snapshot["id"]}
+        self.volume = api("POST", "/volumes", {"name": "bad-input"})
+        self.session = self.sandbox.post("/terminal")
+        self.reader = self.session["channel"]["reader"]
+        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id,
+                        "snapshotId": self.snapshot["id"]}
         self.probes, self.failures = 0, []
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
@@ -207,9 +256,17 @@ class Battery:
             return self.snapshot["id"]
         if path.endswith("/snapshots/restore"):
             return self.restored.id
+        if "/proxy/{id}" in path:
+            return {"id": self.sandbox.id, "port": "8080"}.get(name, "x")
         if "/sandboxes/{id}" in path:
             return {"id": self.sandbox.id, "command": self.background["id"], "context": self.context["id"],
-                    "terminal": self.terminal["id"]}.get(name, UNKNOWN)
+                    "terminal": self.terminal["id"], "sessionId": self.session["sessionId"]}.get(name, UNKNOWN)
+        if name == "volume":
+            return self.volume["id"]
+        if name == "webhook":
+            return self.webhook["id"]
+        if "/ws/channels/" in path:
+            return self.reader["channel_id"]
         return self.background["id"] if "/exec/background/" in path else UNKNOWN
 
     def is_list(self, path, item):
@@ -258,8 +315,11 @@ class Battery:
         for template, path in ((fields.template, fields.path), (2 * ("/sandbox/" + fields.path.rsplit("/", 1)[1],))):
             if any(re.fullmatch(re.escape(template) + r"/{\w+}", p) and "delete" in item
                    for p, item in self.document["paths"].items()):
-                request("DELETE", f"{path}/{json.loads(answer)['id']}")
+                made = json.loads(answer)
+                request("DELETE", f"{path}/{made.get('id') or made['sessionId']}")
                 return
+        if "delete" in self.document["paths"][fields.template]:
+            request("DELETE", fields.path, json.loads(answer))
         if fields.path.endswith("/exec/queue"):
             status = f"/queue/{json.loads(answer)['id']}/status"
             wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
@@ -318,6 +378,7 @@ class Battery:
                 self.send(fields, name, value)
 
     def field(self, fields, name, schema, base):
+        fields.prepare()
         before = self.world()
         self.must_be_refused(fields, name, schema)
         after = self.world()
@@ -359,6 +420,7 @@ class Battery:
         request("DELETE", f"/sandbox/snapshots/{self.snapshot['id']}")
         self.restored.delete()
         self.sandbox.delete()
+        api("DELETE", f"/webhooks/{self.webhook['id']}")
 
 
 def each_field_keeps_its_policy():

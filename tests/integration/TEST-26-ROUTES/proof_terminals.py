@@ -2,7 +2,8 @@
 import http.client
 
 from proof import PREFIX, proof, sandbox
-from sandboxd import HOST, PORT, api, eq, status_of, wait_for
+from sandboxd import HOST, PORT, api, eq, request, status_of, wait_for
+from websocket import WebSocket
 
 UNKNOWN = "term_" + "0" * 24
 
@@ -35,6 +36,24 @@ class Terminal:
 
     def type(self, data):
         return api("POST", self.path + "/input", data)
+
+
+class Session:
+    """The contract's."""
+
+    def __init__(self, record=None):
+        self.record = record or sandbox().post("/terminal")
+        self.id, self.path = self.record["sessionId"], f"{sandbox().path}/terminal/{self.record['sessionId']}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        api("DELETE", self.path, expect=(200, 404))
+
+    def url(self, end):
+        ref = self.record["channel"][end]
+        return f"/ws/channels/{ref['channel_id']}?key={ref['access_key']}&dir={ref['direction']}"
 
 
 @proof("GET /sandboxes/:id/terminals")
@@ -102,3 +121,55 @@ def stream(p):
         tail = p.good(id=sandbox().id, terminal=t.id, query="offset=2", raw=True)
         p.effect("from where one left off", (tail, p.headers["x-terminal-offset"]) == (b"own\r\n", "2"), tail)
         p.bad(400, id=sandbox().id, terminal=t.id, query="offset=x")
+
+
+@proof("GET /sandboxes/:id/terminals/:terminal/ws")
+def both_ways(p):
+    with Terminal("sh", "-c", "read x; echo \"<$x>\"; sleep 300") as t:
+        url = f"{PREFIX}{t.path}/ws"
+        p.bad(426, id=sandbox().id, terminal=t.id)
+        with WebSocket(url) as w:
+            p.good_status = 101
+            w.binary(b"typed\n")
+            p.effect("what is typed is read, and what is shown comes back", w.shows(b"<typed>"))
+        p.bad(400, id=sandbox().id, terminal=t.id, query="offset=x")
+
+
+@proof("POST /sandboxes/:id/terminal")
+def open_session(p):
+    p.bad(403, {"shell": "/bin/fish"}, id=sandbox().id)
+    p.bad(400, {"cols": 0}, id=sandbox().id)
+    with Session(p.good({"cols": 77}, id=sandbox().id)) as s:
+        eq((s.record["cols"], s.record["rows"], s.record["shell"]), (77, 24, "/bin/sh"), "what was asked for")
+        t = api("GET", f"{sandbox().path}/terminals/{s.id}")
+        p.effect("a shell runs, in a terminal of that size", (t["status"], t["cols"]) == ("running", 77))
+
+
+@proof("DELETE /sandboxes/:id/terminal/:sessionId")
+def close_session(p):
+    with Session() as s:
+        eq(p.good(id=sandbox().id, sessionId=s.id), {"closed": s.id})
+        p.effect("its channels are known no more", request("GET", s.url("reader"))[0] == 404)
+        eq(p.bad(404, id=sandbox().id, sessionId=s.id)["error"], f"Terminal session not found: {s.id}")
+
+
+@proof("POST /sandboxes/:id/terminal/:sessionId/resize")
+def resize_session(p):
+    with Session() as s:
+        eq(p.good({"cols": 99, "rows": 33}, id=sandbox().id, sessionId=s.id), {"cols": 99, "rows": 33})
+        with WebSocket(s.url("writer")) as writer, WebSocket(s.url("reader")) as reader:
+            writer.binary(b"stty size\n")
+            p.effect("the kernel has the size", reader.shows(b"33 99"))
+        p.bad(400, {"cols": 0, "rows": 0}, id=sandbox().id, sessionId=s.id)
+
+
+@proof("GET /ws/channels/:channel at the root")
+def channel(p):
+    with Session() as s:
+        key = s.record["channel"]["reader"]["access_key"]
+        p.bad(404, channel=s.record["channel"]["reader"]["channel_id"], query="dir=read&key=no")
+        p.bad(404, channel="no", query=f"dir=read&key={key}")
+        with WebSocket(s.url("reader")) as reader, WebSocket(s.url("writer")) as writer:
+            p.good_status = 101
+            writer.binary(b"echo $((6 * 7))4711\n")
+            p.effect("what is typed into one is answered in the other", reader.shows(b"424711"))
