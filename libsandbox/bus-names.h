@@ -19,6 +19,7 @@
 #define FSD_OBJECT "/io/sandboxd/Files1"
 #define FILES_INTERFACE "io.sandboxd.Files1"
 #define IMAGES_INTERFACE "io.sandboxd.Images1"
+#define SNAPSHOTS_INTERFACE "io.sandboxd.Snapshots1"
 #define VOLUMES_INTERFACE "io.sandboxd.Volumes1"
 #define HOOK_OBJECT "/io/sandboxd/Hook1"
 #define HOOK_INTERFACE "io.sandboxd.Hook1"

@@ -14,12 +14,13 @@
  *
  * Only this header is shared with the freestanding init: no libc here. */
 
-#define INIT_PROTOCOL_VERSION 1U
+#define INIT_PROTOCOL_VERSION 2U /* 2: there is a vault */
 
 #define INIT_MESSAGE_MAX 65536U  /* a whole packet */
 #define INIT_COMMANDS_MAX 256U   /* live or not acknowledged */
 #define INIT_STRINGS_MAX 4096U   /* argv and env entries of a command together */
 #define INIT_LAYERS_MAX 16U
+#define INIT_FROZEN_MAX 9U       /* what other sandboxes, or a snapshot, had written: below the upper */
 #define INIT_FILTER_MAX 2048U    /* BPF instructions of both filters together */
 #define INIT_COMMAND_ID_MAX 40U
 #define INIT_KEEP_MAX 3U
@@ -27,12 +28,17 @@
 /* Descriptors that init has at exec. */
 #define INIT_FD_LISTEN 3
 #define INIT_FD_PROC 4           /* a detached procfs mount of the new pid namespace */
+/* From GO on: a second mount namespace, in which nobody lives. What the root is put together from stays attached there,
+ * under the names that mountinfo shows as the overlay's options: "upper" and "<n>" (with u, w, u2, w2), "f/<n>", "l/<n>",
+ * "usr", and "r/<n>": the same as f/<n>, but with the ids of the sandbox that wrote it. execd takes it by pidfd_getfd(). */
+#define INIT_FD_VAULT 5
 
 typedef enum InitOperation {
         /* execd -> init, answered by INIT_REPLY with the same sequence */
         INIT_GO = 1,             /* ids are mapped: become uid 0, leave the host's tree. No body. */
         INIT_CGROUP_NAMESPACE,   /* make it now, while in the scope itself. No body. */
-        INIT_ROOT,               /* InitRoot; fds: /dev template clone, then layers, then optional upper, usr */
+        INIT_ROOT,               /* InitRoot; fds: /dev template clone, then layers, then optional upper, usr, then
+                                  * n_frozen and n_raw of what others have written */
         INIT_EXEC,               /* InitExec; fds: stdin, stdout, stderr, cgroup (O_PATH), then n_keep kept ones, and
                                   * first of all a memfd with the strings if INIT_EXEC_STRINGS_IN_FD */
         INIT_SIGNAL,             /* InitSignal */
@@ -92,6 +98,8 @@ typedef struct InitRoot {
         InitHeader header;
         uint32_t flags;
         uint32_t n_layers;
+        uint32_t n_frozen;                  /* directories with u and u2, topmost first, over the layers */
+        uint32_t n_raw;                     /* of the first of them, not mapped: for those who are cloned from this one */
         uint64_t upper_bytes, upper_inodes; /* 0 (no limit) is refused, here and below */
         uint64_t tmp_bytes, tmp_inodes; /* /tmp and /run, each */
         uint64_t shm_bytes;

@@ -14,6 +14,8 @@ const BusField sandbox_spec_fields[] = {
         { "MemoryMax",      BUS_FIELD_U64,    offsetof(SandboxSpec, memory_max_bytes) },
         { "Network",        BUS_FIELD_BOOL,   offsetof(SandboxSpec, network)          },
         { "PidsMax",        BUS_FIELD_U32,    offsetof(SandboxSpec, pids_max)         },
+        { "Source",         BUS_FIELD_STRING, offsetof(SandboxSpec, source)           },
+        { "SourceGeneration", BUS_FIELD_U32,  offsetof(SandboxSpec, source_generation) },
         { "Workdir",        BUS_FIELD_STRING, offsetof(SandboxSpec, workdir)          },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(SandboxSpec, writable_bytes)   },
         { "WritableInodes", BUS_FIELD_U64,    offsetof(SandboxSpec, writable_inodes)  },

@@ -15,6 +15,8 @@ typedef struct SandboxSpec {
         uint64_t io_read_bps, io_write_bps;
         uint64_t deadline_usec;   /* CLOCK_BOOTTIME; USEC_INFINITY: none */
         bool network;
+        char *source;             /* id of the sandbox whose files it begins with: those that it had when */
+        uint32_t source_generation; /* Freeze() answered this */
 } SandboxSpec;
 
 #define SANDBOX_SPEC_DEFAULT ((SandboxSpec) { .deadline_usec = USEC_INFINITY })

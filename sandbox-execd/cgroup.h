@@ -8,6 +8,7 @@
 /* Operations on directories of the cgroup2 tree, always relative to a descriptor. Paths are as systemd writes them, with
  * a leading slash, below the mount point. */
 
+#define CGROUP_NAME_COPY "copy"
 #define CGROUP_NAME_INIT "init"
 #define CGROUP_NAME_FILES "files"
 #define CGROUP_NAME_RUN "run"

@@ -11,6 +11,7 @@
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
 #include "sandbox-execd/cgroup.h"
+#include "sandbox-execd/manager-bus.h"
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/spawn.h"
 
@@ -107,4 +108,16 @@ int file_worker_start(Sandbox *s) {
         join_v1(s, worker.pid);
         r = watch(s, &worker);
         return r < 0 ? r : TAKE_FD(ours);
+}
+
+void file_worker_reply(Sandbox *s, sd_bus_message *call) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_close_ int fd = file_worker_start(s);
+
+        if (fd >= 0) {
+                (void) sd_bus_reply_method_return(call, "h", fd);
+                return;
+        }
+        method_error(&error, fd, "start a file worker");
+        (void) sd_bus_reply_method_error(call, &error);
 }

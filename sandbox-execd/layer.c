@@ -23,6 +23,7 @@ static const char *const kinds[_LAYER_KIND_MAX] = {
         [LAYER_LOWER] = "layer",
         [LAYER_UPPER] = "upper",
         [LAYER_USR] = "usr",
+        [LAYER_FROZEN] = "frozen",
 };
 
 LayerKind layer_kind_from_string(const char *s) {
@@ -135,4 +136,13 @@ int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped) {
                         *idmapped = false;
         }
         return r < 0 ? r : TAKE_FD(tree);
+}
+
+int layer_make_read_only(int tree) {
+        return set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, 0, -EBADF);
+}
+
+int layer_map(int tree, int user_fd, bool *idmapped) {
+        *idmapped = true;
+        return set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY | MOUNT_ATTR_IDMAP, 0, user_fd);
 }

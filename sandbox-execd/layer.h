@@ -15,6 +15,7 @@ typedef enum LayerKind {
         LAYER_LOWER,
         LAYER_UPPER,
         LAYER_USR,
+        LAYER_FROZEN, /* what a snapshot holds: u and u2 */
         _LAYER_KIND_MAX,
         _LAYER_KIND_INVALID = -EINVAL,
 } LayerKind;
@@ -32,6 +33,9 @@ typedef struct Layer {
  * read it anyway. owner is the user that the path of the directory is looked up as, see the implementation. */
 int layer_clone(const Layer *layer, int user_fd, uid_t owner, bool *idmapped);
 
+/* Has a detached mount show its ids through that namespace, read-only; as layer_clone() does. */
+int layer_map(int tree, int user_fd, bool *idmapped);
+int layer_make_read_only(int tree);
 /* What name is in the directory that fd is, opened by way of the path that fd has in our own mount namespace, with the
  * rights of owner: as it is here, which counts where something is mounted on it. O_PATH. */
 int layer_open_below(int fd, const char *name, uid_t owner);

@@ -14,6 +14,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/command-bus.h"
 #include "sandbox-execd/connect.h"
+#include "sandbox-execd/copy.h"
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/network.h"
 #include "sandbox-execd/pause.h"
@@ -21,6 +22,7 @@
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
+#include "sandbox-execd/snapshot-bus.h"
 #include "sandbox-execd/stats-bus.h"
 #include "sandbox-execd/volume.h"
 
@@ -67,6 +69,8 @@ static int find(sd_bus_message *message, Manager *m, MethodNeeds needs, Sandbox 
                 return bus_error_set(error, BUS_ERROR_NO_SUCH_SANDBOX, "There is no sandbox '%s'.", id);
         if (needs >= NEEDS_LIVE && s->state != SANDBOX_LIVE)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is not live.", id);
+        if (needs == NEEDS_RUNNING && s->replace)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is being restored.", id);
         if (needs == NEEDS_RUNNING && s->paused)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is paused.", id);
         *ret = s;
@@ -108,7 +112,7 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
 }
 
 /* The descriptors in a message end with it; the creation goes on longer, so it gets its own. */
-static int read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
+int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
         int r, fd;
 
         r = sd_bus_message_enter_container(message, 'a', "(hsu)");
@@ -149,7 +153,7 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         if (!q)
                 return -ENOMEM;
         q->spec = SANDBOX_SPEC_DEFAULT;
-        r = read_layers(message, q, error);
+        r = create_request_read_layers(message, q, error);
         if (r >= 0)
                 r = bus_fields_read(message, sandbox_spec_fields, n_sandbox_spec_fields, &q->spec, error);
         if (r >= 0)
@@ -422,7 +426,6 @@ static int method_processes(sd_bus_message *message, void *userdata, sd_bus_erro
 }
 
 static int method_start_file_worker(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_close_ int fd = -EBADF;
         Sandbox *s;
         int r;
 
@@ -431,10 +434,15 @@ static int method_start_file_worker(sd_bus_message *message, void *userdata, sd_
                 r = find(message, userdata, NEEDS_LIVE, &s, error);
         if (r < 0)
                 return r;
-        fd = file_worker_start(s);
-        if (fd < 0)
-                return method_error(error, fd, "start a file worker");
-        return sd_bus_reply_method_return(message, "h", fd);
+        if (s->replace)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is being restored.",
+                                     s->record.id.digits);
+        r = copy_defer(s, message);
+        if (r < 0)
+                return method_error(error, r, "start a file worker");
+        if (r == 0)
+                file_worker_reply(s, message);
+        return 1;
 }
 
 static int append_gone(sd_bus_message *m, void *userdata) {
@@ -501,6 +509,12 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_NO_RESULT, method_unexpose, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Ports", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a(qsqb)", ports), method_ports,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("s", id), SD_BUS_RESULT("u", generation), method_freeze,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Copy", SD_BUS_ARGS("s", id, "h", directory, "t", bytes_max),
+                                SD_BUS_RESULT("t", bytes, "t", files), method_copy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReplaceRoot", SD_BUS_ARGS("s", id, "a(hsu)", mounts), SD_BUS_NO_RESULT,
+                                method_replace_root, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("AttachVolume",

@@ -30,6 +30,7 @@ struct Manager {
         uid_t uids[2]; /* the same as far as they exist, for the server */
         unsigned next_slice;
         uint32_t next_project;
+        int tmpfs_is_mappable; /* by ids: 1 yes, -1 no, 0 not known */
         unsigned n_restoring;
         sd_event_source *restore_timer;
         Blanks blanks;

@@ -6,6 +6,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/fd-util.h"
 #include "sandbox-execd/cgroup.h"
+#include "sandbox-execd/copy.h"
 #include "sandbox-execd/manager.h"
 
 /* The kernel freezes each task at its next return to user space, nearly always at once. It would tell by a note of
@@ -51,6 +52,11 @@ int sandbox_pause(Sandbox *s, bool pause, sd_bus_message *call) {
 
         if (s->paused == pause)
                 return -EALREADY;
+        if (s->copy) { /* frozen already, and until that is over */
+                s->paused = pause;
+                copy_note_pause(s);
+                return sd_bus_reply_method_return(call, NULL);
+        }
         r = write_text_at(s->cgroup_fd, CGROUP_NAME_RUN "/cgroup.freeze", pause ? "1" : "0");
         if (r < 0)
                 return r == -ENOENT ? -EOPNOTSUPP : r;

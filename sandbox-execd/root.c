@@ -12,6 +12,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/relayer.h"
 
 /* What INIT_ROOT carries: the /dev template, the layers in order, the upper, /usr; sizes; both filters. The sizes of the
  * memory file systems follow from the sandbox's memory, since they are charged to it. */
@@ -59,8 +60,8 @@ int root_check(const CreateRequest *q, sd_bus_error *error) {
         }
         if (counts[LAYER_LOWER] == 0 || counts[LAYER_LOWER] > INIT_LAYERS_MAX)
                 return bus_error_set(error, BUS_ERROR_INVALID, "A root has 1 to %u layers.", INIT_LAYERS_MAX);
-        if (counts[LAYER_UPPER] > 1 || counts[LAYER_USR] > 1)
-                return bus_error_set(error, BUS_ERROR_INVALID, "A root has one upper and one /usr at most.");
+        if (counts[LAYER_UPPER] > 1 || counts[LAYER_USR] > 1 || counts[LAYER_FROZEN] > 1)
+                return bus_error_set(error, BUS_ERROR_INVALID, "A root has one upper, one /usr, one frozen at most.");
         return check_spec(&q->spec, error);
 }
 
@@ -76,10 +77,31 @@ static int clone_one(Sandbox *s, const Layer *layer, int own_fd) {
         return 0;
 }
 
+/* What another sandbox had written, as it was then. */
+static int add_shared(Sandbox *s, int *raw) {
+        const SandboxSpec *spec = &s->create->spec;
+        const Sandbox *source;
+        size_t n;
+        int r;
+
+        if (isempty(spec->source))
+                return 0;
+        source = manager_get(s->manager, spec->source);
+        if (!source || source->state != SANDBOX_LIVE)
+                return -ESTALE;
+        r = relayer_add_shared(s, source, spec->source_generation, s->trees + s->n_trees, raw, &n);
+        if (r < 0)
+                return r;
+        s->n_trees += n;
+        s->n_frozen = s->n_raw = n;
+        return 0;
+}
+
 int root_clone_layers(Sandbox *s) {
-        static const LayerKind order[] = { LAYER_LOWER, LAYER_UPPER, LAYER_USR };
+        static const LayerKind order[] = { LAYER_LOWER, LAYER_UPPER, LAYER_USR, LAYER_FROZEN };
         const CreateRequest *q = s->create;
         _cleanup_close_ int own_fd = -EBADF;
+        int raw[INIT_FROZEN_MAX];
         char path[64];
         int r;
 
@@ -93,14 +115,25 @@ int root_clone_layers(Sandbox *s) {
                 return r;
         s->trees[s->n_trees++] = r;
 
-        for (size_t k = 0; k < ELEMENTSOF(order); k++)
+        for (size_t k = 0; k < ELEMENTSOF(order); k++) {
+                if (order[k] == LAYER_FROZEN) {
+                        r = add_shared(s, raw);
+                        if (r < 0)
+                                return r;
+                }
                 for (size_t i = 0; i < q->n_layers; i++)
                         if (q->layers[i].kind == order[k]) {
                                 r = clone_one(s, q->layers + i, own_fd);
-                                if (r < 0)
+                                if (r < 0) {
+                                        close_many(raw, s->n_raw);
                                         return r;
+                                }
                                 s->record.writable_disk |= order[k] == LAYER_UPPER;
+                                s->n_frozen += order[k] == LAYER_FROZEN;
                         }
+        }
+        for (size_t i = 0; i < s->n_raw; i++)
+                s->trees[s->n_trees++] = raw[i];
         return 1;
 }
 
@@ -110,6 +143,8 @@ static void fill_root(const Sandbox *s, InitRoot *root) {
 
         *root = (InitRoot) {
                 .header.operation = INIT_ROOT,
+                .n_frozen = (uint32_t) s->n_frozen,
+                .n_raw = (uint32_t) s->n_raw,
                 .upper_bytes = spec->writable_bytes,
                 .upper_inodes = spec->writable_inodes,
                 .tmp_bytes = MIN(spec->memory_max_bytes / 4, TMP_MAX_BYTES),

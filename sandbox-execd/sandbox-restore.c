@@ -8,6 +8,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/command.h"
+#include "sandbox-execd/copy.h"
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/stats.h"
@@ -137,6 +138,7 @@ int sandbox_restore(Sandbox *s) {
                 r = sandbox_connect(s);
         if (r < 0)
                 return r;
+        copy_undo(s);
         (void) cgroup_read_u64(s->cgroup_fd, CGROUP_NAME_RUN "/cgroup.freeze", &frozen);
         s->paused = frozen == 1;
         s->oom_kills_seen = stats_oom_kills(s);

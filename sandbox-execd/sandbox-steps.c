@@ -203,7 +203,7 @@ static void stop_half_made(Sandbox *s) {
 
 /* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing. */
 static void remove_sub_cgroups(int cgroup_fd) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES };
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 (void) cgroup_remove_tree(cgroup_fd, names[i]);
@@ -287,8 +287,9 @@ static int apply_controllers(Sandbox *s) {
 
 /* Made ahead, in the blank: it takes a process. What of the image's ids are the sandbox's own maps through init's. */
 static int apply_idmap(Sandbox *s) {
-        s->foreign_fd = spawn_user_namespace(FOREIGN_ID_FIRST, s->record.base, ID_RANGE_SIZE);
-        return s->foreign_fd < 0 ? s->foreign_fd : 1;
+        int r = sandbox_need_foreign(s);
+
+        return r < 0 ? r : 1;
 }
 
 static int undo_idmap(Sandbox *s) {

@@ -14,9 +14,12 @@
 #include "libsandbox/string-util.h"
 #include "sandbox-execd/cgroup.h"
 #include "sandbox-execd/command.h"
+#include "sandbox-execd/copy.h"
 #include "sandbox-execd/manager.h"
 #include "sandbox-execd/pause.h"
 #include "sandbox-execd/sandbox-steps.h"
+#include "sandbox-execd/snapshot-bus.h"
+#include "sandbox-execd/spawn.h"
 
 /* The walk. s->step counts the steps that were begun, so the one to undo first is always s->step - 1, whether it was
  * done, is waiting for somebody's answer, or failed half way: every undo copes with all three. Nothing else decides what
@@ -220,6 +223,8 @@ Sandbox *sandbox_free(Sandbox *s) {
         commands_free(s);
         create_request_free(s->create);
         pause_done(s);
+        copy_done(s);
+        replace_root_done(s);
         for (size_t i = 0; i < s->n_kill_calls; i++)
                 sd_bus_message_unref(s->kill_calls[i]);
         free(s->kill_calls);
@@ -283,6 +288,13 @@ void sandbox_fail(Sandbox *s, int error, const char *what) {
         if (!s->error_text && asprintf(&s->error_text, "step '%s': %s", what, strerror(-error)) < 0)
                 s->error_text = NULL;
         sandbox_end(s, END_FAILED);
+}
+
+/* Made with the blank; a sandbox of an earlier daemon has it no more. */
+int sandbox_need_foreign(Sandbox *s) {
+        if (s->foreign_fd < 0)
+                s->foreign_fd = spawn_user_namespace(FOREIGN_ID_FIRST, s->record.base, ID_RANGE_SIZE);
+        return s->foreign_fd < 0 ? s->foreign_fd : 0;
 }
 
 void sandbox_create(Sandbox *s, CreateRequest *request) {

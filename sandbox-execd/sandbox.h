@@ -10,6 +10,7 @@
 #include "sandbox-execd/layer.h"
 #include "sandbox-execd/state-file.h"
 #include "sandbox-execd/systemd-client.h"
+#include "sandbox-execd/vault.h"
 
 /* One sandbox, from its first step to its last. It is made by walking the table of steps (sandbox-steps.h) forward and
  * ended by walking back from wherever it stands, so a failed create, a kill and the clean-up after a restart are one
@@ -41,12 +42,14 @@ const char *end_reason_to_string(EndReason r);
 typedef struct CreateRequest {
         sd_bus_message *call;
         SandboxSpec spec;
-        Layer layers[INIT_LAYERS_MAX + 2];
+        Layer layers[INIT_LAYERS_MAX + 3];
         size_t n_layers;
 } CreateRequest;
 
 CreateRequest *create_request_free(CreateRequest *q);
 DEFINE_CLEANUP(CreateRequest *, create_request_free)
+/* The mounts of a root, as sandbox-fsd passes them. */
+int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error);
 
 struct Sandbox {
         Manager *manager;
@@ -57,6 +60,11 @@ struct Sandbox {
         sd_bus_message *pause_call; /* until all are frozen (pause.h) */
         sd_event_source *pause_source;
         unsigned pause_tries;
+        struct FreezeWait *freeze_wait; /* for file workers that are about to end */
+        struct Replace *replace; /* it is being given another root (snapshot-bus.h) */
+        struct Copy *copy;       /* what it wrote is being copied: nothing may run meanwhile (copy.h) */
+        unsigned fresh_generation; /* of the upper that nothing was written to when it looked like this (relayer.h) */
+        VaultMark fresh_mark;
         bool created;            /* Create() was called: others know of it */
         bool pooled;             /* nobody reserved it yet (blank.h) */
         Sandbox *next_spare;
@@ -77,8 +85,9 @@ struct Sandbox {
         unsigned defaults;       /* of the manager, when its scope was asked for */
         bool limits_pending;
         bool network;            /* its scope lets packets pass */
-        int trees[INIT_LAYERS_MAX + 3];
+        int trees[INIT_LAYERS_MAX + 3 + 2 * INIT_FROZEN_MAX];
         size_t n_trees;
+        size_t n_frozen, n_raw;  /* the last of them (INIT_ROOT) */
 
         CreateRequest *create;
         sd_bus_message **kill_calls;
@@ -116,5 +125,7 @@ int sandbox_set_deadline(Sandbox *s, uint64_t deadline_usec);
 int sandbox_connect(Sandbox *s);
 /* Finds the processes of a sandbox made by an earlier daemon and connects to its init. */
 int sandbox_restore(Sandbox *s);
+/* The user namespace that maps ids on disk into its own range. */
+int sandbox_need_foreign(Sandbox *s);
 /* Why init is gone, as far as it can be told. */
 EndReason sandbox_death_reason(const Sandbox *s);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -112,18 +113,18 @@ static void reap(SpawnResult *child) {
         child->pidfd = safe_close(child->pidfd);
 }
 
-static int clone_and_exec(struct clone_args *args, int (*function)(void *), const char *what, SpawnResult *ret) {
+static int clone_and_exec(struct clone_args *args, int (*function)(void *), Child *child, const char *what,
+                          SpawnResult *ret) {
         SpawnResult result;
-        Child child;
         int r;
 
         args->flags |= CLONE_VFORK;
-        r = clone_child(args, function, &child, &result);
+        r = clone_child(args, function, child, &result);
         if (r < 0)
                 return log_error_errno(r, "Failed to clone the process of %s: %m", what);
-        if (child.error > 0) {
+        if (child->error > 0) {
                 reap(&result);
-                return log_error_errno(child.error, "Failed to start %s (%s:%i): %m", what, __FILE__, child.line);
+                return log_error_errno(child->error, "Failed to start %s (%s:%i): %m", what, __FILE__, child->line);
         }
         *ret = result;
         return 0;
@@ -203,11 +204,12 @@ static int init_child(void *userdata) {
 
 int spawn_init(int listen_fd, SpawnResult *ret) {
         struct clone_args args = { .flags = CLONE_NEWPID };
+        Child child;
         int r;
 
         r = put_into_slot(listen_fd, SLOT_ARGUMENT);
         if (r >= 0)
-                r = clone_and_exec(&args, init_child, "sandbox-init", ret);
+                r = clone_and_exec(&args, init_child, &child, "sandbox-init", ret);
         (void) put_into_slot(SLOT_NULL, SLOT_ARGUMENT);
         return r;
 }
@@ -231,15 +233,86 @@ static int files_child(void *userdata) {
 int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, SpawnResult *ret) {
         struct clone_args args = { .flags = CLONE_INTO_CGROUP, .cgroup = (uint64_t) cgroup_fd };
         const int fds[] = { bus_fd, user_fd, mount_fd };
+        Child child;
         int r = 0;
 
         for (int i = 0; r >= 0 && i < 3; i++)
                 r = put_into_slot(fds[i], SLOT_ARGUMENT + i);
         if (r >= 0)
-                r = clone_and_exec(&args, files_child, "sandbox-files", ret);
+                r = clone_and_exec(&args, files_child, &child, "sandbox-files", ret);
         for (int i = 0; i < 3; i++)
                 (void) put_into_slot(SLOT_NULL, SLOT_ARGUMENT + i);
         return r;
+}
+
+int spawn_run(int cgroup_fd, int (*function)(void *), void *argument) {
+        int pidfd = -EBADF;
+        struct clone_args args = {
+                .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_VFORK | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+                .pidfd = (uintptr_t) &pidfd,
+                .exit_signal = SIGCHLD,
+                .stack = (uintptr_t) stack,
+                .stack_size = STACK_SIZE,
+                .cgroup = cgroup_fd >= 0 ? (uint64_t) cgroup_fd : 0,
+        };
+        SpawnResult child;
+        long pid;
+
+        pid = spawn_clone3(&args, sizeof args, function, argument);
+        if (pid < 0)
+                return (int) pid;
+        child = (SpawnResult) { .pid = (pid_t) pid, .pidfd = pidfd };
+        reap(&child);
+        /* A change of its ids took it from our memory, and with it the way to our children's namespaces. */
+        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        return 0;
+}
+
+/* The sources need more descriptors than there are slots, so this child has a table of its own from the start. */
+#define COPY_FD_FIRST 3
+
+typedef struct CopyChild {
+        Child child; /* first: what clone_child() clears */
+        const SpawnCopy *copy;
+        const char *argv[5];
+} CopyChild;
+
+static int copy_child(void *userdata) {
+        static const char *const env[] = { NULL };
+        CopyChild *cc = userdata;
+        const SpawnCopy *copy = cc->copy;
+        const int fixed[] = { copy->result_fd, copy->user_fd, copy->mount_fd, copy->target_fd,
+                              copy->below_fds[0] >= 0 ? copy->below_fds[0] : SLOT_NULL,
+                              copy->below_fds[1] >= 0 ? copy->below_fds[1] : SLOT_NULL };
+        Child *c = &cc->child;
+        int moved[ELEMENTSOF(fixed) + INIT_FROZEN_MAX + 1], program;
+        size_t n = ELEMENTSOF(fixed) + copy->n_sources;
+
+        CHILD_CHECK(c, unshare(CLONE_FILES));
+        /* All of them out of the way first, then each to its number. */
+        for (size_t i = 0; i < n; i++)
+                moved[i] = (int) CHILD_CHECK(c, fcntl(i < ELEMENTSOF(fixed) ? fixed[i] : copy->sources[i - ELEMENTSOF(fixed)],
+                                                      F_DUPFD_CLOEXEC, SLOT_END + COPY_FD_FIRST + (int) n));
+        program = (int) CHILD_CHECK(c, fcntl(SLOT_FILES, F_DUPFD_CLOEXEC, SLOT_END + COPY_FD_FIRST + (int) n));
+        CHILD_CHECK(c, child_standard_descriptors());
+        for (size_t i = 0; i < n; i++)
+                CHILD_CHECK(c, dup2(moved[i], COPY_FD_FIRST + (int) i));
+        CHILD_CHECK(c, close_range(COPY_FD_FIRST + (unsigned) n, UINT_MAX, CLOSE_RANGE_CLOEXEC));
+        child_reset_signals();
+        (void) setsid();
+        CHILD_CHECK(c, execveat(program, "", (char *const *) cc->argv, (char *const *) env, AT_EMPTY_PATH));
+        return 1;
+}
+
+int spawn_copy(const SpawnCopy *copy, SpawnResult *ret) {
+        struct clone_args args = { .flags = CLONE_INTO_CGROUP, .cgroup = (uint64_t) copy->cgroup_fd };
+        char sources[16], bytes[32];
+        CopyChild child = { .copy = copy, .argv = { "sandbox-files", "--copy", sources, bytes, NULL } };
+
+        assert(copy->n_sources <= INIT_FROZEN_MAX + 1);
+        snprintf(sources, sizeof sources, "%zu", copy->n_sources);
+        snprintf(bytes, sizeof bytes, "%" PRIu64, copy->bytes_max);
+        return clone_and_exec(&args, copy_child, &child.child, "sandbox-files", ret);
 }
 
 typedef struct Inside {

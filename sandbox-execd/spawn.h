@@ -23,11 +23,25 @@ typedef struct SpawnResult {
 int spawn_init(int listen_fd, SpawnResult *ret);
 /* In the cgroup, with bus_fd, user_fd and mount_fd as descriptors 3, 4, 5. */
 int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, SpawnResult *ret);
+/* Calls the function in a child, in the cgroup if there is one, and waits. It shares our memory and our descriptors, so
+ * that what it opens is ours; it may change its ids and namespaces, and do what is fit for a child of vfork(). */
+int spawn_run(int cgroup_fd, int (*function)(void *), void *argument);
 /* Runs function(argument) as root of a sandbox, in its user and mount namespaces, and waits for it: it may make system
  * calls and nothing else, and must close what it opens. It is in no cgroup and no pid namespace of the sandbox, which
  * therefore can neither see nor stop it. Returns what function returns. */
 int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), void *argument);
 /* A user namespace that maps size ids from inside to outside, for idmapped mounts. No process is left in it. */
 int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size);
+/* In the cgroup, in the two namespaces: copies the n_sources directories, topmost first, into target as one layer, and
+ * writes the result to result_fd (layer-copy.h). All descriptors are borrowed. */
+typedef struct SpawnCopy {
+        int cgroup_fd, user_fd, mount_fd, result_fd, target_fd;
+        int below_fds[2];       /* layers of the image for / and /usr; < 0: none */
+        const int *sources;
+        size_t n_sources;
+        uint64_t bytes_max;
+} SpawnCopy;
+
+int spawn_copy(const SpawnCopy *copy, SpawnResult *ret);
 /* "inside outside size" to both maps of the process. */
 int spawn_write_maps(pid_t pid, uint32_t inside, uint32_t outside, uint32_t size);

@@ -35,6 +35,7 @@ static const struct {
         size_t offset;
 } fields[] = {
         { "base",          RECORD_U32,  offsetof(SandboxRecord, base)             },
+        { "copying",       RECORD_BOOL, offsetof(SandboxRecord, copying)          },
         { "created_usec",  RECORD_U64,  offsetof(SandboxRecord, created_usec)     },
         { "deadline_usec", RECORD_U64,  offsetof(SandboxRecord, deadline_usec)    },
         { "idmapped",      RECORD_BOOL, offsetof(SandboxRecord, idmapped)         },

@@ -22,6 +22,7 @@ typedef struct SandboxRecord {
         uint64_t memory_max_bytes;
         uint64_t pids_max;
         bool idmapped;
+        bool copying;            /* its commands are frozen for a copy, and nobody asked for a pause */
         bool writable_disk;
 } SandboxRecord;
 

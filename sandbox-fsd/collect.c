@@ -72,6 +72,8 @@ static int list_unneeded(Images *i, char ***ret) {
         if (r >= 0)
                 r = add_used(&i->store, &wanted);
         if (r >= 0)
+                r = store_list_snapshot_layers(&i->store, &wanted);
+        if (r >= 0)
                 r = add_unneeded(&i->store, "host-", wanted, &names);
         if (r >= 0)
                 r = add_unneeded(&i->store, "sha256-", wanted, &names);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/nsfs.h>
 #include <sched.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,8 +19,10 @@
 #include "libsandbox/bus-util.h"
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
+#include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/files-server.h"
+#include "sandbox-fsd/layer-copy.h"
 
 /* The worker's way into its sandbox: descriptors of two namespaces come from execd, and after them there is no way
  * back. All that needs files of the host happens before, all that touches files of the sandbox after. */
@@ -27,6 +31,12 @@
 #define FD_BUS 3
 #define FD_USER_NAMESPACE 4
 #define FD_MOUNT_NAMESPACE 5
+
+/* For a copy: where the result goes, the sandbox's two namespaces, the layer to be made, and what of. */
+#define FD_RESULT 3
+#define FD_TARGET 6
+#define FD_BELOW 7 /* two: no directory if nothing is known */
+#define FD_SOURCES 9
 
 #define CAPABILITIES                                                                               \
         (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER | 1U << CAP_FSETID | 1U << CAP_SETUID |         \
@@ -72,12 +82,12 @@ static int enter_namespaces(void) {
         return 0;
 }
 
-static int drop_capabilities(void) {
+static int drop_capabilities(uint32_t keep) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct data[2] = { { .effective = CAPABILITIES, .permitted = CAPABILITIES } };
+        struct __user_cap_data_struct data[2] = { { .effective = keep, .permitted = keep } };
 
         for (int capability = 0; capability <= 63; capability++)
-                if ((capability > 31 || !(CAPABILITIES & 1U << capability)) &&
+                if ((capability > 31 || !(keep & 1U << capability)) &&
                     prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
                         return -errno;
         if (syscall(SYS_capset, &header, data) < 0)
@@ -149,7 +159,7 @@ static int run_worker(void) {
         r = enter_namespaces();
         if (r < 0)
                 return r;
-        r = drop_capabilities();
+        r = drop_capabilities(CAPABILITIES);
         if (r >= 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 r = -errno;
         if (r < 0)
@@ -164,6 +174,44 @@ static int run_worker(void) {
         r = serve(&s);
         file_root_done(&s.root);
         return r < 0 ? log_error_errno(r, "Failed to serve: %m") : 0;
+}
+
+/* A tree that is deeper than our stack or our descriptors go ends the copy, not the machine. */
+static int set_limits(void) {
+        struct rlimit files, none = {};
+
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+                return -errno;
+        files.rlim_cur = files.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+                return -errno;
+        return 0;
+}
+
+/* The mount namespace is the vault: nothing of the host is in it. */
+static int run_copy(const char *sources, const char *bytes_max) {
+        int fds[LAYER_COPY_SOURCES_MAX], r;
+        LayerCopy copy = { .sources = fds, .target_fd = FD_TARGET, .below_fds = { FD_BELOW, FD_BELOW + 1 } };
+        char result[96];
+        uint64_t n;
+
+        if (parse_u64(sources, &n) < 0 || n == 0 || n > ELEMENTSOF(fds) || parse_u64(bytes_max, &copy.bytes_max) < 0)
+                return -EINVAL;
+        copy.n_sources = n;
+        for (size_t i = 0; i < n; i++)
+                fds[i] = FD_SOURCES + (int) i;
+        (void) umask(0);
+        r = enter_namespaces();
+        if (r >= 0)
+                r = set_limits();
+        if (r >= 0)
+                r = drop_capabilities(CAPABILITIES | 1U << CAP_SETFCAP);
+        if (r >= 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = layer_copy(&copy);
+        (void) snprintf(result, sizeof result, "%d %" PRIu64 " %" PRIu64 "\n", -r, copy.bytes, copy.files);
+        return loop_write(FD_RESULT, result, strlen(result)) < 0 ? -EIO : 0;
 }
 
 static int help(void) {
@@ -190,6 +238,8 @@ int main(int argc, char *argv[]) {
                 return puts("sandbox-files " PACKAGE_VERSION) < 0;
         if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
                 return help();
+        if (argc == 4 && streq(argv[1], "--copy"))
+                return run_copy(argv[2], argv[3]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         if (argc > 1) {
                 log_error("Unknown argument '%s'.", argv[1]);
                 return 2;

@@ -14,6 +14,8 @@
  * callback; a client that has gone by then is no reason to stop: the next one wants the same layer. */
 
 static const BusField root_fields[] = {
+        { "From",           BUS_FIELD_STRING, offsetof(RootOptions, from)            },
+        { "Snapshot",       BUS_FIELD_STRING, offsetof(RootOptions, snapshot)        },
         { "Writable",       BUS_FIELD_STRING, offsetof(RootOptions, writable)        },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(RootOptions, writable_bytes)  },
         { "WritableInodes", BUS_FIELD_U64,    offsetof(RootOptions, writable_inodes) },
@@ -119,6 +121,12 @@ static int method_prepare_root(sd_bus_message *m, void *userdata, sd_bus_error *
         if (options.writable && !streq(options.writable, "disk") && !streq(options.writable, "tmpfs"))
                 return bus_error_set(error, BUS_ERROR_INVALID, "Writable must be 'disk' or 'tmpfs'.");
 
+        if ((options.from && !sandbox_id_is_valid(options.from)) ||
+            (options.snapshot && !snapshot_id_is_valid(options.snapshot)))
+                return bus_error_set(error, BUS_ERROR_INVALID, "Not the id of a sandbox, or of a snapshot.");
+
+        request.from = options.from;
+        request.snapshot = options.snapshot;
         request.on_disk = options.writable ? streq(options.writable, "disk") : store_has_quotas(&i->store);
         (void) sd_bus_message_ref(m); /* on_prepared()'s */
         r = images_prepare(i, &request, error);

@@ -31,6 +31,7 @@ struct Waiter {
         Waiter *next;
         char *usr; /* path of the /usr to show, NULL: none */
         char *id;
+        char *snapshot; /* over the layer; NULL: none */
         bool on_disk; /* with a writable directory */
         char *digest; /* that the layer must have, NULL: any */
         PrepareHandler handler;
@@ -65,6 +66,7 @@ static Waiter *waiter_free(Waiter *w) {
                 free(w->usr);
                 free(w->id);
                 free(w->digest);
+                free(w->snapshot);
                 free(w);
         }
         return NULL;
@@ -88,7 +90,20 @@ static int complete_mounts(Images *i, const Waiter *w, int layer_fd, uint32_t id
                         return fd;
                 mounts_add(m, fd, "usr", 0);
         }
+        if (w->snapshot) {
+                fd = store_open_snapshot(&i->store, w->snapshot);
+                if (fd < 0)
+                        return fd;
+                mounts_add(m, fd, "frozen", FOREIGN_BASE);
+                r = store_use_snapshot(&i->store, w->id, w->snapshot);
+                if (r < 0)
+                        return r;
+        }
         if (w->on_disk) {
+                /* What it wrote before is still mapped until its new root stands. */
+                r = w->snapshot ? store_set_root_aside(&i->store, w->id) : 0;
+                if (r < 0)
+                        return r;
                 r = store_open_root(&i->store, w->id, &fd);
                 if (r < 0)
                         return r;
@@ -136,6 +151,13 @@ static LayerJob *layer_job_free(LayerJob *j) {
 }
 DEFINE_CLEANUP(LayerJob *, layer_job_free)
 
+/* What it began with stays noted: should the restore fail, that is what it still has. The snapshot holds its own layer. */
+static bool is_restore(const Images *i, const Waiter *w) {
+        _cleanup_free_ char *layer = NULL;
+
+        return w->snapshot && store_get_use(&i->store, w->id, &layer) >= 0;
+}
+
 /* layer is its name in the store, NULL for an operator's directory. That it is used is written down before anybody gets
  * to use it. */
 static void waiter_answer(Images *i, Waiter *w, const char *layer, int layer_fd, uint32_t id_origin) {
@@ -143,7 +165,7 @@ static void waiter_answer(Images *i, Waiter *w, const char *layer, int layer_fd,
         int r;
 
         r = complete_mounts(i, w, layer_fd, id_origin, &mounts);
-        if (r >= 0)
+        if (r >= 0 && !is_restore(i, w))
                 r = store_set_use(&i->store, w->id, layer);
         if (r < 0)
                 waiter_fail(w, r, "its directories cannot be opened");
@@ -376,6 +398,44 @@ int images_add_needed(Images *i, const Image *image, char ***names) {
                                          : 0;
 }
 
+/* Not what the image leads to now, but what somebody has below him already. */
+static int prepare_same(Images *i, const Image *image, Waiter *w, const char *layer) {
+        int fd;
+
+        if (image->kind == IMAGE_DIR || streq(layer, STORE_NO_LAYER))
+                return prepare_directory(i, image, w);
+        if (image->kind == IMAGE_HOST) {
+                w->usr = strdup(image->path ? image->path : "/usr");
+                if (!w->usr)
+                        return -ENOMEM;
+        }
+        fd = store_open_layer(&i->store, layer);
+        if (fd < 0)
+                return fd;
+        waiter_answer(i, w, layer, fd, FOREIGN_BASE);
+        waiter_free(w);
+        return 0;
+}
+
+/* 0: neither is asked for. */
+static int find_same(Images *i, const PrepareRequest *request, Waiter *w, char **ret_layer) {
+        int r = 0;
+
+        if (!request->from && !request->snapshot)
+                return 0;
+        if (request->snapshot)
+                w->snapshot = strdup(request->snapshot);
+        else
+                r = store_get_used_snapshot(&i->store, request->from, &w->snapshot);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (request->snapshot && !w->snapshot)
+                return -ENOMEM;
+        r = w->snapshot ? store_get_snapshot_layer(&i->store, w->snapshot, ret_layer)
+                        : store_get_use(&i->store, request->from, ret_layer);
+        return r < 0 ? r : 1;
+}
+
 static int waiter_new(const PrepareRequest *request, const Image *image, Waiter **ret) {
         _cleanup_(waiter_freep) Waiter *w = new0(Waiter, 1);
 
@@ -399,6 +459,7 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
                 [IMAGE_TAR] = prepare_tar,
         };
         _cleanup_(waiter_freep) Waiter *w = NULL;
+        _cleanup_free_ char *layer = NULL;
         const Image *image;
         int r;
 
@@ -415,13 +476,48 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
         if (r < 0)
                 return r;
 
-        r = prepare[image->kind](i, image, w);
+        r = find_same(i, request, w, &layer);
+        if (r == -ENOENT)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_OBJECT, "There is no such snapshot, or sandbox.");
+        if (r >= 0)
+                r = r > 0 ? prepare_same(i, image, w, layer) : prepare[image->kind](i, image, w);
         if (r < 0) {
                 set_error(error, r, r == -EBADMSG && image->digest ? DIGEST_DIFFERS : "its source cannot be read");
                 return log_warning_errno(r, "Failed to prepare image '%s' (%s): %m", request->image, image->source);
         }
         w = NULL; /* answered, or in the queue of a job */
         return 0;
+}
+
+/* What was deleted while somebody stood on it, and nobody does now. */
+static void remove_unwanted(Images *i) {
+        for (;;) {
+                _cleanup_free_ char *name = NULL;
+
+                if (store_retire_unwanted(&i->store, &name) < 0 ||
+                    removal_start(i, i->store.snapshots_fd, name) < 0)
+                        return;
+        }
+}
+
+int images_remove_snapshot(Images *i, const char *snapshot) {
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = store_retire_snapshot(&i->store, snapshot, &name);
+        i->collect_due = true;
+        return r < 0 || !name ? r : removal_start(i, i->store.snapshots_fd, name);
+}
+
+/* Of restores; they went on being mapped until now. */
+static void remove_old_roots(Images *i, const char *id) {
+        for (;;) {
+                _cleanup_free_ char *name = NULL;
+
+                if (store_retire_old_root(&i->store, id, &name) < 0 ||
+                    removal_start(i, i->store.roots_fd, name) < 0)
+                        return;
+        }
 }
 
 /* The answer waits for the rename only. From then on the id may be used again. */
@@ -431,6 +527,8 @@ int images_remove_root(Images *i, const char *id) {
 
         r = store_retire_root(&i->store, id, &name);
         store_forget_use(&i->store, id);
+        remove_old_roots(i, id);
+        remove_unwanted(i);
         i->collect_due = true;
         if (r == -ENOENT)
                 return 0;
@@ -467,8 +565,11 @@ int images_init(Images *i, const ImagesOptions *options) {
         if (r < 0)
                 return log_error_errno(r, "Failed to open the store %s: %m", options->store_directory);
 
+        store_retire_unfinished(&i->store);
         remove_leftovers(i, i->store.images_fd, STORE_TEMPORARY_PREFIX);
         remove_leftovers(i, i->store.roots_fd, STORE_GONE_PREFIX);
+        remove_leftovers(i, i->store.snapshots_fd, STORE_GONE_PREFIX);
+        remove_unwanted(i);
         remove_leftovers(i, i->store.volumes_fd, STORE_GONE_PREFIX);
         return 0;
 }

@@ -35,6 +35,8 @@ void images_done(Images *i);
 typedef struct RootOptions {
         char *writable; /* "disk" or "tmpfs"; NULL: disk where quotas work */
         uint64_t writable_bytes, writable_inodes;
+        char *from;     /* a sandbox: the layer that it has, whatever the image leads to now */
+        char *snapshot; /* the layer that it has, and it over that */
 } RootOptions;
 
 /* The mounts of a root. */
@@ -44,7 +46,7 @@ typedef struct ImageMount {
         uint32_t id_origin;
 } ImageMount;
 
-#define IMAGE_MOUNTS_MAX 3U
+#define IMAGE_MOUNTS_MAX 4U
 
 typedef struct ImageMounts {
         ImageMount mounts[IMAGE_MOUNTS_MAX];
@@ -57,6 +59,7 @@ typedef void (*PrepareHandler)(int r, ImageMounts *mounts, const sd_bus_error *e
 
 typedef struct PrepareRequest {
         const char *image, *id;
+        const char *from, *snapshot; /* NULL: a root of the image and nothing else */
         bool on_disk;
         PrepareHandler handler;
         void *userdata;
@@ -64,6 +67,8 @@ typedef struct PrepareRequest {
 
 /* < 0 with error: refused at once, the handler is not called. */
 int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error);
+/* -ENOENT: there is none. One that is in use goes with its last user. */
+int images_remove_snapshot(Images *i, const char *snapshot);
 int images_remove_root(Images *i, const char *id);
 /* Names of the link and the layer that the next create of this image would take, as far as they are there. */
 int images_add_needed(Images *i, const Image *image, char ***names);

@@ -11,6 +11,7 @@
 #include "sandbox-fsd/collect.h"
 #include "sandbox-fsd/helper.h"
 #include "sandbox-fsd/images-bus.h"
+#include "sandbox-fsd/snapshots-bus.h"
 #include "sandbox-fsd/manager.h"
 #include "sandbox-fsd/volumes-bus.h"
 
@@ -146,7 +147,8 @@ static int help(void) {
 
 int main(int argc, char *argv[]) {
         static const BusInterface interfaces[] = {
-                { FSD_OBJECT, IMAGES_INTERFACE,  images_vtable  },
+                { FSD_OBJECT, IMAGES_INTERFACE, images_vtable },
+                { FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable },
                 { FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable },
         };
 

@@ -10,6 +10,7 @@
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/images-bus.h"
+#include "sandbox-fsd/snapshots-bus.h"
 #include "sandbox-fsd/volumes-bus.h"
 
 /* Where the two halves meet: images, which are ours, and files, which belong to workers that only execd can start. The
@@ -97,6 +98,8 @@ int manager_attach(Manager *m, sd_bus *bus) {
         int r;
 
         r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, IMAGES_INTERFACE, images_vtable, &m->images);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable, m);
         if (r >= 0)
                 r = sd_bus_add_object_vtable(bus, NULL, FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable, &m->images);
         return r < 0 ? r : router_attach(m->router, bus);

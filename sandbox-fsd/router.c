@@ -410,6 +410,20 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return route_call(userdata, m, error);
 }
 
+unsigned router_end_idle(Router *r, const char *id) {
+        Target *t = hashmap_get(r->targets, id);
+        unsigned n;
+        Worker *w;
+
+        if (!t)
+                return 0;
+        while ((w = target_idle_worker(t)))
+                worker_free(w);
+        n = t->n_workers + t->n_starting;
+        target_release(t);
+        return n;
+}
+
 int router_attach(Router *r, sd_bus *bus) {
         return sd_bus_add_fallback(bus, NULL, FSD_OBJECT, on_call, r);
 }

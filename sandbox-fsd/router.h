@@ -35,3 +35,5 @@ int router_attach(Router *r, sd_bus *bus);
 /* Takes the descriptor over. */
 void router_add_worker(Router *r, const char *id, int fd);
 void router_start_failed(Router *r, const char *id, const sd_bus_error *error);
+/* So that nobody has the sandbox's files open: ends the workers that do nothing. The number of those that do. */
+unsigned router_end_idle(Router *r, const char *id);

@@ -53,7 +53,8 @@ int store_open(const char *path, Store *ret) {
         if (s.images_fd < 0)
                 return s.images_fd;
         s.roots_fd = make_and_open(fd, "roots");
-        s.volumes_fd = s.roots_fd < 0 ? s.roots_fd : make_and_open(fd, "volumes");
+        s.snapshots_fd = s.roots_fd < 0 ? s.roots_fd : make_and_open(fd, "snapshots");
+        s.volumes_fd = s.snapshots_fd < 0 ? s.snapshots_fd : make_and_open(fd, "volumes");
         if (s.volumes_fd < 0) {
                 int r = s.volumes_fd;
 
@@ -67,6 +68,7 @@ int store_open(const char *path, Store *ret) {
 void store_done(Store *s) {
         s->images_fd = safe_close(s->images_fd);
         s->roots_fd = safe_close(s->roots_fd);
+        s->snapshots_fd = safe_close(s->snapshots_fd);
         s->volumes_fd = safe_close(s->volumes_fd);
 }
 
@@ -77,7 +79,7 @@ int store_open_layer(const Store *s, const char *key) {
         return fd < 0 ? -errno : fd;
 }
 
-static int random_name(const char *prefix, char **ret) {
+int store_random_name(const char *prefix, char **ret) {
         uint64_t random;
 
         if (getrandom(&random, sizeof random, 0) != sizeof random)
@@ -86,7 +88,7 @@ static int random_name(const char *prefix, char **ret) {
 }
 
 /* A directory that belongs to root of the sandboxes. The mode comes first: afterwards it is not ours to change. */
-static int make_foreign(int parent_fd, const char *name, mode_t mode) {
+int store_make_foreign(int parent_fd, const char *name, mode_t mode) {
         _cleanup_close_ int fd = -EBADF;
 
         if (mkdirat(parent_fd, name, 0700) < 0)
@@ -103,9 +105,9 @@ int store_make_temporary(const Store *s, char **ret_name, int *ret_fd) {
         _cleanup_free_ char *name = NULL;
         int fd, r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &name);
         if (r >= 0)
-                r = make_foreign(s->images_fd, name, LAYER_MODE);
+                r = store_make_foreign(s->images_fd, name, LAYER_MODE);
         if (r < 0)
                 return r;
         fd = store_open_layer(s, name);
@@ -123,7 +125,7 @@ int store_publish(const Store *s, const char *temporary, const char *key) {
         return 0;
 }
 
-static int read_link(int directory_fd, const char *name, char **ret) {
+int store_read_link(int directory_fd, const char *name, char **ret) {
         char target[256];
         ssize_t n;
 
@@ -137,7 +139,7 @@ static int read_link(int directory_fd, const char *name, char **ret) {
 }
 
 int store_get_link(const Store *s, const char *name, char **ret_key) {
-        return read_link(s->images_fd, name, ret_key);
+        return store_read_link(s->images_fd, name, ret_key);
 }
 
 /* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
@@ -145,7 +147,7 @@ int store_set_link(const Store *s, const char *name, const char *key) {
         _cleanup_free_ char *temporary = NULL;
         int r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &temporary);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &temporary);
         if (r < 0)
                 return r;
         if (symlinkat(key, s->images_fd, temporary) < 0)
@@ -172,7 +174,7 @@ static int fill_root(int fd) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(children); i++) {
-                r = make_foreign(fd, children[i].name, children[i].mode);
+                r = store_make_foreign(fd, children[i].name, children[i].mode);
                 if (r < 0)
                         return r;
         }
@@ -181,7 +183,7 @@ static int fill_root(int fd) {
 
 /* The volume's own directory stays ours: what execd writes down at it no sandbox changes. */
 static int fill_volume(int fd) {
-        return make_foreign(fd, "data", 0755);
+        return store_make_foreign(fd, "data", 0755);
 }
 
 /* Made under the prefix of what is to be deleted: if we die before it has its name, the next start clears it away. */
@@ -190,7 +192,7 @@ static int make_filled(int parent_fd, const char *id, int (*fill)(int fd)) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = random_name(STORE_GONE_PREFIX, &name);
+        r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
         if (mkdirat(parent_fd, name, LAYER_MODE) < 0)
@@ -244,7 +246,7 @@ static int retire(int parent_fd, const char *id, char **ret_name) {
         _cleanup_free_ char *name = NULL;
         int r;
 
-        r = random_name(STORE_GONE_PREFIX, &name);
+        r = store_random_name(STORE_GONE_PREFIX, &name);
         if (r < 0)
                 return r;
         if (renameat(parent_fd, id, parent_fd, name) < 0)
@@ -261,6 +263,39 @@ int store_retire_root(const Store *s, const char *id, char **ret_name) {
 int store_retire_volume(const Store *s, const char *id, char **ret_name) {
         assert(object_id_is_valid(id, VOLUME_ID_PREFIX));
         return retire(s->volumes_fd, id, ret_name);
+}
+
+int store_set_root_aside(const Store *s, const char *id) {
+        _cleanup_free_ char *name = NULL, *prefix = NULL;
+        int r;
+
+        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
+                return -ENOMEM;
+        r = store_random_name(prefix, &name);
+        if (r < 0)
+                return r;
+        return renameat(s->roots_fd, id, s->roots_fd, name) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int store_retire_old_root(const Store *s, const char *id, char **ret_name) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *prefix = NULL, *name = NULL;
+        int r;
+
+        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
+                return -ENOMEM;
+        r = store_list_leftovers(s->roots_fd, prefix, &names);
+        if (r < 0)
+                return r;
+        if (!names)
+                return -ENOENT;
+        r = store_random_name(STORE_GONE_PREFIX, &name);
+        if (r < 0)
+                return r;
+        if (renameat(s->roots_fd, names[0], s->roots_fd, name) < 0)
+                return -errno;
+        *ret_name = TAKE_PTR(name);
+        return 0;
 }
 
 typedef struct UseName {
@@ -288,17 +323,18 @@ int store_set_use(const Store *s, const char *id, const char *layer) {
 
 void store_forget_use(const Store *s, const char *id) {
         (void) unlinkat(s->roots_fd, use_name(id).text, 0);
+        store_forget_snapshots(s, id);
 }
 
 int store_get_use(const Store *s, const char *id, char **ret_layer) {
-        return read_link(s->roots_fd, use_name(id).text, ret_layer);
+        return store_read_link(s->roots_fd, use_name(id).text, ret_layer);
 }
 
 int store_retire_layer(const Store *s, const char *layer, char **ret_name) {
         _cleanup_free_ char *name = NULL;
         int r;
 
-        r = random_name(STORE_TEMPORARY_PREFIX, &name);
+        r = store_random_name(STORE_TEMPORARY_PREFIX, &name);
         if (r < 0)
                 return r;
         if (renameat(s->images_fd, layer, s->images_fd, name) < 0)

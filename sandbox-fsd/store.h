@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <sys/types.h>
+
 #include "libsandbox/macro.h"
 
 /* What lies on disk, all below one directory of user sandbox-fsd:
@@ -9,7 +11,13 @@
  *   images/by-file-*   a link from a tar file (by its inode and times) to the layer of its content
  *   roots/<id>/        u w u2 w2: what one sandbox has written
  *   roots/.gone-*      one that is being deleted
+ *   roots/.old-<id>-*  one that a restored sandbox had before; goes with the sandbox
  *   roots/.layer-<id>  a link: the layer that the sandbox has mapped, "-" if none of ours
+ *   roots/.snap-<id>-<snapshot>  a link: that the sandbox has that snapshot below what it writes
+ *   snapshots/<snapshot>/  u u2: what one sandbox had written; never changed once it has this name
+ *   snapshots/.layer-<snapshot>  a link: the layer of the image below it
+ *   snapshots/.tmp-*, .gone-*  one that is being made, or deleted
+ *   snapshots/.unwanted-<snapshot>  one that was deleted while sandboxes stand on it
  *   volumes/<id>/data  what a volume has; <id>/ is 0700 and ours, so nobody of the host passes
  *   volumes/<id>/image the same as a file system in a file, where nothing else bounds its size (volume-image.h)
  *   volumes/.gone-*    one that is being deleted, or made
@@ -19,10 +27,11 @@
 #define FOREIGN_COUNT 65536U
 
 typedef struct Store {
-        int images_fd, roots_fd, volumes_fd;
+        int images_fd, roots_fd, snapshots_fd, volumes_fd;
 } Store;
 
-#define STORE_NULL ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF, .volumes_fd = -EBADF })
+#define STORE_NULL                                                                                 \
+        ((Store) { .images_fd = -EBADF, .roots_fd = -EBADF, .snapshots_fd = -EBADF, .volumes_fd = -EBADF })
 
 int store_open(const char *path, Store *ret);
 void store_done(Store *s);
@@ -43,6 +52,10 @@ bool store_has_quotas(const Store *s);
 int store_open_root(const Store *s, const char *id, int *ret_fd);
 /* Moves it aside; the name it has now, below roots_fd, is for deletion. -ENOENT: none. */
 int store_retire_root(const Store *s, const char *id, char **ret_name);
+/* The sandbox gets another one: its name is free, what it has stays as it is. Fine if there is none. */
+int store_set_root_aside(const Store *s, const char *id);
+/* One that was set aside, for deletion; -ENOENT: none. */
+int store_retire_old_root(const Store *s, const char *id, char **ret_name);
 /* Also those of which there is but the note of their layer. */
 int store_list_roots(const Store *s, char ***ret_ids);
 /* layer may be NULL: none of the store's. */
@@ -60,8 +73,41 @@ int store_retire_layer(const Store *s, const char *layer, char **ret_name);
 /* Names in a directory of ours that are to be deleted since whoever began it is gone. */
 int store_list_leftovers(int directory_fd, const char *prefix, char ***ret_names);
 
+/* Snapshots: of store-snapshot.c. */
+#define SNAPSHOT_ID_MAX 40U
+bool snapshot_id_is_valid(const char *id);
+/* An empty one, not visible yet, over the layer that the sandbox has mapped; its descriptor is O_PATH. */
+int store_make_snapshot(const Store *s, const char *snapshot, const char *sandbox, int *ret_fd);
+int store_publish_snapshot(const Store *s, const char *snapshot);
+/* Also one that is unwanted: O_PATH. */
+int store_open_snapshot(const Store *s, const char *snapshot);
+/* The layer below it, STORE_NO_LAYER: none of ours. */
+int store_get_snapshot_layer(const Store *s, const char *snapshot, char **ret_layer);
+/* That the sandbox stands on it, until store_forget_use(). */
+int store_use_snapshot(const Store *s, const char *sandbox, const char *snapshot);
+/* The last one that was noted; -ENOENT: none. */
+int store_get_used_snapshot(const Store *s, const char *sandbox, char **ret_snapshot);
+/* Moves it aside for deletion (below snapshots_fd); *ret_name NULL: it is in use, and goes with its last user. */
+int store_retire_snapshot(const Store *s, const char *snapshot, char **ret_name);
+/* One more that can be deleted since nobody stands on it any more; -ENOENT: none. */
+int store_retire_unwanted(const Store *s, char **ret_name);
+/* Those that an earlier run had made a place for: from now on they cannot be published, whoever still fills them. */
+void store_retire_unfinished(const Store *s);
+int store_list_snapshots(const Store *s, char ***ret_ids);
+/* Layers of images that snapshots need. */
+int store_list_snapshot_layers(const Store *s, char ***layers);
+/* For the parts of this module. */
+int store_random_name(const char *prefix, char **ret);
+int store_read_link(int directory_fd, const char *name, char **ret);
+int store_make_foreign(int parent_fd, const char *name, mode_t mode);
+void store_forget_snapshots(const Store *s, const char *sandbox);
+
+#define STORE_SNAPSHOT_USE_PREFIX ".snap-"
+#define STORE_SNAPSHOT_TEMPORARY_PREFIX ".tmp-"
+#define STORE_UNWANTED_PREFIX ".unwanted-"
 #define STORE_TEMPORARY_PREFIX "tmp-"
 #define STORE_GONE_PREFIX ".gone-"
+#define STORE_OLD_PREFIX ".old-"
 #define STORE_USE_PREFIX ".layer-"
 #define STORE_LINK_PREFIX "by-file-"
 #define STORE_NO_LAYER "-"

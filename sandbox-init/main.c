@@ -43,6 +43,9 @@ static bool init_setup(Init *i) {
                         return false;
         (void) SYS(fcntl, INIT_FD_LISTEN, F_SETFD, FD_CLOEXEC);
         (void) SYS(fcntl, INIT_FD_PROC, F_SETFD, FD_CLOEXEC);
+        /* Until there is a vault, so that the number is not given to anything else. */
+        if (SYS(dup3, INIT_FD_PROC, INIT_FD_VAULT, O_CLOEXEC) < 0)
+                return false;
 
         i->connection = -EBADF;
         i->timer_usec = USEC_INFINITY;

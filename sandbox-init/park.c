@@ -19,8 +19,8 @@
 #define UMOUNT_DETACH 2
 #define OOM_SCORE_ADJUST "500"
 
-/* The directories of the parked tree; layers go to l/0 to l/15. */
-static const char *const directories[] = { "root", "proc", "mask", "upper", "usr", "l" };
+/* The directories of the parked tree. */
+static const char *const directories[] = { "root", "proc", "mask", "upper" };
 
 /* execd keeps nothing of itself inside but what commands need to be bounded by; everything else is nobody's. */
 static const char *const proc_read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger" };
@@ -55,12 +55,6 @@ static int leave_keyring(void) {
 static int make_directories(int tree) {
         for (size_t n = 0; n < ELEMENTSOF(directories); n++)
                 TRY(SYS(mkdirat, tree, directories[n], 0755));
-        for (unsigned n = 0; n < INIT_LAYERS_MAX; n++) {
-                char path[2 + DECIMAL_MAX] = "l/";
-
-                format_u64(n, path + 2);
-                TRY(SYS(mkdirat, tree, path, 0755));
-        }
         return 0;
 }
 
@@ -77,6 +71,18 @@ static int leave_host_tree(void) {
         TRY(SYS(umount2, ".", UMOUNT_DETACH));
         TRY(SYS(chdir, "/"));
         close_fd(&tree);
+        return 0;
+}
+
+/* From here on there are two namespaces with this tree. What is attached to the one that is left behind, the vault, is
+ * there as long as we hold it, while nothing of it can be reached from the one that commands will live in. */
+static int leave_vault(int proc) {
+        int fd;
+
+        fd = (int) TRY(SYS(openat, proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+        TRY(SYS(dup3, fd, INIT_FD_VAULT, O_CLOEXEC));
+        close_fd(&fd);
+        TRY(SYS(unshare, CLONE_NEWNS));
         return 0;
 }
 
@@ -202,6 +208,7 @@ int init_park(Init *i) {
         TRY(leave_keyring());
         (void) SYS(umask, 0022);
         TRY(leave_host_tree());
+        TRY(leave_vault(INIT_FD_PROC));
         TRY(prepare_proc(&i->parked));
         TRY(prepare_mounts(&i->parked));
         TRY(raise_loopback());

@@ -46,7 +46,11 @@ static int check_root(const void *message, size_t size, size_t n_fds) {
         if (m->n_layers < 1 || m->n_layers > INIT_LAYERS_MAX)
                 return -EBADMSG;
 
-        expected = 1 + m->n_layers + !!(m->flags & INIT_ROOT_UPPER) + !!(m->flags & INIT_ROOT_USR);
+        if (m->n_frozen > INIT_FROZEN_MAX || m->n_raw > m->n_frozen)
+                return -EBADMSG;
+
+        expected = 1 + m->n_layers + !!(m->flags & INIT_ROOT_UPPER) + !!(m->flags & INIT_ROOT_USR) + m->n_frozen +
+                   m->n_raw;
         if (n_fds != expected)
                 return -EBADMSG;
 

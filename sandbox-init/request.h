@@ -14,7 +14,7 @@
 #define EXEC_PATH_MAX 4096U
 #define EXEC_PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define ID_MAX 65535U                    /* highest one that is mapped */
-#define REQUEST_FDS_MAX (1U + INIT_LAYERS_MAX + 2U)
+#define REQUEST_FDS_MAX (1U + INIT_LAYERS_MAX + 2U + 2U * INIT_FROZEN_MAX)
 
 /* 0 if the packet is a whole, consistent request that is due in this phase; -EBADMSG if it is malformed, -EPROTO if it
  * comes in the wrong phase, -EOPNOTSUPP if it is unknown, -EINVAL if it asks for what init never does. message is

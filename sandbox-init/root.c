@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <linux/sched.h>
 #include <linux/stat.h>
 
 #include "sandbox-init/init.h"
@@ -8,18 +9,20 @@
 
 #define INIT_FILE 3
 
-/* Builds the root out of the mounts that came with ROOT. It is put together in the parked tree under names relative
- * to it, so that mountinfo shows nobody's path, and inside the user namespace, so that copying up has the rights of
- * the sandbox. The image may be hostile: what is mounted on is opened without following links. */
+/* Builds the root out of the mounts that came with ROOT. It is put together in the vault under names relative to it, so
+ * that mountinfo shows nobody's path, and inside the user namespace, so that copying up has the rights of the sandbox.
+ * The mounts stay attached there: what this sandbox has written can be made the lower layer of others, and of a new root
+ * of its own, for which a helper of execd needs nothing of us. The image may be hostile: what is mounted on is opened
+ * without following links. */
 
 #define UMOUNT_DETACH 2
-#define LOWER_MAX 128
+#define LOWER_MAX 256 /* of the kernel's for one option */
 
 /* The descriptors of ROOT by name. */
 typedef struct RootMounts {
         int dev;
-        const int *layers;
-        size_t n_layers;
+        const int *layers, *frozen, *raw;
+        size_t n_layers, n_frozen, n_raw;
         int upper, usr;
 } RootMounts;
 
@@ -30,6 +33,10 @@ static RootMounts name_mounts(const Request *request) {
 
         named.upper = m->flags & INIT_ROOT_UPPER ? request->fds[next++] : -EBADF;
         named.usr = m->flags & INIT_ROOT_USR ? request->fds[next++] : -EBADF;
+        named.frozen = request->fds + next;
+        named.n_frozen = m->n_frozen;
+        named.raw = named.frozen + m->n_frozen;
+        named.n_raw = m->n_raw;
         return named;
 }
 
@@ -51,22 +58,38 @@ static int make_upper(const InitRoot *m) {
         return 0;
 }
 
-/* "l/0:l/1:..." for overlayfs, topmost first. */
-static int attach_layers(const RootMounts *mounts, char lower[static LOWER_MAX]) {
-        char *end = lower;
+/* To directories that are made for them: "l/0", "l/1"... */
+static int attach_many(const int *mounts, size_t n_mounts, const char *directory) {
+        char path[4 + DECIMAL_MAX] = { directory[0] };
 
-        for (size_t n = 0; n < mounts->n_layers; n++) {
-                char *path;
-
-                if (n > 0)
-                        *end++ = ':';
-                path = end;
-                *end++ = 'l';
-                *end++ = '/';
-                end += strlen(format_u64(n, end));
-                TRY(mount_move(mounts->layers[n], AT_FDCWD, path));
+        if (n_mounts > 0)
+                TRY(SYS(mkdirat, AT_FDCWD, path, 0755));
+        path[1] = '/';
+        for (size_t n = 0; n < n_mounts; n++) {
+                format_u64(n, path + 2);
+                TRY(SYS(mkdirat, AT_FDCWD, path, 0755));
+                TRY(mount_move(mounts[n], AT_FDCWD, path));
         }
         return 0;
+}
+
+static char *append(char *end, const char *text) {
+        size_t n = strlen(text);
+
+        memcpy(end, text, n + 1);
+        return end + n;
+}
+
+/* Appends "f/0/u:f/1/u", topmost first. */
+static char *append_names(char *end, const char *lower, const char *directory, size_t n, const char *suffix) {
+        for (size_t i = 0; i < n; i++) {
+                if (end != lower)
+                        *end++ = ':';
+                end = append(end, directory);
+                end += strlen(format_u64(i, end));
+                end = append(end, suffix);
+        }
+        return end;
 }
 
 /* volatile spares all syncs; the writable layer does not outlive a crash of the host anyway. */
@@ -83,22 +106,56 @@ static int make_overlay(const char *lower, const char *upper, const char *work) 
         return (int) TRY(fs_make("overlay", options, ELEMENTSOF(options), attributes, NULL));
 }
 
+static int make_usr(const RootMounts *mounts) {
+        char lower[LOWER_MAX], *end;
+
+        end = append_names(lower, lower, "f/", mounts->n_frozen, "/u2");
+        (void) append(end, end == lower ? "usr" : ":usr");
+        TRY(SYS(mkdirat, AT_FDCWD, "usr", 0755));
+        TRY(mount_move(mounts->usr, AT_FDCWD, "usr"));
+        return (int) TRY(make_overlay(lower, "upper/u2", "upper/w2"));
+}
+
+/* The root and, with an overlay of its own, its /usr. */
+typedef struct Overlays {
+        int root, usr;
+} Overlays;
+
+static int make_overlays(const InitRoot *m, const RootMounts *mounts, Overlays *ret) {
+        char lower[LOWER_MAX], *end;
+
+        if (mounts->upper >= 0)
+                TRY(mount_move(mounts->upper, AT_FDCWD, "upper"));
+        else
+                TRY(make_upper(m));
+        TRY(attach_many(mounts->layers, mounts->n_layers, "l"));
+        TRY(attach_many(mounts->frozen, mounts->n_frozen, "f"));
+        TRY(attach_many(mounts->raw, mounts->n_raw, "r"));
+
+        end = append_names(lower, lower, "f/", mounts->n_frozen, "/u");
+        (void) append_names(end, lower, "l/", mounts->n_layers, "");
+        ret->root = (int) TRY(make_overlay(lower, "upper/u", "upper/w"));
+        ret->usr = mounts->usr >= 0 ? (int) TRY(make_usr(mounts)) : -EBADF;
+        return 0;
+}
+
+static int make_overlays_in_vault(const Init *i, const RootMounts *mounts, Overlays *ret) {
+        int back;
+
+        back = (int) TRY(SYS(openat, i->parked.proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+        TRY(SYS(setns, INIT_FD_VAULT, CLONE_NEWNS));
+        TRY(make_overlays(&i->request.root, mounts, ret));
+        TRY(SYS(setns, back, CLONE_NEWNS));
+        close_fd(&back);
+        return 0;
+}
+
 static int attach_at(int mount, int root, const char *name) {
         int target;
 
         target = (int) TRY(open_or_make_directory(root, name));
         TRY(mount_move_to(mount, target));
         close_fd(&target);
-        return 0;
-}
-
-static int attach_usr(int usr, int root) {
-        int overlay;
-
-        TRY(mount_move(usr, AT_FDCWD, "usr"));
-        overlay = (int) TRY(make_overlay("usr", "upper/u2", "upper/w2"));
-        TRY(attach_at(overlay, root, "usr"));
-        close_fd(&overlay);
         return 0;
 }
 
@@ -123,11 +180,9 @@ static int hide_sys(int root) {
         return 0;
 }
 
-static int attach_all(Parked *p, const InitRoot *m, const RootMounts *mounts, int root) {
-        if (mounts->usr >= 0)
-                TRY(attach_usr(mounts->usr, root));
+static int attach_all(Parked *p, const InitRoot *m, int dev, int root) {
         TRY(attach_at(p->proc, root, "proc"));
-        TRY(attach_at(mounts->dev, root, "dev"));
+        TRY(attach_at(dev, root, "dev"));
         TRY(attach_at(p->pts, root, "dev/pts"));
         TRY(attach_sized(&p->shm, m->shm_bytes, m->tmp_inodes, root, "dev/shm"));
         TRY(attach_sized(&p->tmp, m->tmp_bytes, m->tmp_inodes, root, "tmp"));
@@ -201,23 +256,26 @@ static int enter_root(int root) {
         return 0;
 }
 
+/* In an image these places are as they should be; what another sandbox has made of them is its own affair, and no reason
+ * that it cannot be cloned. */
+static int write_own(const InitRoot *m, int result) {
+        return m->n_frozen > 0 ? 0 : result;
+}
+
 int init_attach_root(Init *i) {
         const InitRoot *m = &i->request.root;
         RootMounts mounts = name_mounts(&i->request);
-        char lower[LOWER_MAX];
-        int root;
+        Overlays overlays;
 
-        if (mounts.upper >= 0)
-                TRY(mount_move(mounts.upper, AT_FDCWD, "upper"));
-        else
-                TRY(make_upper(m));
-        TRY(attach_layers(&mounts, lower));
-        root = (int) TRY(make_overlay(lower, "upper/u", "upper/w"));
-        TRY(mount_move(root, AT_FDCWD, "root"));
-        TRY(attach_all(&i->parked, m, &mounts, root));
-        TRY(write_etc(root, m->hostname));
-        TRY(enter_root(root));
-        close_fd(&root);
-        TRY(make_workdir(m->workdir));
+        TRY(make_overlays_in_vault(i, &mounts, &overlays));
+        TRY(mount_move(overlays.root, AT_FDCWD, "root"));
+        if (overlays.usr >= 0)
+                TRY(attach_at(overlays.usr, overlays.root, "usr"));
+        TRY(attach_all(&i->parked, m, mounts.dev, overlays.root));
+        TRY(write_own(m, write_etc(overlays.root, m->hostname)));
+        TRY(enter_root(overlays.root));
+        close_fd(&overlays.root);
+        close_fd(&overlays.usr);
+        TRY(write_own(m, make_workdir(m->workdir)));
         return init_lock_down(m);
 }

@@ -66,6 +66,13 @@ int verb_network(Ctl *c, char **words);
 extern const Option template_options[];
 int verb_template(Ctl *c, char **words);
 
+/* verb-snapshot.c */
+extern const Option clone_options[];
+int verb_clone(Ctl *c, char **words);
+int verb_fork(Ctl *c, char **words);
+int verb_restore(Ctl *c, char **words);
+int verb_snapshot(Ctl *c, char **words);
+
 /* verb-alert.c */
 int verb_alert(Ctl *c, char **words);
 int verb_worker(Ctl *c, char **words);

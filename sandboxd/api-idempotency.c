@@ -9,6 +9,7 @@
 #include "sandboxd/api.h"
 #include "sandboxd/context.h"
 #include "sandboxd/idempotency.h"
+#include "sandboxd/snapshot.h"
 #include "sandboxd/port.h"
 
 /* The header Idempotency-Key. A handler need not know of it: what it has written when it returns, and its reply, get
@@ -36,6 +37,11 @@ static json_t *object_to_json(Manager *m, const char *id) {
                 Sandbox *s = manager_find_sandbox(m, id);
 
                 return s && s->state != SANDBOX_CREATING ? sandbox_to_json(m, s) : NULL;
+        }
+        if (object_id_is_valid(id, "snap")) {
+                _cleanup_(json_decrefp) json_t *record = NULL;
+
+                return snapshot_get(m->store, id, &record) >= 0 ? snapshot_to_json(record) : NULL;
         }
         if (object_id_is_valid(id, "bg")) {
                 const Command *c = manager_find_command(m, id);

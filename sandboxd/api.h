@@ -85,6 +85,7 @@ int api_reply_result(Request *request, const Command *c);
 
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable alert_table, alert_history_table, network_table, network_member_table, template_table;
+extern const JsonTable clone_table, fork_table, restore_table, snapshot_table;
 extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
@@ -154,6 +155,14 @@ int api_sandbox_pause(Request *request, sd_bus_error *error);
 int api_sandbox_resume(Request *request, sd_bus_error *error);
 int api_sandbox_renew(Request *request, sd_bus_error *error);
 int api_sandbox_limits(Request *request, sd_bus_error *error);
+
+int api_sandbox_clone(Request *request, sd_bus_error *error);
+int api_sandbox_fork(Request *request, sd_bus_error *error);
+int api_snapshot_clone(Request *request, sd_bus_error *error);
+int api_snapshot_create(Request *request, sd_bus_error *error);
+int api_snapshot_delete(Request *request, sd_bus_error *error);
+int api_snapshot_list(Request *request, sd_bus_error *error);
+int api_snapshot_restore(Request *request, sd_bus_error *error);
 
 int api_exec(Request *request, sd_bus_error *error);
 int api_exec_stream(Request *request, sd_bus_error *error);

@@ -22,7 +22,7 @@
 typedef struct Creation {
         Manager *manager;
         CreateRequest request;
-        char *name, *image;
+        char *name, *image, *base, *source, *snapshot;
         Sandbox *sandbox;       /* once it has an id */
         Counter origin;         /* what made it fast, or not */
         bool rooted;            /* fsd was asked: there may be a root */
@@ -37,6 +37,10 @@ static Creation *creation_free(Creation *c) {
                 sandbox_unref(c->sandbox);
                 free(c->name);
                 free(c->image);
+                free(c->base);
+                free(c->source);
+                free(c->snapshot);
+                json_decref(c->request.env);
                 json_decref(c->request.config);
                 json_decref(c->request.metadata);
                 json_decref(c->request.entrypoint);
@@ -207,6 +211,9 @@ static int ask_create(Creation *c, sd_bus_message *prepared) {
         spec.writable_inodes = m->settings.writable_inodes;
         spec.deadline_usec = c->sandbox->deadline_usec;
         spec.network = c->request.network;
+        spec.source_generation = c->request.generation;
+        if (c->source && !(spec.source = strdup(c->source)))
+                return -ENOMEM;
         spec.label = make_label(c->sandbox, c->request.warm);
         if (asprintf(&spec.hostname, "%.12s", c->sandbox->id) < 0)
                 return -ENOMEM;
@@ -240,6 +247,7 @@ static int make_sandbox(Creation *c, const char *id) {
                                             .metadata = json_incref(c->request.metadata),
                                             .entrypoint = json_incref(c->request.entrypoint),
                                             .secrets = json_incref(c->request.secrets),
+                                            .env = json_incref(c->request.env), .base = c->base,
                                             .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
@@ -283,12 +291,13 @@ static int write_record(Creation *c) {
 
 static int prepare_root(Creation *c) {
         const Settings *settings = &c->manager->settings;
-        RootOptions options = { .bytes = settings->writable_bytes, .inodes = settings->writable_inodes };
+        RootOptions options = { .bytes = settings->writable_bytes, .inodes = settings->writable_inodes,
+                                .from = c->source, .snapshot = c->snapshot };
 
         if (!streq_ptr(settings->writable, "auto"))
                 options.writable = settings->writable;
         c->rooted = true;
-        return fsd_prepare_root(c->manager->fsd, c->image, c->sandbox->id, &options, on_prepared, c);
+        return fsd_prepare_root(c->manager->fsd, c->base ?: c->image, c->sandbox->id, &options, on_prepared, c);
 }
 
 /* The next start compares all lists if it finds any record. So unless this one is the first, fsd can work while it is
@@ -384,7 +393,7 @@ static int begin(Creation *c) {
         Manager *m = c->manager;
         int r;
 
-        if (!c->request.warm)
+        if (!c->request.warm && !c->source && !c->snapshot)
                 taken = warm_take(m->warm, &(WarmWish) {
                                 .image = c->image, .workdir = workdir ?: m->settings.workspace_dir,
                                 .memory_bytes = (uint64_t) json_integer_value(json_object_get(config, "memory")) * MiB,
@@ -408,6 +417,7 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
                 json_decref(request->metadata);
                 json_decref(request->entrypoint);
                 json_decref(request->secrets);
+                json_decref(request->env);
                 return -ENOMEM;
         }
         c->manager = m;
@@ -415,7 +425,14 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
         if (request->name)
                 c->name = strdup(request->name);
         c->image = strdup(request->image);
-        if ((request->name && !c->name) || !c->image)
+        if (request->base)
+                c->base = strdup(request->base);
+        if (request->source)
+                c->source = strdup(request->source);
+        if (request->snapshot)
+                c->snapshot = strdup(request->snapshot);
+        if ((request->name && !c->name) || !c->image || (request->base && !c->base) ||
+            (request->source && !c->source) || (request->snapshot && !c->snapshot))
                 return -ENOMEM;
         *ret = TAKE_PTR(c);
         return 0;

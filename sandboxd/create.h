@@ -11,7 +11,11 @@ typedef void (*CreateNamed)(const char *public_id, void *userdata);
 
 typedef struct CreateRequest {
         const char *name, *image;       /* name NULL: the id */
-        json_t *config, *metadata, *entrypoint, *secrets; /* taken over, also on failure */
+        const char *base;               /* what fsd knows the image as; NULL: the same */
+        const char *source;             /* id of a sandbox whose files it gets: those of before that generation */
+        uint32_t generation;
+        const char *snapshot;           /* or of a snapshot */
+        json_t *config, *metadata, *entrypoint, *secrets, *env; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
         CreateNamed on_named;           /* may be NULL; perhaps called again, with another id */

@@ -220,6 +220,38 @@ const sd_bus *execd_connection(const ExecdClient *c) {
         return peer_connection(c->peer);
 }
 
+int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t bytes_max, PeerCallback callback,
+               void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Copy", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_copy(m, made, /* all= */ false);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 't', &bytes_max);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_SLOW, callback, userdata);
+}
+
+int execd_replace_root(ExecdClient *c, const char *id, sd_bus_message *prepared, PeerCallback callback,
+                       void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "ReplaceRoot", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_copy(m, prepared, /* all= */ false);
+        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+}
+
+int execd_freeze(ExecdClient *c, const char *id, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Freeze", id, &m);
+        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+}
+
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

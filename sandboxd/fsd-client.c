@@ -14,6 +14,8 @@ struct FsdClient {
 };
 
 static const BusField root_fields[] = {
+        { "From",           BUS_FIELD_STRING, offsetof(RootOptions, from)     },
+        { "Snapshot",       BUS_FIELD_STRING, offsetof(RootOptions, snapshot) },
         { "Writable",       BUS_FIELD_STRING, offsetof(RootOptions, writable) },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(RootOptions, bytes)    },
         { "WritableInodes", BUS_FIELD_U64,    offsetof(RootOptions, inodes)   },
@@ -91,6 +93,26 @@ int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata) {
 
 int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata) {
         return call_images(c, "List", callback, userdata);
+}
+
+int fsd_snapshots(FsdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, SNAPSHOTS_INTERFACE, member, &m);
+        if (r >= 0 && id)
+                r = sd_bus_message_append_basic(m, 's', id);
+        return r < 0 ? r : fsd_send(c, m, 0, callback, userdata);
+}
+
+int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, SNAPSHOTS_INTERFACE, "Make", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", snapshot, sandbox);
+        return r < 0 ? r : fsd_send(c, m, 0, callback, userdata);
 }
 
 int fsd_open_volume(FsdClient *c, const char *id, uint64_t bytes, PeerCallback callback, void *userdata) {

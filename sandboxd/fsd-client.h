@@ -14,6 +14,8 @@ DEFINE_CLEANUP(FsdClient *, fsd_client_free)
 typedef struct RootOptions {
         char *writable;                 /* NULL: what the machine can do best */
         uint64_t bytes, inodes;         /* 0: the default */
+        char *from;                     /* a sandbox whose layers it shall have, or NULL */
+        char *snapshot;                 /* that it shall stand on, or NULL */
 } RootOptions;
 
 int fsd_prepare_root(FsdClient *c, const char *image, const char *id, const RootOptions *options,
@@ -23,6 +25,9 @@ int fsd_ping(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_roots(FsdClient *c, PeerCallback callback, void *userdata);
 int fsd_list_images(FsdClient *c, PeerCallback callback, void *userdata);
 
+/* Snapshots1: with a snapshot, or a sandbox, or none (List). */
+int fsd_snapshots(FsdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
+int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, PeerCallback callback, void *userdata);
 /* bytes 0: it is not going to be mounted, or has no bound. */
 int fsd_open_volume(FsdClient *c, const char *id, uint64_t bytes, PeerCallback callback, void *userdata);
 int fsd_remove_volume(FsdClient *c, const char *id, PeerCallback callback, void *userdata);

@@ -92,6 +92,10 @@ const OpenapiSchema openapi_schemas[] = {
                              "networkRxBytes:integer networkTxBytes:integer pids:integer memoryUsageBytes?:integer "
                              "memoryLimitBytes?:integer pidsLimit?:integer memoryPeakMb?:integer ioReadBytes?:integer "
                              "ioWriteBytes?:integer oomKills?:integer cpuUsec?:integer source?:string" },
+        { "Sandboxes",       "sandboxes:Sandbox[]" },
+        { "Snapshot",        "id:string sandboxId:string name:string imageId:string size:integer createdAt:integer "
+                             "snapshotId:string config?:SandboxConfig entrypoint?:string[] metadata?:map" },
+        { "Snapshots",       "snapshots:Snapshot[]" },
         { "Success",         "success:boolean" },
         { "Swept",           "swept:integer" },
         { "Template",        "id:string name:string description:string config:SandboxConfig builtin:boolean "

@@ -10,6 +10,7 @@
 #include "sandboxd/network.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
+#include "sandboxd/snapshot.h"
 #include "sandboxd/volume.h"
 
 /* Three lists are compared, one after the other: what execd runs, what fsd stores, which commands there are. Nothing is
@@ -326,6 +327,7 @@ static void on_list(sd_bus_message *reply, const sd_bus_error *error, void *user
                 return;
         }
         compare_records(c);
+        snapshot_reconcile(c->manager);
         if (fsd_list_roots(c->manager->fsd, on_roots, c) < 0)
                 on_roots(NULL, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_SERVER, "nobody listens"), c);
 }

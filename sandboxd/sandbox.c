@@ -54,6 +54,7 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 json_decref(init->metadata);
                 json_decref(init->entrypoint);
                 json_decref(init->secrets);
+                json_decref(init->env);
                 return -ENOMEM;
         }
 
@@ -63,6 +64,7 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 .metadata = init->metadata,
                 .entrypoint = init->entrypoint,
                 .secrets = init->secrets,
+                .env = init->env,
                 .created_msec = init->created_msec,
         };
         set_ids(s, init->id);
@@ -70,11 +72,13 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
         s->image = strdup(init->image);
         if (init->worker)
                 s->worker = strdup(init->worker);
+        if (init->base)
+                s->base = strdup(init->base);
         if (!s->config)
                 s->config = json_object();
         if (!s->metadata)
                 s->metadata = json_object();
-        if (!s->name || !s->image || (init->worker && !s->worker) || !s->config || !s->metadata)
+        if (!s->name || !s->image || (init->worker && !s->worker) || (init->base && !s->base) || !s->config || !s->metadata)
                 return -ENOMEM;
 
         sandbox_set_expiry(s, s->created_msec + init->timeout_sec * 1000);
@@ -92,6 +96,7 @@ Sandbox *sandbox_unref(Sandbox *s) {
         if (s && --s->n_ref == 0) {
                 free(s->name);
                 free(s->image);
+                free(s->base);
                 free(s->worker);
                 json_decref(s->config);
                 json_decref(s->metadata);
@@ -135,11 +140,11 @@ static int to_text(const Sandbox *s, json_t *secrets, char **ret) {
         char boot[SD_ID128_STRING_MAX] = "";
 
         (void) current_boot(boot);
-        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:I, s:I, s:s, s:s*}",
+        record = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:I, s:I, s:s, s:s*, s:s*}",
                            "version", 1, "dialect", "sandbox", "name", s->name, "image", s->image, "config", s->config,
                            "metadata", s->metadata, "entrypoint", s->entrypoint, "env", s->env, "proxy", s->proxy, "secrets", secrets,
                            "expires", (json_int_t) s->expires_msec, "deadline", (json_int_t) s->deadline_usec, "boot", boot,
-                           "worker", s->worker);
+                           "worker", s->worker, "base", s->base);
         if (!record)
                 return -ENOMEM;
         *ret = json_dumps(record, JSON_COMPACT);
@@ -170,7 +175,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(sandbox_unrefp) Sandbox *s = NULL;
         json_t *config, *metadata, *entrypoint = NULL, *env = NULL, *proxy = NULL, *secrets = NULL;
-        const char *name, *image, *boot, *worker = NULL;
+        const char *name, *image, *boot, *worker = NULL, *base = NULL;
         json_int_t expires, deadline;
         SandboxState state_value = sandbox_state_from_string(state);
         int version, r;
@@ -178,10 +183,10 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         object = json_loads(record, JSON_REJECT_DUPLICATES, NULL);
         if (!sandbox_id_is_valid(id) || state_value < 0 || !object)
                 return -EBADMSG;
-        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s?o, s?o, s:I, s:I, s:s, s?s}", "version", &version,
+        if (json_unpack(object, "{s:i, s:s, s:s, s:o, s:o, s?o, s?o, s?o, s?o, s:I, s:I, s:s, s?s, s?s}", "version", &version,
                         "name", &name, "image", &image, "config", &config, "metadata", &metadata, "entrypoint",
                         &entrypoint, "env", &env, "proxy", &proxy, "secrets", &secrets, "expires", &expires, "deadline", &deadline, "boot",
-                        &boot, "worker", &worker) < 0 ||
+                        &boot, "worker", &worker, "base", &base) < 0 ||
             version != 1 || !json_is_object(config) || !json_is_object(metadata) || (env && !json_is_object(env)) ||
             (proxy && !json_is_object(proxy)) ||
             (secrets && !json_is_object(secrets)) || expires < 0 || deadline < 0)
@@ -190,7 +195,7 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         r = sandbox_new(&(SandboxInit) { .id = id, .name = name, .image = image, .config = json_incref(config),
                                          .metadata = json_incref(metadata), .entrypoint = json_incref(entrypoint),
                                          .secrets = json_incref(secrets),
-                                         .created_msec = created_msec, .worker = worker }, &s);
+                                         .created_msec = created_msec, .worker = worker, .base = base }, &s);
         if (r < 0)
                 return r;
         s->env = json_incref(env);
@@ -204,6 +209,10 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu) {
         *ret_memory_bytes = (uint64_t) json_integer_value(json_object_get(s->config, "memory")) * MiB;
         *ret_cpu = json_number_value(json_object_get(s->config, "cpu"));
+}
+
+const char *sandbox_get_base(const Sandbox *s) {
+        return s->base ?: s->image;
 }
 
 const char *sandbox_get_workdir(const Sandbox *s) {

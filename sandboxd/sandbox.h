@@ -35,6 +35,7 @@ typedef struct Sandbox {
         char public_id[SANDBOX_PUBLIC_ID_SIZE]; /* key of the manager's map */
         SandboxState state;
         char *name, *image;
+        char *base;                             /* the catalog's name of what a clone calls its image; NULL: the image */
         char *worker;                           /* whose it is; NULL: of before workers had names */
         json_t *config, *metadata, *entrypoint; /* entrypoint may be NULL */
         json_t *env;                            /* what env.h changed: string, or null for one taken away; or NULL */
@@ -62,7 +63,8 @@ typedef struct Sandbox {
 /* Takes the objects over, also on failure. */
 typedef struct SandboxInit {
         const char *id, *name, *image, *worker; /* name NULL: the public id */
-        json_t *config, *metadata, *entrypoint, *secrets;
+        const char *base;                       /* NULL: the image */
+        json_t *config, *metadata, *entrypoint, *secrets, *env;
         uint64_t created_msec, timeout_sec;
 } SandboxInit;
 
@@ -86,6 +88,8 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
 
 /* Limits of the record's config: MiB, processors. */
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu);
+/* What sandbox-fsd knows its image as. */
+const char *sandbox_get_base(const Sandbox *s);
 const char *sandbox_get_workdir(const Sandbox *s);
 /* To the environment of a command that is about to start; what is there already stays. */
 int sandbox_add_secrets(const Sandbox *s, char ***env);

@@ -104,7 +104,7 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     ,*) _sandboxctl_verbs ;;
     help,0) _sandboxctl_verbs ;;
     create,0 | run,0) _sandboxctl_images ;;
-    status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0) _sandboxctl_sandboxes ;;
+    status,0 | renew,0 | limits,0 | exec,0 | logs,0 | ps,0 | shell,0 | attach,0 | clone,0 | fork,0 | restore,0) _sandboxctl_sandboxes ;;
     events,0 | metrics,0 | trace,0 | watch,0) _sandboxctl_sandboxes ;;
     queue,0) printf '%s\n' cancel dlq list purge requeue status submit ;;
     queue,1) [[ $action != submit ]] || _sandboxctl_sandboxes ;;&
@@ -115,6 +115,8 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     alert,2) printf '%s\n' cpu memory pids psi-cpu psi-io psi-memory ;;
     alert,4) printf '%s\n' kill notify pause ;;
     open,0) _sandboxctl_sandboxes ;;
+    snapshot,0) printf '%s\n' clone create delete list ;;
+    snapshot,1) _sandboxctl_sandboxes ;;
     port,0) printf '%s\n' close expose list ;;
     port,1) _sandboxctl_sandboxes ;;
     template,0) printf '%s\n' create delete list show ;;

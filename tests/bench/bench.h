@@ -40,6 +40,12 @@ typedef enum Measure {
         MEASURE_MANY_CREATE,
         MEASURE_MANY_EXEC,
         MEASURE_STREAM,
+        MEASURE_COPY_IDLE,      /* cp -a inside, for those that follow */
+        MEASURE_CLONE_IDLE,
+        MEASURE_COPY_BUSY,
+        MEASURE_CLONE_BUSY,
+        MEASURE_FORK_CREATE,
+        MEASURE_FORK,
         MEASURE_PORT,
         MEASURE_CONNECT,
         MEASURE_RESIDENT,
@@ -103,6 +109,16 @@ double rest_counter(Http *h, const char *name);
 
 /* networks.c */
 void stage_networks(Bench *b, Http *blank);
+
+/* A command for sh that must succeed. */
+int rest_shell(Http *h, const Sandbox *s, const char *command, double *ret_usec);
+int rest_background(Http *h, const Sandbox *s, const char *command);
+int rest_clone(Http *h, const Sandbox *s, Sandbox *ret, double *ret_usec);
+/* All are deleted again, behind the measured time. */
+int rest_fork(Http *h, const Sandbox *s, unsigned n, double *ret_usec);
+
+/* clones.c */
+void stage_clones(Bench *b, Http *blank);
 
 /* relay.c: what a program writes goes through a pipe to a socket. */
 int relay_run(uint64_t bytes, double *ret_usec);

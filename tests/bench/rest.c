@@ -50,6 +50,54 @@ int rest_exec(Http *h, const Sandbox *s, double *ret_usec) {
         return call_sandbox(h, "POST", s, "/exec", EXEC_BODY, "\"exitCode\":0", ret_usec);
 }
 
+int rest_shell(Http *h, const Sandbox *s, const char *command, double *ret_usec) {
+        char body[320];
+
+        snprintf(body, sizeof body, "{\"command\":\"%s\"}", command);
+        return call_sandbox(h, "POST", s, "/exec", body, "\"exitCode\":0", ret_usec);
+}
+
+int rest_background(Http *h, const Sandbox *s, const char *command) {
+        char body[320];
+
+        snprintf(body, sizeof body, "{\"command\":\"%s\"}", command);
+        return call_sandbox(h, "POST", s, "/exec/background", body, "\"running\":true", NULL);
+}
+
+int rest_clone(Http *h, const Sandbox *s, Sandbox *ret, double *ret_usec) {
+        const char *id;
+        int r;
+
+        r = call_sandbox(h, "POST", s, "/clone", "{}", "\"sbx_", ret_usec);
+        if (r < 0)
+                return r;
+        id = strstr(h->body, "\"sbx_") + 1;
+        snprintf(ret->id, sizeof ret->id, "%.*s", (int) strcspn(id, "\""), id);
+        return 0;
+}
+
+int rest_fork(Http *h, const Sandbox *s, unsigned n, double *ret_usec) {
+        json_t *reply, *item;
+        char body[64];
+        size_t i;
+        int r;
+
+        snprintf(body, sizeof body, "{\"count\":%u}", n);
+        r = call_sandbox(h, "POST", s, "/fork", body, "\"sbx_", ret_usec);
+        if (r < 0)
+                return r;
+        reply = json_loads(h->body, 0, NULL);
+        json_array_foreach(json_object_get(reply, "sandboxes"), i, item) {
+                Sandbox made;
+
+                snprintf(made.id, sizeof made.id, "%s", json_string_value(json_object_get(item, "id")));
+                (void) rest_delete(h, &made, NULL);
+        }
+        r = json_array_size(json_object_get(reply, "sandboxes")) == n ? 0 : -EPROTO;
+        json_decref(reply);
+        return r;
+}
+
 int rest_pause(Http *h, const Sandbox *s, double *ret_usec) {
         return call_sandbox(h, "POST", s, "/pause", "{}", NULL, ret_usec);
 }

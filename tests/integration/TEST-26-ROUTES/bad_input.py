@@ -240,10 +240,14 @@ class Battery:
         wait_for("its server listens", lambda: request("GET", f"/sandbox/proxy/{self.sandbox.id}/8080/")[0] == 200)
         # there is no network to install anything from
         self.sandbox.put("/usr/local/bin/pip", b"#!/bin/sh\n", mode="755")
+        # a restore ends all that runs, so it is another one's
+        self.restored = Sandbox(name="bad-input-restored")
+        self.snapshot = self.restored.post("/snapshots")
         self.volume = api("POST", "/volumes", {"name": "bad-input"})
         self.session = self.sandbox.post("/terminal")
         self.reader = self.session["channel"]["reader"]
-        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id}
+        self.samples = {"pid": self.background["pid"], "sandboxId": self.sandbox.id,
+                        "snapshotId": self.snapshot["id"]}
         # of the one it is no member, of the other it is
         self.networks = [api("POST", "/networks", {"name": f"bad input {i}"})["id"] for i in range(2)]
         api("POST", f"/networks/{self.networks[1]}/connect", {"sandboxId": self.sandbox.id})
@@ -251,6 +255,10 @@ class Battery:
         self.lists = [p for p, item in document["paths"].items() if self.is_list(p, item)]
 
     def subjects(self, path, name):
+        if name == "snapshotId":
+            return self.snapshot["id"]
+        if path.endswith("/snapshots/restore"):
+            return self.restored.id
         if "/proxy/{id}" in path:
             return {"id": self.sandbox.id, "port": "8080"}.get(name, "x")
         if "/sandboxes/{id}" in path:
@@ -301,6 +309,13 @@ class Battery:
     def clean(self, fields, answer):
         """Ends what an accepted request has made."""
         if fields.method != "POST" or "/proxy/{id}" in fields.template: # what is below is the server's
+            return
+        if fields.path.endswith(("/clone", "/fork")) and "/git/" not in fields.path:
+            made = json.loads(answer)
+            for one in made.get("sandboxes", [made]):
+                request("DELETE", f"/sandbox/sandboxes/{one['id']}")
+            return
+        if fields.path.endswith("/snapshots/restore"):
             return
         for template, path in ((fields.template, fields.path), (2 * ("/sandbox/" + fields.path.rsplit("/", 1)[1],))):
             if any(re.fullmatch(re.escape(template) + r"/{\w+}", p) and "delete" in item
@@ -410,6 +425,8 @@ class Battery:
         return n
 
     def done(self):
+        request("DELETE", f"/sandbox/snapshots/{self.snapshot['id']}")
+        self.restored.delete()
         self.sandbox.delete()
         api("DELETE", f"/webhooks/{self.webhook['id']}")
         for network in self.networks:

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sandbox-execd/relayer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "libsandbox/fd-util.h"
+#include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
+#include "sandbox-execd/cgroup.h"
+#include "sandbox-execd/command.h"
+#include "sandbox-execd/layer.h"
+#include "sandbox-execd/manager.h"
+#include "sandbox-execd/quota.h"
+#include "sandbox-execd/vault.h"
+
+/* A lower layer of an overlay must not change. So what becomes one must have no writer any more, and all that can write
+ * is somebody with a descriptor, a mapping or a directory below the old root: a process of the sandbox or a file worker.
+ * We start both, and do nothing else while we look and put the new root in place, so none can come in between. */
+
+#define SHARED_MAX (INIT_FROZEN_MAX - 1U) /* one is left for what a snapshot brings */
+
+static bool is_populated(const Sandbox *s, const char *name) {
+        _cleanup_close_ int fd = cgroup_open(s->cgroup_fd, name);
+
+        return fd >= 0 && cgroup_is_populated(fd) != 0;
+}
+
+bool sandbox_has_no_command(Sandbox *s) {
+        return commands_running(s) == 0 && !is_populated(s, CGROUP_NAME_RUN);
+}
+
+bool sandbox_is_idle(Sandbox *s) {
+        return sandbox_has_no_command(s) && !is_populated(s, CGROUP_NAME_FILES);
+}
+
+static unsigned count_shared(const Composition *c) {
+        const char *lower = c->root_lower;
+        unsigned n = 0;
+        Part p;
+
+        while (composition_next(&lower, &p) > 0)
+                n += p.kind != PART_LAYER;
+        return n;
+}
+
+/* "upper/u:" and so on in front of what there was. */
+static int push_lower(const char *upper, const char *suffix, const char *lower, char ret[COMPOSITION_LOWER_MAX]) {
+        int n = snprintf(ret, COMPOSITION_LOWER_MAX, "%s/%s:%s", upper, suffix, lower);
+
+        return n < (int) COMPOSITION_LOWER_MAX ? 0 : -E2BIG;
+}
+
+/* A tmpfs of another user namespace can be shown with other ids from Linux 6.3 on. */
+static int check_mappable(Sandbox *s, const Vault *v, const char *upper) {
+        bool idmapped;
+        int tree, r;
+
+        if (s->manager->tmpfs_is_mappable != 0)
+                return s->manager->tmpfs_is_mappable > 0 ? 0 : -EOPNOTSUPP;
+        r = sandbox_need_foreign(s); /* any but the one that it was made in */
+        if (r < 0)
+                return r;
+        tree = vault_clone(v, upper);
+        if (tree < 0)
+                return tree;
+        s->manager->tmpfs_is_mappable = layer_map(tree, s->foreign_fd, &idmapped) == -EINVAL ? -1 : 1;
+        safe_close(tree);
+        return check_mappable(s, v, upper);
+}
+
+/* Nothing was written since the last time: what was made immutable then is all there is. */
+static bool is_untouched(Sandbox *s, const Vault *v, const char *upper, unsigned generation) {
+        VaultMark mark;
+
+        return generation > 0 && s->fresh_generation == generation && vault_mark(v, upper, &mark) >= 0 &&
+               memcmp(&mark, &s->fresh_mark, sizeof mark) == 0;
+}
+
+static int push_upper(Sandbox *s, const Vault *v, const Composition *c) {
+        char root_lower[COMPOSITION_LOWER_MAX], usr_lower[COMPOSITION_LOWER_MAX] = "", old[16], new[16];
+        int r;
+
+        composition_upper_name(c->generation, old);
+        composition_upper_name(c->generation + 1, new);
+        r = push_lower(old, "u", c->root_lower, root_lower);
+        if (r >= 0 && c->usr_lower[0])
+                r = push_lower(old, "u2", c->usr_lower, usr_lower);
+        if (r < 0)
+                return r;
+        r = vault_rebuild(v, &(VaultRebuild) {
+                        .root_lower = root_lower, .usr_lower = usr_lower, .upper = new, .upper_fd = -EBADF,
+                        .size_of = old, .mounts = c->mounts, .n_mounts = c->n_mounts });
+        if (r < 0)
+                return r;
+        s->fresh_generation = c->generation + 1;
+        return vault_mark(v, new, &s->fresh_mark) < 0 ? 0 : 1;
+}
+
+int relayer_freeze(Sandbox *s, unsigned *ret_generation) {
+        _cleanup_(composition_done) Composition c = {};
+        _cleanup_(vault_done) Vault v = VAULT_NULL;
+        char upper[16];
+        int r;
+
+        if (s->record.writable_disk)
+                return -EOPNOTSUPP;
+        r = vault_open(s, &v);
+        if (r >= 0)
+                r = vault_read_composition(s, &c);
+        if (r < 0)
+                return r;
+        composition_upper_name(c.generation, upper);
+        r = check_mappable(s, &v, upper);
+        if (r < 0)
+                return r;
+        if (!sandbox_is_idle(s))
+                return -EBUSY;
+        *ret_generation = c.generation;
+        if (is_untouched(s, &v, upper, c.generation))
+                return 0;
+        if (count_shared(&c) >= SHARED_MAX)
+                return -E2BIG;
+        r = push_upper(s, &v, &c);
+        if (r < 0)
+                return r;
+        *ret_generation = c.generation + 1;
+        return 0;
+}
+
+/* "f/2" came to the source with "r/2"; what came without is a layer of the store, which sandbox-fsd gives again. */
+static int open_shared(const Vault *v, const Part *p) {
+        char raw[sizeof p->name];
+
+        if (p->kind == PART_WRITTEN)
+                return vault_clone(v, p->name);
+        if (!startswith(p->name, "f/"))
+                return -ENOENT;
+        (void) snprintf(raw, sizeof raw, "r/%s", p->name + 2);
+        return vault_clone(v, raw);
+}
+
+static int add_part(Sandbox *s, const Vault *v, const Part *p, int user_fd, int *frozen, int *raw) {
+        bool idmapped;
+        int r;
+
+        *frozen = open_shared(v, p);
+        if (*frozen < 0)
+                return *frozen;
+        *raw = open_shared(v, p);
+        if (*raw < 0) {
+                safe_close(*frozen);
+                return *raw;
+        }
+        r = layer_map(*frozen, user_fd, &idmapped);
+        if (r >= 0)
+                r = layer_make_read_only(*raw);
+        if (r < 0) {
+                safe_close(*frozen);
+                safe_close(*raw);
+                return log_sandbox_errno(LOG_WARNING, r, s->record.id.digits, "Failed to share a layer: %m");
+        }
+        return 0;
+}
+
+static int open_user_namespace(const Sandbox *s) {
+        char path[64];
+        int fd;
+
+        snprintf(path, sizeof path, "/proc/%i/ns/user", s->pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+int relayer_add_shared(Sandbox *s, const Sandbox *source, unsigned generation, int *frozen, int *raw, size_t *ret_n) {
+        _cleanup_(composition_done) Composition c = {};
+        _cleanup_(vault_done) Vault v = VAULT_NULL;
+        _cleanup_close_ int user_fd = -EBADF;
+        const char *lower;
+        size_t n = 0;
+        Part p;
+        int r;
+
+        r = vault_open(source, &v);
+        if (r >= 0)
+                r = vault_read_composition(source, &c);
+        if (r >= 0)
+                r = user_fd = open_user_namespace(s);
+        if (r < 0)
+                return r;
+        if (generation > c.generation)
+                return -ESTALE; /* it was given another root since */
+        lower = c.root_lower;
+        while (r >= 0 && composition_next(&lower, &p) > 0) {
+                if (p.kind == PART_LAYER || (p.kind == PART_WRITTEN && p.generation >= generation))
+                        continue;
+                r = n < SHARED_MAX ? add_part(s, &v, &p, user_fd, frozen + n, raw + n) : -E2BIG;
+                if (r == -ENOENT)
+                        r = 0;
+                else if (r >= 0)
+                        n++;
+        }
+        if (r < 0) {
+                close_many(frozen, n);
+                close_many(raw, n);
+                return r;
+        }
+        *ret_n = n;
+        return 0;
+}
+
+/* ---- restore */
+
+typedef struct Replacement {
+        char names[INIT_LAYERS_MAX + 4][16];
+        VaultMount attach[INIT_LAYERS_MAX + 4];
+        size_t n;
+        char root_lower[COMPOSITION_LOWER_MAX], usr_lower[COMPOSITION_LOWER_MAX];
+        int upper_fd;
+        bool failed;
+} Replacement;
+
+static void replacement_done(Replacement *x) {
+        for (size_t i = 0; i < x->n; i++)
+                safe_close(x->attach[i].fd);
+        safe_close(x->upper_fd);
+}
+
+static void add_lower(Replacement *x, char *lower, const char *name, const char *suffix) {
+        size_t n = strlen(lower);
+
+        x->failed |= (size_t) snprintf(lower + n, COMPOSITION_LOWER_MAX - n, "%s%s%s", n > 0 ? ":" : "", name, suffix) >=
+                     COMPOSITION_LOWER_MAX - n;
+}
+
+/* Other names than those of the root there is: "l3.0" for the first layer of generation 3. */
+static int add_layer(Sandbox *s, Replacement *x, const Layer *layer, unsigned generation, int user_fd) {
+        static const char prefixes[] = { [LAYER_LOWER] = 'l', [LAYER_USR] = 'v', [LAYER_FROZEN] = 'f' };
+        int tree;
+
+        tree = layer_clone(layer, layer->origin == 0 ? user_fd : s->foreign_fd, s->manager->fsd_uid,
+                           &s->record.idmapped);
+        if (tree < 0)
+                return tree;
+        if (layer->kind == LAYER_UPPER) {
+                x->upper_fd = tree;
+                return s->record.project > 0 ? quota_assign(layer->fd, FOREIGN_ID_FIRST, s->record.project) : 0;
+        }
+        (void) snprintf(x->names[x->n], sizeof x->names[0], "%c%u.%zu", prefixes[layer->kind], generation, x->n);
+        x->attach[x->n] = (VaultMount) { .fd = tree, .name = x->names[x->n] };
+        if (layer->kind == LAYER_FROZEN) {
+                add_lower(x, x->root_lower, x->names[x->n], "/u");
+                add_lower(x, x->usr_lower, x->names[x->n], "/u2");
+        } else
+                add_lower(x, layer->kind == LAYER_USR ? x->usr_lower : x->root_lower, x->names[x->n], "");
+        x->n++;
+        return 0;
+}
+
+/* What a snapshot brought stands over the image. */
+static int add_layers(Sandbox *s, Replacement *x, const Layer *layers, size_t n_layers, unsigned generation) {
+        static const LayerKind order[] = { LAYER_FROZEN, LAYER_LOWER, LAYER_UPPER, LAYER_USR };
+        _cleanup_close_ int user_fd = -EBADF;
+        bool usr = false;
+        int r = 0;
+
+        user_fd = open_user_namespace(s);
+        if (user_fd < 0)
+                return user_fd;
+        for (size_t k = 0; k < ELEMENTSOF(order); k++)
+                for (size_t i = 0; r >= 0 && i < n_layers && x->n < ELEMENTSOF(x->attach); i++)
+                        if (layers[i].kind == order[k]) {
+                                usr |= order[k] == LAYER_USR;
+                                r = add_layer(s, x, layers + i, generation, user_fd);
+                        }
+        if (!usr)
+                x->usr_lower[0] = 0;
+        return r < 0 ? r : x->failed ? -E2BIG : 0;
+}
+
+/* All that the old root was made of. */
+static size_t list_parts(const Composition *c, Part *parts, size_t room) {
+        const char *lowers[] = { c->root_lower, c->usr_lower };
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(lowers); i++)
+                while (n + 1 < room && composition_next(&lowers[i], &parts[n]) > 0) {
+                        n++;
+                        if (parts[n - 1].name[0] != 'f')
+                                continue;
+                        parts[n] = parts[n - 1]; /* the same with the ids of who wrote it */
+                        parts[n++].name[0] = 'r';
+                }
+        if (n < room)
+                composition_upper_name(c->generation, parts[n++].name);
+        return n;
+}
+
+int relayer_replace(Sandbox *s, const Layer *layers, size_t n_layers) {
+        _cleanup_(replacement_done) Replacement x = { .upper_fd = -EBADF };
+        _cleanup_(composition_done) Composition c = {};
+        _cleanup_(vault_done) Vault v = VAULT_NULL;
+        Part parts[2 * (INIT_LAYERS_MAX + 2 * INIT_FROZEN_MAX) + 4];
+        const char *drop[ELEMENTSOF(parts)];
+        char old[16], new[16];
+        size_t n;
+        int r;
+
+        r = vault_open(s, &v);
+        if (r >= 0)
+                r = vault_read_composition(s, &c);
+        if (r >= 0)
+                r = sandbox_need_foreign(s);
+        if (r >= 0)
+                r = add_layers(s, &x, layers, n_layers, c.generation + 1);
+        if (r < 0)
+                return r;
+        if (!sandbox_is_idle(s))
+                return -EBUSY;
+
+        composition_upper_name(c.generation, old);
+        composition_upper_name(c.generation + 1, new);
+        n = list_parts(&c, parts, ELEMENTSOF(parts));
+        for (size_t i = 0; i < n; i++)
+                drop[i] = parts[i].name;
+        return vault_rebuild(&v, &(VaultRebuild) {
+                        .root_lower = x.root_lower, .usr_lower = x.usr_lower, .upper = new, .upper_fd = x.upper_fd,
+                        .size_of = old, .attach = x.attach, .n_attach = x.n, .mounts = c.mounts,
+                        .n_mounts = c.n_mounts, .drop = drop, .n_drop = n });
+}
