@@ -252,7 +252,9 @@ def left_behind():
 ON_DISK = [from_one_to_the_next, bounds, left_behind, a_file_system_in_a_file]
 
 if __name__ == "__main__":
-    run_tests(ON_DISK if VM else [
+    if VM:
+        run_tests(ON_DISK)
+    run_tests([
         from_one_to_the_next,
         refusals,
         links_on_the_way,
