@@ -43,6 +43,9 @@ typedef struct Settings {
         uint32_t commands_max;  /* live ones a sandbox */
         uint32_t terminals_max; /* live ones a sandbox */
         uint32_t connections_max;
+        char *ports_address;    /* that exposed ports listen on */
+        uint32_t ports_max;     /* a sandbox */
+        uint32_t ports_min;     /* number of the lowest that is given away */
         uint64_t body_max, upload_max;
         uint32_t queue_active_max, queue_sandbox_max, queue_pending_max;
         uint32_t queue_backoff_sec, queue_backoff_max_sec;

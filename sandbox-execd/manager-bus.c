@@ -17,6 +17,7 @@
 #include "sandbox-execd/file-worker.h"
 #include "sandbox-execd/network.h"
 #include "sandbox-execd/pause.h"
+#include "sandbox-execd/port.h"
 #include "sandbox-execd/process.h"
 #include "sandbox-execd/root.h"
 #include "sandbox-execd/sandbox-steps.h"
@@ -161,11 +162,15 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
 }
 
 void manager_reply_created(Sandbox *s) {
+        const char *next;
+
         if (!s->create)
                 return;
-        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
+        next = blanks_lend(s->manager, sd_bus_message_get_bus(s->create->call));
+        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 5,
                                           "Idmapped", "b", (int) s->record.idmapped,
                                           "Network", "b", (int) s->network, /* it may have one; that it has is for sandbox-netd to say */
+                                          "Next", "s", next ?: "",
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);
@@ -488,6 +493,13 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenNetwork", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", namespace, "h", netlink),
                                 method_open_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", id, "u", port), SD_BUS_RESULT("h", socket), method_connect,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Expose",
+                                SD_BUS_ARGS("s", id, "q", container_port, "s", protocol, "q", host_port, "b", insist),
+                                SD_BUS_RESULT("q", host_port), method_expose, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Unexpose", SD_BUS_ARGS("s", id, "q", container_port, "s", protocol),
+                                SD_BUS_NO_RESULT, method_unexpose, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Ports", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a(qsqb)", ports), method_ports,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),

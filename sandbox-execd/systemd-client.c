@@ -97,6 +97,7 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
+/* Done when their job is, not when systemd has taken the request. */
 /* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
  * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -130,8 +131,11 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) 
                 finish(q, -EEXIST, error->message);
         else if (error)
                 finish(q, -MAX(sd_bus_error_get_errno(error), 1), error->message);
-        else if (!waits_for_job(q))
+        else if (!waits_for_job(q)) {
+                if (q->options.action == SYSTEMD_LIST)
+                        q->options.on_reply(m, q->options.userdata);
                 finish(q, 0, NULL);
+        }
         return 0;
 }
 
@@ -141,6 +145,8 @@ static int append_arguments(sd_bus_message *m, const SystemdRequest *q) {
 
         if (is_stop(q))
                 return sd_bus_message_append(m, "ss", q->unit, "replace");
+        if (q->options.action == SYSTEMD_LIST)
+                return sd_bus_message_append(m, "asas", 0, 1, q->unit);
 
         r = start ? sd_bus_message_append(m, "ss", q->unit, "fail") : sd_bus_message_append(m, "sb", q->unit, true);
         if (r >= 0)
@@ -150,7 +156,8 @@ static int append_arguments(sd_bus_message *m, const SystemdRequest *q) {
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r >= 0 && start)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0); /* no auxiliary units */
+                r = q->options.append_auxiliary ? q->options.append_auxiliary(m, q->options.userdata)
+                                                : sd_bus_message_append(m, "a(sa(sv))", 0);
         return r;
 }
 
@@ -160,6 +167,7 @@ static int request_send(SystemdRequest *q) {
                 [SYSTEMD_SET_PROPERTIES] = "SetUnitProperties",
                 [SYSTEMD_STOP] = "StopUnit",
                 [SYSTEMD_STOP_WAIT] = "StopUnit",
+                [SYSTEMD_LIST] = "ListUnitsByPatterns",
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

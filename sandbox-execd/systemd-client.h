@@ -16,14 +16,19 @@ typedef enum SystemdAction {
         SYSTEMD_START_TRANSIENT, /* done when the unit's job is */
         SYSTEMD_SET_PROPERTIES,
         SYSTEMD_STOP,            /* done when the request is accepted; a unit that is gone is fine */
-        SYSTEMD_STOP_WAIT,       /* the same, done when the unit's job is */
+        SYSTEMD_STOP_WAIT,       /* done when the unit's job is; a unit that is gone is fine */
+        SYSTEMD_LIST,            /* the units that the pattern in .unit fits; on_reply() gets them before on_done() */
 } SystemdAction;
 
 typedef struct SystemdRequestOptions {
         SystemdAction action;
         const char *unit;
-        /* Appends the (sv) pairs; may be called again after a reconnect. NULL for those that stop. */
+        /* Appends the (sv) pairs; may be called again after a reconnect. Of no use to stop and list. */
         int (*append_properties)(sd_bus_message *m, void *userdata);
+        /* (START_TRANSIENT) Appends the array of units that are made along, "a(sa(sv))". NULL: none. */
+        int (*append_auxiliary)(sd_bus_message *m, void *userdata);
+        /* (LIST) What ListUnitsByPatterns() answers. */
+        void (*on_reply)(sd_bus_message *m, void *userdata);
         /* error 0 or a negative errno, with the message of systemd in details. Not called after _free(). */
         void (*on_done)(int error, const char *details, void *userdata);
         void *userdata;

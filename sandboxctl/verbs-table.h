@@ -69,6 +69,9 @@ int verb_template(Ctl *c, char **words);
 int verb_alert(Ctl *c, char **words);
 int verb_worker(Ctl *c, char **words);
 
+/* verb-port.c */
+int verb_port(Ctl *c, char **words);
+
 /* verb-top.c */
 extern const Option top_options[];
 int verb_top(Ctl *c, char **words);

@@ -89,6 +89,7 @@ extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
 extern const JsonTable interpret_execute_table, interpret_install_table, context_new_table, context_execute_table;
+extern const JsonTable port_expose_table, port_remove_table;
 extern const JsonTable proxy_config_table, proxy_envelope_table, proxy_url_table;
 extern const JsonTable queue_dlq_table, queue_list_table, queue_purge_table, queue_submit_table;
 extern const JsonTable background_logs_table, exec_interrupt_table, exec_signal_table, process_kill_table;
@@ -250,6 +251,10 @@ int api_file_rmdir(Request *request, sd_bus_error *error);
 int api_file_chmod(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
+
+int api_port_expose(Request *request, sd_bus_error *error);
+int api_port_list(Request *request, sd_bus_error *error);
+int api_port_remove(Request *request, sd_bus_error *error);
 
 int api_process_list(Request *request, sd_bus_error *error);
 int api_process_kill(Request *request, sd_bus_error *error);

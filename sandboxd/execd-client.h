@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "libsandbox/sandbox-id.h"
 #include "libsandbox/sandbox-spec.h"
 #include "sandboxd/peer.h"
 
@@ -36,7 +37,14 @@ int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata);
 /* prepared is fsd's answer to PrepareRoot(): its mounts are passed on. */
 int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const SandboxSpec *spec,
                  PeerCallback callback, void *userdata);
+/* The answer to a Create() may bring the id for the next one. It is kept until it is taken or the connection ends, over
+ * which it was reserved. false: there is none. */
+void execd_keep_next(ExecdClient *c, sd_bus_message *created);
+bool execd_take_next(ExecdClient *c, char ret[static SANDBOX_ID_LENGTH + 1]);
+/* See peer_connection(). */
+const sd_bus *execd_connection(const ExecdClient *c);
 /* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
+/* Methods that take the id only: Kill, Pause, Resume, Ports, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata);
 /* Of at most STATS_MANY_MAX sandboxes. */
@@ -77,6 +85,17 @@ int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volu
                      void *userdata);
 int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal, PeerCallback callback,
                        void *userdata);
+
+typedef struct ExposeCall {
+        const char *sandbox, *protocol;
+        uint16_t container_port, host_port;
+        bool insist;            /* on that port of the host */
+} ExposeCall;
+
+int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata);
+/* protocol "": all. */
+int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, const char *protocol,
+                   PeerCallback callback, void *userdata);
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command);
 int execd_attach(ExecdClient *c, const char *id, const char *command, PeerCallback callback, void *userdata);
 

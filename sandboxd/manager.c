@@ -15,6 +15,7 @@
 #include "sandboxd/event-feed.h"
 #include "sandboxd/exchange.h"
 #include "sandboxd/network.h"
+#include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
@@ -351,6 +352,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         volumes_forget_sandbox(m->volumes, s);
         webhooks_forget_sandbox(m->webhooks, s);
         networks_forget_sandbox(m->networks, s);
+        port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -8,6 +8,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/port.h"
 
 /* Before its owner has said anything, a sandbox shows the contract's defaults (every origin, no token needed), which the
  * systems before us stored and never heeded. What nobody said opens nothing here: only what was set is acted upon. */
@@ -112,9 +113,7 @@ int proxy_parse_port(const char *text, uint16_t *ret, sd_bus_error *error) {
 }
 
 int proxy_check_port(Manager *m, const Sandbox *s, uint16_t port, sd_bus_error *error) {
-        (void) m;
-        (void) s;
-        (void) port;
-        (void) error;
-        return 0;
+        if (port_is_exposed(m->store, s->public_id, port))
+                return 0;
+        return bus_error_set(error, BUS_ERROR_NO_SUCH_OBJECT, "Port %u is not exposed on sandbox %s", port, s->public_id);
 }

@@ -13,9 +13,13 @@ failed=0
 # systemd-analyze wants the programs to exist: stand-ins at a path of our own.
 cp "$source"/*.socket "$source"/*.slice "$build"/*.service "$work"
 mkdir "$work/bin"
-for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-due; do
+for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-due sandbox-relay; do
     install -m 755 /bin/true "$work/bin/$program"
 done
+# The relays are transient units, made of these lines and this file.
+printf '%s\n' '[Service]' "ExecStart=$pkglibdir/sandbox-relay tcp 80 1" 'NetworkNamespacePath=/proc/1/ns/net' \
+    >"$work/sandbox-port-x.service"
+sed '1,/^\[Service\]/d' "$source/sandbox-port-.service.conf" >>"$work/sandbox-port-x.service"
 sed -i "s#$pkglibdir/#$work/bin/#g" "$work"/*.service
 
 # unit, threshold (tenfold exposure)
@@ -33,6 +37,7 @@ sandbox-hook.service 15
 sandbox-netd.service 15
 sandbox-execd.service 37
 sandbox-due@.service 10
+sandbox-port-x.service 12
 GATES
 
 if ! output=$(systemd-analyze verify --man=no "$work"/*.service "$work"/*.socket "$work"/*.slice 2>&1); then

@@ -110,6 +110,8 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     alert,1) _sandboxctl_sandboxes ;;
     alert,2) printf '%s\n' cpu memory pids psi-cpu psi-io psi-memory ;;
     alert,4) printf '%s\n' kill notify pause ;;
+    port,0) printf '%s\n' close expose list ;;
+    port,1) _sandboxctl_sandboxes ;;
     template,0) printf '%s\n' create delete list show ;;
     template,1) _sandboxctl_templates ;;
     template,2) _sandboxctl_images ;;

@@ -37,7 +37,8 @@ check_refusal() {
 }
 
 for program in sandboxctl/sandboxctl sandboxd/sandboxd sandbox-execd/sandbox-execd sandbox-execd/sandbox-due \
-               sandbox-fsd/sandbox-fsd sandbox-fsd/sandbox-files sandbox-hook/sandbox-hook sandbox-netd/sandbox-netd; do
+               sandbox-execd/sandbox-relay sandbox-fsd/sandbox-fsd sandbox-fsd/sandbox-files sandbox-hook/sandbox-hook \
+               sandbox-netd/sandbox-netd; do
     [ -x "$build/$program" ] || continue
     check_help "$build/$program" --help
     check_refusal "$build/$program" --no-such-option

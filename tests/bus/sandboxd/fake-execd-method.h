@@ -8,6 +8,7 @@
 
 extern const sd_bus_vtable fake_execd_command_vtable[];
 extern const sd_bus_vtable fake_execd_network_vtable[];
+extern const sd_bus_vtable fake_execd_port_vtable[];
 extern const sd_bus_vtable fake_execd_sandbox_vtable[];
 
 /* Each method begins with FAKE_BEGIN() and ends with fake_execd_answer(): there the test's wishes (fail_method,

@@ -62,6 +62,7 @@ FakeSandbox *fake_execd_read_sandbox(FakeExecd *f, sd_bus_message *m, sd_bus_err
 static const sd_bus_vtable *const vtables[] = {
         fake_execd_command_vtable,
         fake_execd_network_vtable,
+        fake_execd_port_vtable,
         fake_execd_sandbox_vtable,
 };
 

@@ -27,6 +27,12 @@ typedef struct FakeCommand {
         sd_event_source *child, *timer;
 } FakeCommand;
 
+typedef struct FakePort {
+        char sandbox[33];
+        uint16_t container_port, host_port;
+        bool udp;
+} FakePort;
+
 typedef struct FakeExecd {
         Service *service;
         BusServer *server;
@@ -35,6 +41,8 @@ typedef struct FakeExecd {
         FakeSandbox sandboxes[FAKE_SANDBOXES_MAX];
         size_t n_sandboxes;
         FakeCommand commands[FAKE_MAX];
+        FakePort ports[FAKE_MAX];
+        size_t n_ports;
         /* Before each call's work. May be NULL. */
         void (*on_call)(struct FakeExecd *f, const char *member);
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
@@ -47,6 +55,8 @@ typedef struct FakeExecd {
         bool may_repeat;
         /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */
         bool hide_commands;
+        /* The answer to a creation brings the id for the next one. */
+        bool lend;
         uint64_t wake_usec;
         unsigned n_repeats;
         SandboxStats stats;     /* of each */
@@ -58,4 +68,6 @@ void fake_execd_start(FakeExecd *f, Service *service, const char *directory);
 void fake_execd_crash(FakeExecd *f);
 void fake_execd_stop(FakeExecd *f);
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason);
+/* Somebody listens whom sandboxd does not know of. */
+void fake_execd_add_port(FakeExecd *f, const char *id, uint16_t port, bool udp, uint16_t host_port);
 FakeSandbox *fake_execd_add(FakeExecd *f, const char *id, const char *state, const char *label);

@@ -60,6 +60,8 @@ SAMPLES = {
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
         "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
         "/webhooks": {"url": "http://127.0.0.1:9/"}}
+# What must be there for the valid request, made by a POST to the same path.
+BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
 
 
 # What a WebSocket wants. Its 101 is a success; the connection ends there.
@@ -177,8 +179,13 @@ class Fields:
     def fields(self):
         return {**self.query, **self.body}
 
+    def prepare(self):
+        if self.what in BEFORE:
+            exchange("POST", self.path, json.dumps(BEFORE[self.what]), "application/json")
+
     def send(self, changes):
         """changes: values by name; ... leaves a field out."""
+        self.prepare()
         values = {k: v for k, v in {**self.valid, **changes}.items()
                   if v is not ... and not (v is None and k in self.query)
                   # JSON's numbers cannot be in a query, and what has a body is no handshake
@@ -304,6 +311,8 @@ class Battery:
         if fields.path.startswith("/sandbox/networks/"):
             path, verb = fields.path.rsplit("/", 1)
             request("POST", f"{path}/{'disconnect' if verb == 'connect' else 'connect'}", {"sandboxId": self.sandbox.id})
+        if "delete" in self.document["paths"][fields.template]:
+            request("DELETE", fields.path, json.loads(answer))
         if fields.path.endswith("/exec/queue"):
             status = f"/queue/{json.loads(answer)['id']}/status"
             wait_for("the job is done", lambda: api("GET", status)["status"] not in ("pending", "running"))
@@ -362,6 +371,7 @@ class Battery:
                 self.send(fields, name, value)
 
     def field(self, fields, name, schema, base):
+        fields.prepare()
         before = self.world()
         self.must_be_refused(fields, name, schema)
         after = self.world()
