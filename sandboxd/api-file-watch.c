@@ -93,12 +93,14 @@ static ssize_t stream_next(void *userdata, char *frame) {
                 return -ENODATA;
         if (!s->ready)
                 return frame_ready(s, frame);
-        r = file_watch_next(s->watch, &e);
+        r = file_watch_next(s->watch, s->asking, &e);
         ask_for_more(s);
         if (r == -ENODATA || (r == 0 && (s->sandbox->leaving || !sandbox_is_live(s->sandbox))))
                 return frame_end(s, frame);
         if (r <= 0) {
-                (void) sd_event_source_set_enabled(s->readable, SD_EVENT_ONESHOT);
+                /* An answer that is to come wakes us, too, and what is readable may have to wait for it. */
+                if (!s->asking)
+                        (void) sd_event_source_set_enabled(s->readable, SD_EVENT_ONESHOT);
                 return r;
         }
         n = (ssize_t) format_frame(&e, frame);

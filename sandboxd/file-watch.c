@@ -287,7 +287,7 @@ static int fill(FileWatch *w) {
         return n > 0;
 }
 
-int file_watch_next(FileWatch *w, WatchEvent *ret) {
+int file_watch_next(FileWatch *w, bool asked, WatchEvent *ret) {
         int r = 0;
 
         if (w->next_found < w->n_found) {
@@ -313,6 +313,8 @@ int file_watch_next(FileWatch *w, WatchEvent *ret) {
                 e = (const struct inotify_event *) (w->buffer + w->at);
                 if (w->half.type && (!(e->mask & IN_MOVED_TO) || e->cookie != w->cookie))
                         return take_half(w, ret);
+                if (asked && !(e->mask & IN_Q_OVERFLOW) && !find_watch(w, e->wd))
+                        return 0;
                 w->at += sizeof *e + e->len;
                 if (w->half.type) {
                         const Watch *watch = find_watch(w, e->wd);

@@ -25,8 +25,9 @@ int file_watch_fd(const FileWatch *w);
 
 /* Rows of Watch() and WatchMore(). found: of the latter, what is not known yet becomes an event. */
 int file_watch_add(FileWatch *w, int wd, const char *path, bool found);
-/* > 0: an event; 0: none now; -ENODATA: the directory itself is gone. */
-int file_watch_next(FileWatch *w, WatchEvent *ret);
+/* > 0: an event; 0: none now; -ENODATA: the directory itself is gone. asked: an answer of WatchMore() is to come, so
+ * what happens at a watch that is not known waits for it. */
+int file_watch_next(FileWatch *w, bool asked, WatchEvent *ret);
 /* A directory that wants to be watched, too, and is forgotten by this; NULL: none. The caller frees it. */
 char *file_watch_take_wanted(FileWatch *w);
 /* One of them could not be watched: told as overflow. */
