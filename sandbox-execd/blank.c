@@ -163,6 +163,37 @@ int blanks_reserve(Manager *m, sd_bus_message *call) {
         return r;
 }
 
+/* Whoever creates one sandbox mostly creates another one. So an id goes along with the answer, and the next creation is
+ * a round trip shorter. It is the peer's like any reserved one and ends with its connection, but until it is used it
+ * counts as a spare: the pool is not larger by it. One at a time, and never one that somebody waits for. */
+const char *blanks_lend(Manager *m, sd_bus *bus) {
+        Blanks *b = &m->blanks;
+        Sandbox *s = b->spares;
+
+        if (!s || b->lent || b->draining)
+                return NULL;
+        b->spares = s->next_spare;
+        b->lent = s;
+        s->pooled = false;
+        s->owner = bus;
+        return s->record.id.digits;
+}
+
+void blank_unlend(Sandbox *s) {
+        Manager *m = s->manager;
+        Blanks *b = &m->blanks;
+
+        if (b->lent != s)
+                return;
+        b->lent = NULL;
+        b->pool.n_ready--;
+        if (s->created) {
+                b->pool.n_hits++;
+                blanks_note_busy(m);
+        }
+        blanks_replenish(m);
+}
+
 void blanks_forget_peer(Manager *m, const sd_bus *bus) {
         Blanks *b = &m->blanks;
 

@@ -15,6 +15,7 @@ typedef struct Reservation Reservation;
 typedef struct Blanks {
         Pool pool;
         Sandbox *spares;        /* parked; linked by next_spare */
+        Sandbox *lent;          /* reserved ahead, see blanks_lend(); counts as ready */
         Reservation *first, **last;
         sd_event_source *timer;
         bool draining;          /* idle: they are given back, none are made */
@@ -31,6 +32,11 @@ void blanks_replenish(Manager *m);
 int blanks_reserve(Manager *m, sd_bus_message *call);
 /* The connection is gone, and with it whoever waited there. */
 void blanks_forget_peer(Manager *m, const sd_bus *bus);
+
+/* The id of a spare that this peer may create without a Reserve before; NULL: there is none to spare. */
+const char *blanks_lend(Manager *m, sd_bus *bus);
+/* It is created, or ends: a spare less. */
+void blank_unlend(Sandbox *s);
 
 /* A pooled sandbox is parked. */
 void blank_parked(Sandbox *s);

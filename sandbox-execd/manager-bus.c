@@ -161,11 +161,15 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
 }
 
 void manager_reply_created(Sandbox *s) {
+        const char *next;
+
         if (!s->create)
                 return;
-        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 4,
+        next = blanks_lend(s->manager, sd_bus_message_get_bus(s->create->call));
+        (void) sd_bus_reply_method_return(s->create->call, "ua{sv}", (uint32_t) s->pid, 5,
                                           "Idmapped", "b", (int) s->record.idmapped,
                                           "Network", "b", 0, /* nothing but the loopback, whatever was asked for */
+                                          "Next", "s", next ?: "",
                                           "Writable", "s", s->record.writable_disk ? "disk" : "tmpfs",
                                           "CreatedUSec", "t", s->record.created_usec);
         s->create = create_request_free(s->create);

@@ -260,6 +260,7 @@ void sandbox_end(Sandbox *s, EndReason reason) {
                 manager_restored(s->manager);
         if (s->pooled)
                 blank_lost(s);
+        blank_unlend(s);
         s->state = SANDBOX_ENDING;
         s->end_reason = reason;
         /* The kernel holds notes of cgroup.events back for 10 ms after the one before, and drops them when the cgroup is
@@ -301,6 +302,7 @@ void sandbox_create(Sandbox *s, CreateRequest *request) {
         record->pids_max = spec->pids_max;
         record->idmapped = true;
         s->created = true;
+        blank_unlend(s);
         s->create = request;
         leave_parked(s);
 }

@@ -254,7 +254,8 @@ static int read_host(const char *url, char **ret) {
 
         if (!u)
                 return r;
-        if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &text, 0) == CURLUE_OK)
+        if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_HOST, &text, 0) == CURLUE_OK)
                 host = strdup(text);
         else
                 r = -EINVAL;

@@ -6,8 +6,9 @@
 #include "libsandbox/macro.h"
 
 /* POST requests to servers of other people, many at a time in one loop. Redirects are not followed, proxies of the
- * environment not used, TLS is checked with the system's authorities, and whom we connect to with the rules, after names
- * were resolved. What a server answers is its status: of the body no more than 4 KiB is waited for, and none is kept. */
+ * environment not used, TLS is checked with the system's authorities, and whom we connect to with the rules, after
+ * names were resolved. What a server answers is its status: of the body no more than 4 KiB is waited for, and none is
+ * kept. */
 
 typedef struct TransferPool TransferPool;
 

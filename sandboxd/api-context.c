@@ -82,8 +82,10 @@ static int make_context(Request *request, Sandbox *s, const Language *language, 
         if (!call)
                 return -ENOMEM;
         r = context_new(call->manager, s, language, cwd, on_made, call, &c, error);
-        if (r >= 0)
+        if (r >= 0) {
                 call->data = c;
+                (void) idempotency_note_object(call->use, context_id(c));
+        }
         return api_call_sent(&call, r, error);
 }
 

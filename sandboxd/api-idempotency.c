@@ -7,6 +7,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
+#include "sandboxd/context.h"
 #include "sandboxd/idempotency.h"
 #include "sandboxd/port.h"
 
@@ -15,6 +16,19 @@
  * the bus says what, by idempotency_note_object().
  *
  * A reply that made nothing is not remembered: its client may try again with the same key. */
+
+/* One whose interpreter was never started, because we were killed before, is of no use: it goes, and another is
+ * made. */
+static json_t *context_left(Manager *m, const char *id) {
+        Context *c = context_find(m->contexts, NULL, id);
+        json_t *object = c ? context_to_json(c) : NULL;
+
+        if (!object || !streq_ptr(json_string_value(json_object_get(object, "status")), "dead"))
+                return object;
+        json_decref(object);
+        context_delete(c);
+        return NULL;
+}
 
 /* NULL: it was not made after all, or is gone. */
 static json_t *object_to_json(Manager *m, const char *id) {
@@ -33,7 +47,7 @@ static json_t *object_to_json(Manager *m, const char *id) {
 
                 return port_find_by_id(m->store, id, &p) >= 0 ? port_to_json(&p, true) : NULL;
         }
-        return NULL;
+        return object_id_is_valid(id, "ctx") ? context_left(m, id) : NULL;
 }
 
 static int reply_replayed(Request *request, unsigned status, char *text) {

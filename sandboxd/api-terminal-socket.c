@@ -163,8 +163,13 @@ static void type(TerminalSocket *s) {
                 else
                         s->input_done += (size_t) n;
         }
-        if (s->input_done == s->n_input)
+        if (s->input_done == s->n_input) {
                 s->n_input = s->input_done = 0;
+                if (s->input_allocated > CHANNEL_MESSAGE_MAX) { /* once in a while something is pasted */
+                        s->input = mfree(s->input);
+                        s->input_allocated = 0;
+                }
+        }
         websocket_pause(s->socket, s->n_input - s->input_done > INPUT_MAX);
 }
 

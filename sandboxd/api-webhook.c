@@ -158,23 +158,18 @@ int api_webhook_delete(Request *request, sd_bus_error *error) {
 }
 
 static void on_tested(unsigned status, const char *text, const sd_bus_error *bus_error, void *userdata) {
-        ApiCall *call = userdata;
-        Request *request = call->request;
+        _cleanup_(api_call_freep) ApiCall *call = userdata;
+        Request *request = api_call_take_request(call, bus_error);
         json_t *object;
 
-        if (bus_error || !request) {
-                api_call_fail(call, bus_error);
+        if (!request)
                 return;
-        }
         object = json_pack("{s:b}", "delivered", (int) (status >= 200 && status < 300));
         if (status > 0)
                 (void) json_object_set_new(object, "httpStatus", json_integer(status));
         else
                 (void) json_object_set_new(object, "error", json_string(text));
-        request_on_gone(request, NULL, NULL);
-        call->request = NULL;
         (void) request_reply_json(request, 200, object);
-        api_call_free(call);
 }
 
 int api_webhook_test(Request *request, sd_bus_error *error) {

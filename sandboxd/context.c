@@ -466,7 +466,11 @@ void context_delete(Context *c) {
 Context *context_find(Contexts *set, const Sandbox *s, const char *id) {
         Context *c = hashmap_get(set->contexts, id);
 
-        return c && c->sandbox == s ? c : NULL;
+        return c && (!s || c->sandbox == s) ? c : NULL;
+}
+
+const char *context_id(const Context *c) {
+        return c->id;
 }
 
 /* Not told to anybody, and not ended: the next process goes on. */

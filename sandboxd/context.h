@@ -24,7 +24,8 @@ DEFINE_CLEANUP(Contexts *, contexts_free)
 /* The sandbox is gone, and its processes with it. */
 void contexts_forget(Contexts *c, Sandbox *s);
 
-/* NULL when the sandbox has none of that id. */
+const char *context_id(const Context *c);
+/* NULL when the sandbox has none of that id; s NULL: any sandbox. */
 Context *context_find(Contexts *c, const Sandbox *s, const char *id);
 /* {"id", "language", "cwd", "status", "createdAt"}: status is starting, idle, busy or dead. */
 json_t *context_to_json(const Context *c);

@@ -25,6 +25,7 @@ typedef struct Creation {
         Sandbox *sandbox;       /* once it has an id */
         Counter origin;         /* what made it fast, or not */
         bool rooted;            /* fsd was asked: there may be a root */
+        const sd_bus *lent;     /* over this connection, with the answer to an earlier creation, came the id */
         int error;              /* found while fsd works, for when it has answered */
         CreateCallback callback;
         void *userdata;
@@ -45,7 +46,8 @@ static Creation *creation_free(Creation *c) {
 }
 DEFINE_CLEANUP(Creation *, creation_free)
 
-static void give_up(Creation *c, const sd_bus_error *error) {
+/* Of what was done so far nothing stays. */
+static void undo(Creation *c) {
         Manager *m = c->manager;
 
         if (c->sandbox && !m->stopping) {
@@ -59,6 +61,12 @@ static void give_up(Creation *c, const sd_bus_error *error) {
                         manager_forget_sandbox(m, c->sandbox);
         } else if (!c->sandbox && !c->request.warm)
                 m->n_reserved--;
+}
+
+static void give_up(Creation *c, const sd_bus_error *error) {
+        Manager *m = c->manager;
+
+        undo(c);
         c->callback(NULL, error, c->userdata);
         if (!c->request.warm && !m->stopping)
                 event_publish(m, EVENT_ERROR, NULL, json_pack("{s:s, s:s, s:s}", "reason", "create-failed", "error",
@@ -106,18 +114,50 @@ static void finish_warm(Creation *c) {
         creation_free(c);
 }
 
+static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
+
+/* With another sandbox, as if there had been no first one. */
+static void start_over(Creation *c, const sd_bus_error *error) {
+        Manager *m = c->manager;
+        int r;
+
+        log_sandbox(LOG_DEBUG, c->sandbox->id, "A sandbox made ahead is of no use, taking another one: %s", error->message);
+        (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
+        removal_drop_root(m, c->sandbox->id);
+        if (!c->request.warm) {
+                manager_forget_sandbox(m, c->sandbox);
+                m->n_reserved++;
+        }
+        c->sandbox = sandbox_unref(c->sandbox);
+        c->lent = NULL;
+        c->rooted = false;
+        c->error = 0;
+        r = execd_reserve(m->execd, on_reserved, c);
+        if (r < 0)
+                give_up_errno(c, r);
+}
+
+static bool is_not_there(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) ||
+               sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_SANDBOX);
+}
+
 static void on_created(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
 
+        if (!reply && c->lent && !c->manager->stopping && is_not_there(error)) {
+                start_over(c, error); /* it ended while it waited for us */
+                return;
+        }
         if (!reply) {
                 /* The reservation went with the service that gave it: nothing that the client did wrong. */
-                if (sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) ||
-                    sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_SANDBOX))
+                if (is_not_there(error))
                         give_up_errno(c, -EHOSTDOWN);
                 else
                         give_up(c, error);
                 return;
         }
+        execd_keep_next(c->manager->execd, reply);
         if (c->request.warm) {
                 finish_warm(c);
                 return;
@@ -164,6 +204,10 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
 
         if (!reply) {
                 give_up(c, error);
+                return;
+        }
+        if (c->lent && c->lent != execd_connection(c->manager->execd) && !c->manager->stopping) {
+                start_over(c, &SD_BUS_ERROR_MAKE_CONST(BUS_ERROR_NO_SUCH_SANDBOX, "execd has left meanwhile"));
                 return;
         }
         r = c->error < 0 ? c->error : ask_create(c, reply);
@@ -268,27 +312,13 @@ static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *
 
 static void on_claimed(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Creation *c = userdata;
-        Manager *m = c->manager;
-        int r;
 
-        if (reply) {
+        if (reply)
                 finish(c);
-                return;
-        }
-        if (m->stopping) {
+        else if (c->manager->stopping)
                 give_up(c, error);
-                return;
-        }
-        /* It ended under our hands, or execd did not answer: another one, made from the start. */
-        log_sandbox(LOG_DEBUG, c->sandbox->id, "A warm sandbox could not be claimed: %s", error->message);
-        (void) execd_call(m->execd, "Kill", c->sandbox->id, peer_ignore, NULL);
-        removal_drop_root(m, c->sandbox->id);
-        manager_forget_sandbox(m, c->sandbox);
-        c->sandbox = sandbox_unref(c->sandbox);
-        m->n_reserved++;
-        r = execd_reserve(m->execd, on_reserved, c);
-        if (r < 0)
-                give_up_errno(c, r);
+        else
+                start_over(c, error); /* it ended under our hands, or execd did not answer */
 }
 
 /* The id is that of the warm one, all else the client's. */
@@ -312,10 +342,27 @@ static int claim(Creation *c, const char *id) {
         return r;
 }
 
+/* What fails here fails in the request that began it: nobody has been promised a callback. */
+static int begin_lent(Creation *c, const char *id) {
+        int r;
+
+        c->lent = execd_connection(c->manager->execd);
+        c->origin = COUNTER_BLANK;
+        if (!c->request.warm)
+                c->manager->n_reserved++;
+        r = add_sandbox(c, id);
+        if (r >= 0)
+                r = begin_root(c);
+        if (r < 0)
+                undo(c);
+        return r;
+}
+
 static int begin(Creation *c) {
         _cleanup_(sandbox_unrefp) Sandbox *taken = NULL;
         const json_t *config = c->request.config;
         const char *workdir = json_string_value(json_object_get(config, "workdir"));
+        char next[SANDBOX_ID_LENGTH + 1];
         Manager *m = c->manager;
         int r;
 
@@ -327,6 +374,8 @@ static int begin(Creation *c) {
                                 .network = c->request.network });
         if (taken)
                 return claim(c, taken->id);
+        if (execd_take_next(m->execd, next))
+                return begin_lent(c, next);
         r = execd_reserve(m->execd, on_reserved, c);
         if (r >= 0 && !c->request.warm)
                 m->n_reserved++;

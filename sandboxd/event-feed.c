@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libsandbox/string-util.h"
+#include "sandboxd/json-text.h"
 
 /* Frames are counted upwards by their place in the ring, and named by their number in the database; the two agree in
  * their order. The ring is only kept while there are readers. */
@@ -47,7 +48,8 @@ EventFrame *event_frame_unref(EventFrame *f) {
         return NULL;
 }
 
-/* The data are JSON already, on one line; what else may need escaping is quoted by jansson. */
+/* The data are JSON already, on one line for all but those who split at whatever Unicode calls the end of one (Python's
+ * splitlines(), and with it an SDK); what else may need escaping is quoted by jansson. */
 static char *frame_text(const Event *event, size_t *ret_n_id, size_t *ret_n) {
         _cleanup_(json_decrefp) json_t *topic = json_string(event->topic), *sandbox = json_string(event->sandbox);
         _cleanup_free_ char *t = topic ? json_dumps(topic, JSON_ENCODE_ANY) : NULL;
@@ -62,8 +64,9 @@ static char *frame_text(const Event *event, size_t *ret_n_id, size_t *ret_n) {
                      event->number, &n_id, event->id, t, s, event->data, event->time_msec);
         if (n < 0)
                 return NULL;
+        text = json_escape_ends(text);
         *ret_n_id = (size_t) n_id;
-        *ret_n = (size_t) n;
+        *ret_n = text ? strlen(text) : 0;
         return text;
 }
 

@@ -2,10 +2,12 @@
 #include "sandboxd/execd-client.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "libsandbox/bus-names.h"
 #include "libsandbox/bus-util.h"
 #include "libsandbox/log.h"
+#include "libsandbox/string-util.h"
 
 /* Thin on purpose: arguments in, message out. Which calls may be repeated after a broken connection is decided here,
  * call by call: those that leave the same state when they are done twice. */
@@ -13,6 +15,8 @@
 struct ExecdClient {
         Peer *peer;
         ExecdHandlers handlers;
+        char next[SANDBOX_ID_LENGTH + 1];       /* "": none */
+        const sd_bus *next_bus;
 };
 
 static int on_command_exited(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -45,8 +49,10 @@ static int on_sandbox_gone(sd_bus_message *m, void *userdata, sd_bus_error *erro
 }
 
 static int on_connect(sd_bus *bus, void *userdata) {
+        ExecdClient *c = userdata;
         int r;
 
+        c->next[0] = 0;
         r = sd_bus_match_signal_async(bus, NULL, NULL, EXEC_OBJECT, EXEC_INTERFACE, "CommandExited",
                                       on_command_exited, NULL, userdata);
         if (r < 0)
@@ -179,6 +185,41 @@ int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
+void execd_keep_next(ExecdClient *c, sd_bus_message *created) {
+        const char *key, *id;
+        int r;
+
+        r = sd_bus_message_skip(created, "u");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(created, 'a', "{sv}");
+        while (r >= 0 && sd_bus_message_enter_container(created, 'e', "sv") > 0) {
+                r = sd_bus_message_read_basic(created, 's', &key);
+                if (r < 0)
+                        return;
+                if (!streq(key, "Next"))
+                        r = sd_bus_message_skip(created, "v");
+                else if ((r = sd_bus_message_read(created, "v", "s", &id)) >= 0 && sandbox_id_is_valid(id)) {
+                        memcpy(c->next, id, sizeof c->next);
+                        c->next_bus = sd_bus_message_get_bus(created);
+                }
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(created);
+        }
+}
+
+bool execd_take_next(ExecdClient *c, char ret[static SANDBOX_ID_LENGTH + 1]) {
+        bool good = c->next[0] && c->next_bus == peer_connection(c->peer);
+
+        if (good)
+                memcpy(ret, c->next, sizeof c->next);
+        c->next[0] = 0;
+        return good;
+}
+
+const sd_bus *execd_connection(const ExecdClient *c) {
+        return peer_connection(c->peer);
+}
+
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -295,32 +336,6 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
-int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r;
-
-        r = begin(c, "Expose", call->sandbox, &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "qsqb", call->container_port, call->protocol, call->host_port,
-                                          (int) call->insist);
-        if (r < 0)
-                return r;
-        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
-}
-
-int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, const char *protocol,
-                   PeerCallback callback, void *userdata) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r;
-
-        r = begin(c, "Unexpose", id, &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "qs", container_port, protocol);
-        if (r < 0)
-                return r;
-        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
-}
-
 static const BusField volume_fields[] = {
         { "Bytes",    BUS_FIELD_U64,  offsetof(ExecdVolume, bytes)     },
         { "Inodes",   BUS_FIELD_U64,  offsetof(ExecdVolume, inodes)    },
@@ -358,6 +373,32 @@ int execd_ask_volume(ExecdClient *c, const char *member, const ExecdVolume *volu
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 'h', &volume->directory_fd);
         return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_expose(ExecdClient *c, const ExposeCall *call, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Expose", call->sandbox, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "qsqb", call->container_port, call->protocol, call->host_port,
+                                          (int) call->insist);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int execd_unexpose(ExecdClient *c, const char *id, uint16_t container_port, const char *protocol,
+                   PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Unexpose", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "qs", container_port, protocol);
+        if (r < 0)
+                return r;
+        return peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int execd_acknowledge(ExecdClient *c, const char *id, const char *command) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "libsandbox/sandbox-id.h"
 #include "libsandbox/sandbox-spec.h"
 #include "sandboxd/peer.h"
 
@@ -36,6 +37,13 @@ int execd_reserve(ExecdClient *c, PeerCallback callback, void *userdata);
 /* prepared is fsd's answer to PrepareRoot(): its mounts are passed on. */
 int execd_create(ExecdClient *c, const char *id, sd_bus_message *prepared, const SandboxSpec *spec,
                  PeerCallback callback, void *userdata);
+/* The answer to a Create() may bring the id for the next one. It is kept until it is taken or the connection ends, over
+ * which it was reserved. false: there is none. */
+void execd_keep_next(ExecdClient *c, sd_bus_message *created);
+bool execd_take_next(ExecdClient *c, char ret[static SANDBOX_ID_LENGTH + 1]);
+/* See peer_connection(). */
+const sd_bus *execd_connection(const ExecdClient *c);
+/* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
 /* Methods that take the id only: Kill, Pause, Resume, Ports, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
 int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata);

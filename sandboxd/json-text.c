@@ -61,15 +61,15 @@ static char *escape_ascii(unsigned char c, char *out) {
 
 /* JSON takes these as they are, but readers of event streams that split at whatever Unicode calls the end of a line
  * (Python's splitlines() among them) would see a line end in the middle of a string. */
-static char *escape_wide(const char *in, size_t n, char *out) {
-        static const struct {
-                const char *bytes, *escape;
-        } ends[] = {
-                { "\xc2\x85",     "\\u0085" },
-                { "\xe2\x80\xa8", "\\u2028" },
-                { "\xe2\x80\xa9", "\\u2029" },
-        };
+static const struct {
+        const char *bytes, *escape;
+} ends[] = {
+        { "\xc2\x85",     "\\u0085" },
+        { "\xe2\x80\xa8", "\\u2028" },
+        { "\xe2\x80\xa9", "\\u2029" },
+};
 
+static char *escape_wide(const char *in, size_t n, char *out) {
         for (size_t i = 0; i < ELEMENTSOF(ends); i++)
                 if (n == strlen(ends[i].bytes) && memcmp(in, ends[i].bytes, n) == 0)
                         return mempcpy(out, ends[i].escape, strlen(ends[i].escape));
@@ -134,6 +134,42 @@ size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n
         }
         *ret_n_out = (size_t) (out - start);
         return i;
+}
+
+/* Bytes of the end of a line at p, its escape in *ret. 0: there is none. */
+static size_t end_at(const char *p, const char **ret) {
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+                if (strncmp(p, ends[i].bytes, strlen(ends[i].bytes)) == 0) {
+                        *ret = ends[i].escape;
+                        return strlen(ends[i].bytes);
+                }
+        return 0;
+}
+
+static const char *next_end(const char *p) {
+        const char *escape;
+
+        while ((p = strpbrk(p, "\xc2\xe2")) && end_at(p, &escape) == 0)
+                p++;
+        return p;
+}
+
+char *json_escape_ends(char *text) {
+        const char *p = text, *end = next_end(text), *escape;
+        char *copy, *out;
+
+        if (!end)
+                return text;
+        out = copy = malloc(strlen(text) * JSON_ESCAPE_FACTOR / 2 + 1);
+        for (; copy && end; end = next_end(p)) {
+                out = mempcpy(out, p, (size_t) (end - p));
+                p = end + end_at(end, &escape);
+                out = stpcpy(out, escape);
+        }
+        if (copy)
+                strcpy(out, p);
+        free(text);
+        return copy;
 }
 
 size_t utf8_cut(const char *s, size_t n) {

@@ -9,6 +9,10 @@
 #define JSON_ESCAPE_FACTOR 6U
 size_t json_escape(const char *in, size_t n, bool last, char *out, size_t *ret_n_out);
 
+/* JSON text in which the same ends of lines, which can only stand in its strings, are escaped: text itself, mostly,
+ * else a copy, and text is freed. NULL: no memory. */
+char *json_escape_ends(char *text);
+
 /* How many of the last bytes (0 to 3) are the begin of a sequence that is not whole. */
 size_t utf8_cut(const char *s, size_t n);
 

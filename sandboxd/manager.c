@@ -342,9 +342,9 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
                 if (c->sandbox == s)
                         manager_drop_command(m, c);
         alerts_forget_sandbox(m->alerts, s);
-        port_forget_sandbox(m->store, s->public_id);
         volumes_forget_sandbox(m->volumes, s);
         webhooks_forget_sandbox(m->webhooks, s);
+        port_forget_sandbox(m->store, s->public_id);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -130,10 +130,20 @@ static int add_query_parameters(json_t *parameters, const Route *route) {
         return r;
 }
 
+static int add_key_parameter(json_t *parameters) {
+        return json_array_append_new(parameters,
+                                     json_pack("{s:s, s:s, s:b, s:s, s:{s:s, s:i, s:i}}", "name", "Idempotency-Key",
+                                               "in", "header", "required", 0, "description",
+                                               "Visible ASCII of the client's choice: the same request with the same key makes "
+                                               "nothing a second time, but is answered as the first", "schema", "type",
+                                               "string", "minLength", 1, "maxLength", (int) IDEMPOTENCY_KEY_MAX));
+}
+
 static int add_parameters(json_t *operation, const Route *route) {
         json_t *parameters = json_array();
 
-        if (add_path_parameters(parameters, route) < 0 || add_query_parameters(parameters, route) < 0) {
+        if (add_path_parameters(parameters, route) < 0 || add_query_parameters(parameters, route) < 0 ||
+            (route->flags & ROUTE_CREATES && add_key_parameter(parameters) < 0)) {
                 json_decref(parameters);
                 return -1;
         }

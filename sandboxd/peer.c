@@ -359,6 +359,10 @@ void peer_set_attached(Peer *p, bool attached) {
         arm_rest(p);
 }
 
+const sd_bus *peer_connection(const Peer *p) {
+        return p->bus;
+}
+
 bool peer_is_lost(const Peer *p) {
         return p->lost;
 }

@@ -49,5 +49,7 @@ int peer_ping(Peer *p, PeerCallback callback, void *userdata);
 void peer_set_attached(Peer *p, bool attached);
 /* What on_return() asked for was answered or failed. */
 void peer_settled(Peer *p, bool success);
+/* Of this moment, and to be compared only: what belongs to a connection ends with it. NULL: there is none. */
+const sd_bus *peer_connection(const Peer *p);
 /* (attached) on_return() is still to come, or its answer. */
 bool peer_is_lost(const Peer *p);

@@ -20,6 +20,7 @@ static const struct {
         { "POST",   "/sandboxes/:id/exec",                       "sandbox::exec"             },
         { "POST",   "/sandboxes/:id/terminal",                   "terminal::session::create" },
         { "POST",   "/sandboxes/:id/terminal/:sessionId/resize", "terminal::session::resize" },
+        { "POST",   "/webhooks/:webhook",                        "webhook::change"           },
 };
 
 /* What is of a sandbox and has a noun of its own. */
@@ -51,7 +52,7 @@ static bool has_other_method(const RouteTable *table, const Route *route) {
 static const char *method_verb(const Route *route, bool one) {
         if (streq(route->method, "GET"))
                 return one ? "get" : "list";
-        return streq(route->method, "POST") ? one ? "change" : "create" : streq(route->method, "PUT") ? "put" : "delete";
+        return streq(route->method, "POST") ? "create" : streq(route->method, "PUT") ? "put" : "delete";
 }
 
 static void append(char *name, const char *word, size_t n) {

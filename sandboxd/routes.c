@@ -168,7 +168,7 @@ static const Route sandbox_routes[] = {
           .input = &git_status_table, .reply = "GitStatus" },
         { "GET",    CONTEXTS,                        api_context_list,      0,                 "List contexts",
           .reply = "Contexts" },
-        { "POST",   CONTEXTS,                        api_context_new,       0,                 "Make a context",
+        { "POST",   CONTEXTS,                        api_context_new,       ROUTE_CREATES,     "Make a context",
           .input = &context_new_table, .reply = "Context" },
         { "DELETE", CONTEXT,                         api_context_delete,    0,                 "End a context",
           .reply = "Deleted" },

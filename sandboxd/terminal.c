@@ -99,9 +99,15 @@ static void tell(Command *c, TerminalCallback *callback, const sd_bus_error *err
                 called(c, error, userdata);
 }
 
+static void tell_event(const Command *c, const char *topic) {
+        event_publish(c->manager, topic, c->sandbox->public_id, json_pack("{s:s}", "id", c->id));
+}
+
 static void on_started(Command *c, void *userdata) {
         Terminal *t = userdata;
 
+        if (t->on_open) /* else it ran before us, and was told of then */
+                tell_event(c, "terminal.opened");
         tell(c, &t->on_open, NULL, t->on_open_userdata);
 }
 
@@ -129,6 +135,8 @@ static void on_finished(Command *c, void *userdata) {
         terminal_settled(t);
         wake_all(&t->mourners);
         t->hangup = sd_event_source_disable_unref(t->hangup);
+        if (c->forgotten)
+                tell_event(c, "terminal.closed");
         tell(c, &t->on_open, NULL, t->on_open_userdata);
         tell(c, &t->on_closed, NULL, t->on_closed_userdata);
         if (t->reader)
@@ -276,6 +284,7 @@ int terminal_close(Command *c, TerminalCallback callback, void *userdata) {
                 _cleanup_(command_unrefp) Command *held = command_ref(c);
 
                 manager_drop_command(c->manager, c);
+                tell_event(c, "terminal.closed");
                 callback(c, NULL, userdata);
                 return 0;
         }

@@ -12,15 +12,15 @@
 #include "sandboxd/waker.h"
 #include "sandboxd/webhook-internal.h"
 
-/* An event is not copied for those who want it: it stands in the store once, and each webhook has a number up to which it
- * is done. So a receiver that does not answer holds nothing but its own number back, and memory is the same whether he
- * is one event behind or all that are kept.
+/* An event is not copied for those who want it: it stands in the store once, and each webhook has a number up to which
+ * it is done. So a receiver that does not answer holds nothing but its own number back, and memory is the same whether
+ * he is one event behind or all that are kept.
  *
- * What is done is written down when it is done, the place and what became of the event in one transaction. Killed before
- * that we send again, under the same id. */
+ * What is done is written down when it is done, the place and what became of the event in one transaction. Killed
+ * before that we send again, under the same id. */
 
-/* So many events are looked at in one go for one that is wanted, so many webhooks in one turn of the loop: requests that
- * have come go before. */
+/* So many events are looked at in one go for one that is wanted, so many webhooks in one turn of the loop: requests
+ * that have come go before. */
 #define LOOK_AT_ONCE 256U
 #define LOOKS_A_TURN 8U
 #define TRIM_INTERVAL 64U
@@ -175,7 +175,8 @@ void webhooks_plan(Webhooks *w) {
 
 /* --- what became of it */
 
-static void save_delivery(const Webhook *h, const Delivery *d, DeliveryState state, unsigned attempts, unsigned status) {
+static void save_delivery(const Webhook *h, const Delivery *d, DeliveryState state, unsigned attempts,
+                          unsigned status) {
         _cleanup_free_ char *record = NULL;
         uint64_t now = now_msec();
         _cleanup_(json_decrefp) json_t *object =

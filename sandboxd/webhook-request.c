@@ -8,8 +8,9 @@
 #include "libsandbox/string-util.h"
 #include "sandboxd/webhook-internal.h"
 
-/* What a receiver gets: the event as the API shows it, and headers that tell him which one, whether he had it before and
- * that it comes from us. The time is signed along, so that nobody who has overheard a request can send it again later. */
+/* What a receiver gets: the event as the API shows it, and headers that tell him which one, whether he had it before
+ * and that it comes from us. The time is signed along, so that nobody who has overheard a request can send it again
+ * later. */
 
 static void to_hex(const unsigned char *bytes, size_t n, char *ret) {
         for (size_t i = 0; i < n; i++)

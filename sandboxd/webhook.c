@@ -12,10 +12,11 @@
 #include "sandboxd/webhook-internal.h"
 
 /* The records: who wants what, and how far he is. Sending is webhook-delivery.c's. URLs are shown to those who may use
- * the API and to nobody else: many have a secret of their own in their path, so no event and no line of the log has one. */
+ * the API and to nobody else: many have a secret of their own in their path, so no event and no line of the log has
+ * one. */
 
-/* A place that has moved on over events that are for others is written down when we leave, if finding it anew would take
- * a while. */
+/* A place that has moved on over events that are for others is written down when we leave, if finding it anew would
+ * take a while. */
 #define CURSOR_STEP 256U
 
 bool webhook_url_is_valid(const char *url) {
@@ -376,7 +377,9 @@ int webhooks_new(Manager *m, Webhooks **ret) {
                 return -ENOMEM;
         w->manager = m;
         w->by_id = hashmap_new();
-        r = w->by_id ? store_foreach_object(m->store, &(ObjectQuery) { .kind = WEBHOOK_KIND }, load_webhook, w) : -ENOMEM;
+        r = w->by_id ? 0 : -ENOMEM;
+        if (r >= 0)
+                r = store_foreach_object(m->store, &(ObjectQuery) { .kind = WEBHOOK_KIND }, load_webhook, w);
         if (r >= 0 && hashmap_size(w->by_id) > 0)
                 r = webhooks_start_delivering(w);
         if (r < 0) {

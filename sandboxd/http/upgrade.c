@@ -39,9 +39,30 @@ static bool list_has(const char *list, const char *word) {
         return false;
 }
 
+typedef struct Wanted {
+        const char *header, *word;
+        bool found;
+} Wanted;
+
+static enum MHD_Result look_at(void *userdata, enum MHD_ValueKind kind, const char *key, const char *value) {
+        Wanted *w = userdata;
+
+        (void) kind;
+        w->found |= strcasecmp(key, w->header) == 0 && list_has(value, w->word);
+        return MHD_YES;
+}
+
+/* A header that is a list may stand there more than once: that is one list. */
+static bool header_has(const Request *r, const char *header, const char *word) {
+        Wanted w = { .header = header, .word = word };
+
+        (void) MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, look_at, &w);
+        return w.found;
+}
+
 bool request_wants_upgrade(const Request *r, const char *protocol) {
-        return r->http_1_1 && !r->head.has_body && list_has(request_header(r, MHD_HTTP_HEADER_CONNECTION), "upgrade") &&
-               list_has(request_header(r, MHD_HTTP_HEADER_UPGRADE), protocol);
+        return r->http_1_1 && !r->head.has_body && header_has(r, MHD_HTTP_HEADER_CONNECTION, "upgrade") &&
+               header_has(r, MHD_HTTP_HEADER_UPGRADE, protocol);
 }
 
 static void give_back(Upgrade *u) {

@@ -18,6 +18,7 @@ typedef enum Measure {
         MEASURE_BWRAP_DENSE,    /* back to back with the cold creates */
         MEASURE_SCOPES,         /* bare StartTransientUnit */
         MEASURE_RELAY,
+        MEASURE_PLAIN_RELAY,    /* of TCP */
         MEASURE_NOOP,           /* of ours */
         MEASURE_CREATE_WARM,
         MEASURE_CREATE_BLANK,
@@ -38,6 +39,7 @@ typedef enum Measure {
         MEASURE_MANY_CREATE,
         MEASURE_MANY_EXEC,
         MEASURE_STREAM,
+        MEASURE_PORT,
         MEASURE_RESIDENT,
         MEASURE_MEMORY,
         _MEASURE_MAX,
@@ -99,3 +101,14 @@ double rest_counter(Http *h, const char *name);
 
 /* relay.c: what a program writes goes through a pipe to a socket. */
 int relay_run(uint64_t bytes, double *ret_usec);
+
+/* port.c: a server behind an exposed port, and one behind a plain relay. */
+typedef struct PlainRelay {
+        pid_t pids[2];
+        uint16_t port;
+} PlainRelay;
+
+int plain_relay_start(PlainRelay *ret);
+void plain_relay_stop(PlainRelay *r);
+int port_expose(Http *h, const Sandbox *s, uint16_t *ret_port);
+int port_fetch(uint16_t port, uint64_t bytes, double *ret_usec);

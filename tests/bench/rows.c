@@ -43,6 +43,7 @@ static const struct {
         { "memory",            "1 MiB (VM)",              MEASURE_MEMORY,           MEASURE_ONE,         AT_MOST,  0.6,  false },
         { "resident",          "processes when idle",     MEASURE_RESIDENT,         MEASURE_ONE,         AT_MOST,  0,    false },
         { "stream",            "pipe to socket",          MEASURE_STREAM,           MEASURE_RELAY,       AT_LEAST, 0.5,  false },
+        { "port",              "plain relay",             MEASURE_PORT,             MEASURE_PLAIN_RELAY, AT_LEAST, 0.5,  false },
 };
 
 static void want(Bench *b, size_t row) {

@@ -295,6 +295,39 @@ static void stage_stream(Bench *b, Http *blank) {
         (void) rest_delete(blank, &s, NULL);
 }
 
+static void measure_port(Bench *b, uint16_t port, const PlainRelay *plain) {
+        for (unsigned i = 0; i < STREAMS; i++) {
+                double usec, rate;
+                int r;
+
+                r = port_fetch(plain->port, STREAM_BYTES, &usec);
+                rate = (double) (STREAM_BYTES / MiB) * 1e6 / usec;
+                take(b, MEASURE_PLAIN_RELAY, r, &rate);
+                r = port_fetch(port, STREAM_BYTES, &usec);
+                rate = (double) (STREAM_BYTES / MiB) * 1e6 / usec;
+                take(b, MEASURE_PORT, r, &rate);
+        }
+}
+
+static void stage_port(Bench *b, Http *blank) {
+        PlainRelay plain = {};
+        uint16_t port;
+        Sandbox s;
+        int r;
+
+        if (rest_create(blank, &s, NULL) < 0)
+                return;
+        r = port_expose(blank, &s, &port);
+        if (r >= 0)
+                r = plain_relay_start(&plain);
+        if (r >= 0)
+                measure_port(b, port, &plain);
+        else
+                bench_failed(b, MEASURE_PORT, "no server behind a port: %s", strerror(-r));
+        plain_relay_stop(&plain);
+        (void) rest_delete(blank, &s, NULL);
+}
+
 /* Last: the connection goes, and with it whatever kept a daemon. */
 static void stage_resident(Bench *b, Http *blank) {
         http_close(blank);
@@ -312,6 +345,7 @@ static const struct {
         { { MEASURE_BURST }, stage_burst },
         { { MEASURE_MANY_CREATE, MEASURE_MANY_EXEC }, stage_crowd },
         { { MEASURE_STREAM }, stage_stream },
+        { { MEASURE_PORT }, stage_port },
         { { MEASURE_RESIDENT }, stage_resident },
 };
 

@@ -80,7 +80,7 @@ def check_parameters(path, operation, where):
     check(len(seen) == len(set(seen)), where, "names a parameter twice:", seen)
     check({n for i, n in seen if i == "path"} == wanted, where, "declares other path parameters:", seen)
     for p in operation["parameters"]:
-        check(p["in"] in ("path", "query") and (p["required"] or p["in"] != "path"), where, "has an odd parameter", p)
+        check(p["in"] in ("header", "path", "query") and (p["required"] or p["in"] != "path"), where, "has an odd parameter", p)
         check_schema(p["schema"], f"{where} {p['name']}")
 
 
@@ -88,6 +88,8 @@ def check_operation(path, method, operation):
     where = f"{method.upper()} {path}"
     check(operation["summary"] and operation["tags"], where, "is not described")
     check_parameters(path, operation, where)
+    if any(p["in"] == "header" for p in operation["parameters"]):
+        keyed.add(where)
     if "requestBody" in operation:
         check_content(operation["requestBody"]["content"], where + " body")
     responses = operation["responses"]
@@ -104,7 +106,7 @@ check_references(document, "#")
 for name, schema in document["components"]["schemas"].items():
     check_schema(schema, name)
 
-ids, told = [], set()
+ids, told, keyed = [], set(), set()
 for path, item in document["paths"].items():
     check(path.startswith("/") and set(item) <= METHODS, path, "is no path")
     for method, operation in item.items():
@@ -121,5 +123,7 @@ check(routes == told, "the document and the table differ:", sorted(routes ^ told
 used = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))
 unused = set(document["components"]["schemas"]) - used
 check(not unused, "schemas that nothing uses:", sorted(unused))
+check({"POST /sandbox/sandboxes", "POST /sandbox/sandboxes/{id}/interpret/contexts"} <= keyed and
+      "POST /sandbox/sandboxes/{id}/exec" not in keyed, "routes that take an Idempotency-Key:", sorted(keyed))
 check(len(told) > 40, "only", len(told), "routes")
 sys.exit(1 if failed else 0)

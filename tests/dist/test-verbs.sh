@@ -353,22 +353,6 @@ run alert delete "$alert"
 ends 0
 run alert delete "$alert"
 ends 4; says 'Alert not found'
-run port expose one 8080
-ends 0; prints '^18080$'
-run port expose one 53/udp 5353
-ends 0; prints '^5353$'
-run port list one
-ends 0; prints '^8080/tcp +18080 +active'; prints '^53/udp +5353 +active'
-run port expose one 8080/sctp
-ends 2; says "'8080/sctp' is not a port"
-run open one 8080 --path /a --expires 10m
-ends 0; prints '^http://127.0.0.1:3111/8080/a/600$'
-run open one web
-ends 2; says "'web' is not a port"
-run port close one 8080
-ends 0
-run port close one 8080
-ends 4; says 'Port 8080 is not exposed'
 
 # Webhooks
 run webhook create https://receiver.example/in 'sandbox.*' job.failed
@@ -401,6 +385,22 @@ ends 2; says 'the variable NO_SUCH_VARIABLE is not set'
 run webhook create
 ends 2; says 'wanted: webhook create URL'
 
+run port expose one 8080
+ends 0; prints '^18080$'
+run port expose one 53/udp 5353
+ends 0; prints '^5353$'
+run port list one
+ends 0; prints '^8080/tcp +18080 +active'; prints '^53/udp +5353 +active'
+run port expose one 8080/sctp
+ends 2; says "'8080/sctp' is not a port"
+run open one 8080 --path /a --expires 10m
+ends 0; prints '^http://127.0.0.1:3111/8080/a/600$'
+run open one web
+ends 2; says "'web' is not a port"
+run port close one 8080
+ends 0
+run port close one 8080
+ends 4; says 'Port 8080 is not exposed'
 run worker list
 ends 0; prints '^w1 +h1 +2 +50 +7 +'
 run worker select

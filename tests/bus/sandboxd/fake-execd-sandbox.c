@@ -39,6 +39,7 @@ static int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error)
         _cleanup_(sandbox_spec_done) SandboxSpec spec = SANDBOX_SPEC_DEFAULT;
         FakeExecd *f = userdata;
         const char *id, *target;
+        SandboxId next;
         uint32_t origin;
         int fd;
 
@@ -52,7 +53,9 @@ static int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error)
         ASSERT_OK(sd_bus_message_exit_container(m));
         ASSERT_OK(bus_fields_read(m, sandbox_spec_fields, n_sandbox_spec_fields, &spec, error));
         fake_execd_add(f, id, "live", spec.label ?: "")->deadline_usec = spec.deadline_usec;
-        ASSERT_OK(sd_bus_message_append(reply, "ua{sv}", 4711U, 0));
+        ASSERT_OK(sandbox_id_random(&next));
+        ASSERT_OK(sd_bus_message_append(reply, "ua{sv}", 4711U, 3, "Idmapped", "b", 1, "Next", "s",
+                                        f->lend ? next.digits : "", "Writable", "s", "disk"));
         return fake_execd_answer(f, m, reply);
 }
 

@@ -55,6 +55,8 @@ typedef struct FakeExecd {
         bool may_repeat;
         /* The next answer of Commands() knows of none: it was asked before the call that starts one came in. */
         bool hide_commands;
+        /* The answer to a creation brings the id for the next one. */
+        bool lend;
         uint64_t wake_usec;
         unsigned n_repeats;
         SandboxStats stats;     /* of each */

@@ -300,3 +300,56 @@ TEST(end_with_the_sandbox) {
                 ASSERT_EQ(n, 0);
         }
 }
+
+static void make_with_key(Core *c, const char *key, Client *ret) {
+        const char *body = "{\"language\":\"python\",\"cwd\":\"/tmp\"}";
+        char headers[128];
+
+        snprintf(headers, sizeof headers, "Content-Type: application/json\r\nIdempotency-Key: %s\r\n", key);
+        client_open_raw(c, ret, "POST", path("%s", ""), headers, body, strlen(body));
+}
+
+static void wait_made(Client *client, char ret[40]) {
+        _cleanup_(reply_done) Reply r = {};
+
+        client_wait(client, &r);
+        if (r.status != 200)
+                print_error("%s\n", r.body);
+        ASSERT_EQ(r.status, 200);
+        snprintf(ret, 40, "%s", reply_string(&r, "id"));
+}
+
+static bool one_is_listed(Core *c, void *userdata) {
+        REQUEST(c, "GET", path("%s", ""), NULL, r);
+
+        (void) userdata;
+        return json_array_size(json_object_get(r.json, "contexts")) == 1;
+}
+
+/* Also when we are killed between the making and the answer. */
+TEST(a_key_makes_one) {
+        _cleanup_(core_stop) Core c = {};
+        char first[40], again[40];
+        Client client;
+
+        start(&c);
+        make_with_key(&c, "k1", &client);
+        core_wait(&c, one_is_listed, NULL);
+        client_close(&client);
+        core_stop_sandboxd(&c);
+        core_start_sandboxd(&c);
+        make_with_key(&c, "k1", &client);
+        wait_made(&client, first);
+        make_with_key(&c, "k1", &client);
+        wait_made(&client, again);
+        ASSERT_STREQ(first, again);
+        ASSERT_TRUE(one_is_listed(&c, NULL));
+        make_with_key(&c, "k2", &client);
+        wait_made(&client, again);
+        ASSERT_TRUE(!streq(first, again));
+        {
+                REQUEST(&c, "DELETE", path("/%s", first), NULL, r);
+                ASSERT_EQ(r.status, 200);
+        }
+        end(&c, again);
+}

@@ -228,6 +228,14 @@ TEST(stream_of_events) {
         ASSERT_NOT_NULL(strstr(all.data, "\nid: 1\ndata: {\"id\":\"evt_"));
         ASSERT_NOT_NULL(strstr(all.data, "\"data\":{\"a\":\"\\n\"}"));
 
+        /* Ends of lines to some clients: from the ring, and from the database. */
+        post(&c, "/sandbox/events/publish", "{\"topic\":\"v\",\"sandboxId\":\"\xe2\x80\xa9\","
+                                            "\"data\":{\"a\":\"\xc2\x85\xc3\xa9\xe2\x80\xa8\"}}");
+        client_wait_text(&all, "\"sandboxId\":\"\\u2029\",\"data\":{\"a\":\"\\u0085\xc3\xa9\\u2028\"},\"timestamp\":");
+        open_stream(&c, &late, "?topic=v", "Last-Event-ID: 1\r\n");
+        client_wait_text(&late, "\"data\":{\"a\":\"\\u0085\xc3\xa9\\u2028\"},\"timestamp\":");
+        client_close(&late);
+
         open_stream(&c, &late, "?topic=*", "Last-Event-ID: 1\r\n");
         client_wait_text(&late, frame);
         ASSERT_TRUE(!strstr(late.data, "\"u\"") && strstr(late.data, "id: 2\n"));

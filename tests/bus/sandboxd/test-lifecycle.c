@@ -169,6 +169,64 @@ TEST(creation_fails) {
         }
 }
 
+static void create_status(Core *c, unsigned status) {
+        REQUEST(c, "POST", "/sandbox/sandboxes", "{\"image\":\"test:1\"}", r);
+
+        ASSERT_EQ(r.status, status);
+}
+
+static bool only_live_roots(Core *c, void *userdata) {
+        (void) userdata;
+        return c->fsd.n_roots == c->execd.n_sandboxes;
+}
+
+static bool was_called(Core *c, void *userdata) {
+        return c->execd.n_calls > *(unsigned *) userdata;
+}
+
+/* The id for the next creation comes with the answer to this one, and is good as long as the connection and no longer. */
+TEST(created_ahead) {
+        _cleanup_(core_stop) Core c = {};
+        unsigned calls;
+
+        core_start(&c);
+        c.execd.lend = true;
+        for (unsigned i = 0; i < 4; i++)
+                create_status(&c, 200);
+        ASSERT_EQ(c.execd.n_reserved, 1U);
+        ASSERT_EQ(c.execd.n_sandboxes, 4);
+        ASSERT_EQ(c.manager->n_reserved, 0U);
+
+        /* Its init has died: another one is asked for, and the client notices nothing. */
+        c.execd.fail_method = "Create";
+        c.execd.fail_name = BUS_ERROR_WRONG_STATE;
+        create_status(&c, 200);
+        ASSERT_EQ(c.execd.n_reserved, 2U);
+        ASSERT_EQ(c.execd.n_sandboxes, 5);
+        core_wait(&c, only_live_roots, NULL);
+
+        /* A creation that fails takes its id along. */
+        c.fsd.fail_method = "PrepareRoot";
+        c.fsd.fail_name = BUS_ERROR_NO_SPACE;
+        create_status(&c, 507);
+        create_status(&c, 200);
+        ASSERT_EQ(c.execd.n_reserved, 3U);
+        ASSERT_EQ(c.manager->n_reserved, 0U);
+
+        /* What was lent over a connection is gone with it: before the creation, and in the middle of it. */
+        calls = c.execd.n_calls;
+        fake_execd_crash(&c.execd);
+        core_wait(&c, was_called, &calls);
+        create_status(&c, 200);
+        ASSERT_EQ(c.execd.n_reserved, 4U);
+        fake_execd_crash(&c.execd);
+        create_status(&c, 200);
+        ASSERT_EQ(c.execd.n_reserved, 5U);
+        ASSERT_EQ(c.execd.n_sandboxes, 8);
+        ASSERT_EQ(hashmap_size(c.manager->sandboxes), 8);
+        core_wait(&c, only_live_roots, NULL);
+}
+
 TEST(pause_resume_renew) {
         _cleanup_(core_stop) Core c = {};
         json_int_t first;

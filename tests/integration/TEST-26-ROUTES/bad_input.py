@@ -62,6 +62,8 @@ ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/file
         "/webhooks": {"url": "http://127.0.0.1:9/"}}
 # What must be there for the valid request, made by a POST to the same path.
 BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
+
+
 # What a WebSocket wants. Its 101 is a success; the connection ends there.
 HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}

@@ -41,6 +41,24 @@ TEST(escape) {
         }
 }
 
+TEST(escape_ends) {
+        static const char *const cases[][2] = {
+                { "",                                    ""                                  },
+                { "plain",                               "plain"                             },
+                { "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+                { "\xe2\x80\xa8",                        "\\u2028"                           },
+                { "a\xe2\x80\xa9" "b\xc2\x85",           "a\\u2029b\\u0085"                 },
+                { "\xc2\x85\xc2\x85\xc2\x85\xc2\x84",   "\\u0085\\u0085\\u0085\xc2\x84"   },
+                { "\xe2\x80",                            "\xe2\x80"                          },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *text = json_escape_ends(strdup(cases[i][0]));
+
+                ASSERT_STREQ(text, cases[i][1]);
+        }
+}
+
 /* Eight bytes at a time must come to the same as one: every byte, at every place, with the worst beside it. */
 TEST(escape_wide) {
         static const char beside[] = { 'x', '\0', '\x1f', '\x7f', '"', '\xff' };

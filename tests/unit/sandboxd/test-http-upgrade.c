@@ -110,6 +110,14 @@ TEST(the_end_of_the_peer) {
         close(fd);
         fixture_run_until(&f, no_connection, f.server);
         ASSERT_EQ(fixture_state.n_freed, 1);
+        fixture_state.n_freed = 0;
+
+        /* a list in pieces, as some intermediaries make them */
+        fd = upgraded(&f, "GET /sandbox/upgrade HTTP/1.1\r\n" HOST "Connection: keep-alive\r\nUpgrade: other\r\n"
+                          "Connection: Upgrade\r\nUpgrade: ECHO\r\n\r\n");
+        close(fd);
+        fixture_run_until(&f, no_connection, f.server);
+        ASSERT_EQ(fixture_state.n_freed, 1);
 
         /* before the reply: whether it was handed over or not, it is told once */
         fd = fixture_connect(&f);
