@@ -98,6 +98,7 @@ static void finish(SystemdRequest *q, int error, const char *details) {
                 options.on_done(error, details, options.userdata);
 }
 
+/* Done when their job is, not when systemd has taken the request. */
 /* The reply to StartTransientUnit only says that a job is queued; this says that the unit is there. By the unit's name,
  * as the job's number is not known yet if the signal overtakes the reply. */
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
