@@ -119,20 +119,6 @@ static void finish_warm(Creation *c) {
         creation_free(c);
 }
 
-static void conclude(Creation *c) {
-        if (c->request.warm)
-                finish_warm(c);
-        else
-                finish(c);
-}
-
-static void on_attached(const sd_bus_error *error, void *userdata) {
-        if (error)
-                give_up(userdata, error);
-        else
-                conclude(userdata);
-}
-
 static void on_reserved(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 
 /* With another sandbox, as if there had been no first one. */
