@@ -473,7 +473,7 @@ const char *context_id(const Context *c) {
         return c->id;
 }
 
-/* Not told to anybody, and not ended: the next process goes on. */
+/* The processes are not ended: the next sandboxd goes on with them. */
 Contexts *contexts_free(Contexts *set) {
         Context *c;
 
@@ -482,13 +482,8 @@ Contexts *contexts_free(Contexts *set) {
         HASHMAP_FOREACH(c, set->contexts) {
                 if (c->command)
                         command_set_handlers(c->command, NULL, NULL);
-                execution_free(c->running);
-                while (c->waiting) {
-                        Execution *e = c->waiting;
-
-                        c->waiting = e->next;
-                        execution_free(e);
-                }
+                /* Their clients are gone; what was kept for them goes, too. */
+                fail_all(c, &SD_BUS_ERROR_MAKE_CONST(BUS_ERROR_WRONG_STATE, "The service ends"));
                 context_free(c);
         }
         hashmap_free(set->contexts);
