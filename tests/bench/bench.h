@@ -47,6 +47,8 @@ typedef enum Measure {
         MEASURE_FORK_CREATE,
         MEASURE_FORK,
         MEASURE_PORT,
+        MEASURE_GET_INSIDE,     /* by a client in the sandbox */
+        MEASURE_GET_PROXIED,
         MEASURE_CONNECT,
         MEASURE_RESIDENT,
         MEASURE_MEMORY,
@@ -106,6 +108,9 @@ int rest_noop(Http *h, const Sandbox *s, double *ret_usec);
 int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec);
 /* A counter of GET /metrics; 0 if there is none of that name. */
 double rest_counter(Http *h, const char *name);
+
+/* proxy.c */
+void stage_proxy(Bench *b, Http *blank);
 
 /* networks.c */
 void stage_networks(Bench *b, Http *blank);

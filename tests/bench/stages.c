@@ -347,6 +347,7 @@ static const struct {
         { { MEASURE_CLONE_IDLE, MEASURE_CLONE_BUSY, MEASURE_FORK }, stage_clones },
         { { MEASURE_STREAM }, stage_stream },
         { { MEASURE_PORT }, stage_port },
+        { { MEASURE_GET_PROXIED }, stage_proxy },
         { { MEASURE_CONNECT }, stage_networks },
         { { MEASURE_RESIDENT }, stage_resident },
 };
