@@ -21,6 +21,7 @@
         "import http.server as h\\n"                                                               \
         "class H(h.BaseHTTPRequestHandler):\\n"                                                    \
         " protocol_version = 'HTTP/1.1'\\n"                                                        \
+        " disable_nagle_algorithm = True\\n"                                                      \
         " def do_GET(self):\\n"                                                                    \
         "  self.send_response(200)\\n"                                                             \
         "  self.send_header('Content-Length', '5')\\n"                                             \
