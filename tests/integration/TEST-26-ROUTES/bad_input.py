@@ -323,7 +323,7 @@ class Battery:
                 made = json.loads(answer)
                 request("DELETE", f"{path}/{made.get('id') or made['sessionId']}")
                 return
-        if "delete" in self.document["paths"][fields.template]:
+        if fields.path.endswith("/ports"):
             request("DELETE", fields.path, json.loads(answer))
         if fields.path.startswith("/sandbox/networks/"):
             path, verb = fields.path.rsplit("/", 1)
