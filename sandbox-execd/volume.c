@@ -35,6 +35,9 @@
 #define IMAGE "image"
 #define MOUNT_UNIT "var-lib-sandbox-volumes-%s-" DATA ".mount" /* systemd's name of the mount at that path */
 #define KEPT_OPTIONS "nosuid,nodev"
+/* What a reply has shown may be open for a moment longer than its client knows: in a worker, in a message, in sandboxd. */
+#define BUSY_PAUSE_USEC (20 * USEC_PER_MSEC)
+#define BUSY_TRIES 15U
 
 /* One call, until it is answered: systemd may be asked in between, and the sandbox may end meanwhile. */
 typedef struct VolumeCall {
@@ -46,10 +49,13 @@ typedef struct VolumeCall {
         int volume_fd;
         VolumeSpec spec;
         bool on_tmpfs;
+        sd_event_source *timer;  /* until the next try to unmount */
+        unsigned tries;
 } VolumeCall;
 
 static VolumeCall *volume_call_free(VolumeCall *c) {
         if (c) {
+                sd_event_source_disable_unref(c->timer);
                 safe_close(c->volume_fd);
                 sd_bus_message_unref(c->message);
                 free(c->path);
@@ -282,6 +288,57 @@ static int detach(const VolumeCall *c, Sandbox *s) {
         return data < 0 ? data : volume_unmount(s, &(VolumeMount) { .path = c->path, .data_fd = data });
 }
 
+static void answer_detach(const VolumeCall *c, int r) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (r >= 0) {
+                (void) sd_bus_reply_method_return(c->message, NULL);
+                return;
+        }
+        if (r == -EBUSY)
+                (void) bus_error_set(&error, BUS_ERROR_WRONG_STATE, "The volume is in use at %s.", c->path);
+        else if (r == -ENXIO)
+                (void) bus_error_set(&error, BUS_ERROR_NO_SUCH_SANDBOX, "There is no sandbox '%s'.", c->sandbox.digits);
+        else
+                (void) method_error(&error, r, "detach the volume");
+        (void) sd_bus_reply_method_error(c->message, &error);
+}
+
+static void try_detach(VolumeCall *call);
+
+static int on_busy_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        VolumeCall *c = userdata;
+
+        (void) source;
+        (void) usec;
+        service_release(c->manager->service);
+        try_detach(c);
+        return 0;
+}
+
+static int wait_a_moment(VolumeCall *c) {
+        int r;
+
+        c->timer = sd_event_source_disable_unref(c->timer);
+        r = sd_event_add_time_relative(service_event(c->manager->service), &c->timer, CLOCK_MONOTONIC, BUSY_PAUSE_USEC,
+                                       USEC_PER_MSEC, on_busy_timer, c);
+        if (r >= 0)
+                service_hold(c->manager->service);
+        return r;
+}
+
+/* Takes the call. */
+static void try_detach(VolumeCall *call) {
+        _cleanup_(volume_call_freep) VolumeCall *c = call;
+        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
+        int r = s && s->state == SANDBOX_LIVE ? detach(c, s) : -ENXIO;
+
+        if (r == -EBUSY && c->tries++ < BUSY_TRIES && wait_a_moment(c) >= 0)
+                TAKE_PTR(c);
+        else
+                answer_detach(c, r);
+}
+
 int method_detach_volume(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(volume_call_freep) VolumeCall *c = NULL;
         Sandbox *s;
@@ -294,10 +351,9 @@ int method_detach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
                 r = read_path(c, error);
         if (r < 0)
                 return r;
-        r = detach(c, s);
-        if (r == -EBUSY)
-                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "The volume is in use at %s.", c->path);
-        return r < 0 ? method_error(error, r, "detach the volume") : sd_bus_reply_method_return(message, NULL);
+        c->sandbox = s->record.id;
+        try_detach(TAKE_PTR(c));
+        return 1;
 }
 
 static void on_unmounted(int error, const char *details, void *userdata) {
