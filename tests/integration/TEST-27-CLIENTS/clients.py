@@ -30,8 +30,10 @@ SHAPES = {
     "GlobalMetrics": "activeSandboxes:integer totalCreated:integer totalKilled:integer totalExpired:integer "
                      "uptimeSeconds:integer",
     "KernelSpec": "name:string language:string displayName:string",
+    "Network": "id:string name:string dockerNetworkId:string sandboxes:array createdAt:integer",
     "ObservabilityMetrics": "totalRequests:integer totalErrors:integer avgDuration:number p95Duration:number "
                             "activeSandboxes:integer functionCounts:object",
+    "PortMapping": "containerPort:integer hostPort:integer protocol:string state:string",
     "ProcessInfo": "pid:integer user:string cpu:string memory:string command:string",
     "ProcessTopInfo": "pid:integer cpu:string mem:string vsz:integer rss:integer command:string",
     "QueueJob": "id:string sandboxId:string command:string status:string retries:integer maxRetries:integer "
@@ -42,9 +44,12 @@ SHAPES = {
                      "env?:map workdir?:string metadata?:map entrypoint?:array",
     "SandboxMetrics": "sandboxId:string cpuPercent:number memoryUsageMb:number memoryLimitMb:number "
                       "networkRxBytes:integer networkTxBytes:integer pids:integer",
+    "Snapshot": "id:string sandboxId:string name:string imageId:string size:integer createdAt:integer "
+                "config?:SandboxConfig entrypoint?:array metadata?:map",
     "Template": "id:string name:string description:string config:SandboxConfig builtin:boolean createdAt:integer",
     "Trace": "id:string functionId:string duration:number status:string timestamp:integer sandboxId?:string "
              "error?:string",
+    "Volume": "id:string name:string dockerVolumeName:string createdAt:integer mountPath?:string sandboxId?:string",
 }
 TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "object": dict, "array": list}
 

@@ -257,5 +257,62 @@ def metrics(client, sandbox):
     ok(parse("GlobalMetrics", client.get("/metrics"))["activeSandboxes"] >= 1, "sandboxes")
 
 
+@group("POST /sandboxes/:id/ports", "GET /sandboxes/:id/ports", "DELETE /sandboxes/:id/ports")
+def ports(client, sandbox):
+    path = path_of(sandbox) + "/ports"
+    made = parse("PortMapping", client.post(path, containerPort=8080, hostPort=ABSENT, protocol=ABSENT))
+    eq((made["containerPort"], made["protocol"]), (8080, "tcp"))
+    eq(parse_all("PortMapping", client.get(path)["ports"]), [made])
+    eq(client.delete(path, containerPort=8080), {"removed": 8080}, "by the query")
+    client.post(path, containerPort=8081, hostPort=ABSENT, protocol="udp")
+    eq(client.json("DELETE", path, {"containerPort": 8081}), {"removed": 8081}, "by the body")
+    eq(client.get(path)["ports"], [])
+
+
+@group("POST /sandboxes/:id/snapshots", "GET /sandboxes/:id/snapshots", "POST /sandboxes/:id/snapshots/restore",
+       "POST /snapshots/:snapshotId/clone", "DELETE /snapshots/:snapshotId", "POST /sandboxes/:id/clone")
+def snapshots(client, sandbox):
+    path = path_of(sandbox)
+    run(client, sandbox, "echo before >/workspace/marker")
+    made = parse("Snapshot", client.post(path + "/snapshots", name=f"of-{client.name}"))
+    ok(made["size"] > 0 and made["sandboxId"] == sandbox["id"], "what it is of", made)
+    eq([s["id"] for s in parse_all("Snapshot", client.get(path + "/snapshots")["snapshots"])], [made["id"]])
+    run(client, sandbox, "rm /workspace/marker")
+    restored = parse("Sandbox", client.post(path + "/snapshots/restore", snapshotId=made["id"]))
+    eq((restored["id"], restored["status"]), (sandbox["id"], "running"))
+    eq(run(client, sandbox, "cat /workspace/marker")["stdout"], "before\n", "it is back")
+    for clone in (client.post(path + "/clone", name=ABSENT), client.post(f"/snapshots/{made['id']}/clone", name="two")):
+        eq(parse("Sandbox", clone)["status"], "running")
+        eq(run(client, clone, "cat /workspace/marker")["stdout"], "before\n", "a clone has it")
+        client.delete(path_of(clone))
+    eq(client.delete(f"/snapshots/{made['id']}"), {"deleted": made["id"]})
+    eq(client.get(path + "/snapshots")["snapshots"], [])
+
+
+@group("POST /networks", "GET /networks", "POST /networks/:networkId/connect", "POST /networks/:networkId/disconnect",
+       "DELETE /networks/:networkId")
+def networks(client, sandbox):
+    made = parse("Network", client.post("/networks", name=f"of-{client.name}", driver=ABSENT))
+    path = f"/networks/{made['id']}"
+    eq(client.post(path + "/connect", sandboxId=sandbox["id"]), {"connected": True})
+    eq({n["id"]: n["sandboxes"] for n in parse_all("Network", client.get("/networks")["networks"])}[made["id"]],
+       [sandbox["id"]])
+    eq(client.post(path + "/disconnect", sandboxId=sandbox["id"]), {"disconnected": True})
+    eq(client.delete(path), {"deleted": made["id"]})
+
+
+@group("POST /volumes", "GET /volumes", "POST /volumes/:volumeId/attach", "POST /volumes/:volumeId/detach",
+       "DELETE /volumes/:volumeId")
+def volumes(client, sandbox):
+    made = parse("Volume", client.post("/volumes", name=f"of-{client.name}", driver=ABSENT))
+    path = f"/volumes/{made['id']}"
+    eq(client.post(path + "/attach", sandboxId=sandbox["id"], mountPath="/data"), {"attached": True, "mountPath": "/data"})
+    run(client, sandbox, "echo kept >/data/file")
+    eq({v["id"]: v["sandboxId"] for v in parse_all("Volume", client.get("/volumes")["volumes"]) if "sandboxId" in v},
+       {made["id"]: sandbox["id"]})
+    eq(client.post(path + "/detach"), {"detached": True})
+    eq(client.delete(path), {"deleted": made["id"]})
+
+
 # The command line has these only.
 CLI = [lifecycle, exec_, stream, stream_logs, files, interpreter]
