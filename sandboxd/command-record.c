@@ -56,10 +56,8 @@ int command_find_output(Command *c) {
 
         if (c->kind == COMMAND_KERNEL)
                 return 0;
-        if (c->kind != COMMAND_TERMINAL)
-                return spool_new(c->manager->spool_fd, c->id, &c->outputs[0].spool);
         r = spool_new_live(c->manager->spool_fd, c->id, &c->outputs[0].spool);
-        return r < 0 ? r : terminal_new(c, &c->terminal);
+        return r < 0 || c->kind != COMMAND_TERMINAL ? r : terminal_new(c, &c->terminal);
 }
 
 static int read_session(Command *c, json_t *record) {

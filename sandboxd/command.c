@@ -149,10 +149,19 @@ static void take_output(CommandOutput *o, const char *data, size_t n) {
                 c->handlers->on_output(c, o->is_stderr, data, n, c->userdata);
 }
 
+/* What outlives us must lose nothing when we are killed between a read and a write. */
+static bool has_live_spool(const CommandOutput *o) {
+        const Command *c = o->command;
+
+        return c->kind == COMMAND_TERMINAL || c->kind == COMMAND_BACKGROUND || (c->kind == COMMAND_JOB && o->spool);
+}
+
 static ssize_t fill_spool(CommandOutput *o) {
         Command *c = o->command;
-        ssize_t n = spool_fill(o->spool, o->fd);
+        ssize_t n;
 
+        log_watch_note(c);
+        n = spool_fill(o->spool, o->fd);
         if (n > 0 && c->handlers && c->handlers->on_output)
                 c->handlers->on_output(c, o->is_stderr, NULL, (size_t) n, c->userdata);
         return n == 0 ? -EPIPE : n == -EAGAIN || n == -EINTR ? 0 : n;
@@ -163,7 +172,7 @@ static ssize_t read_output(CommandOutput *o, size_t limit) {
         static char buffer[READ_SIZE];
         ssize_t n;
 
-        if (o->command->kind == COMMAND_TERMINAL || (o->command->kind == COMMAND_JOB && o->spool)) {
+        if (has_live_spool(o)) {
                 n = fill_spool(o);
                 if (n != -EFAULT)
                         return n;
@@ -411,7 +420,8 @@ static int open_outputs(Command *c) {
                 if (r < 0)
                         return r;
                 if (c->kind != COMMAND_STREAM && c->kind != COMMAND_KERNEL && c->kind != COMMAND_JOB) {
-                        r = spool_new(c->manager->spool_fd, merged ? c->id : NULL, &c->outputs[i].spool);
+                        r = merged ? spool_new_live(c->manager->spool_fd, c->id, &c->outputs[i].spool)
+                                   : spool_new(c->manager->spool_fd, NULL, &c->outputs[i].spool);
                         if (r < 0)
                                 return r;
                 }
