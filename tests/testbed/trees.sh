@@ -68,8 +68,10 @@ vm_build() { tree_locked vm_make "$1"; } # SUITE
 vm_make() { # SUITE
     local stamp=$cache/vm/$1/stamp key
     tree_make "$1" || return 1
-    key=$(cd "$testbed" && find build-vm.sh vm-* masked-units etc "$(tree_dir "$1").list" -type f -exec cksum {} + |
-        sort | cksum)
+    key=$({
+        cd "$testbed" && find build-vm.sh vm-* masked-units etc -type f -exec cksum {} + | sort
+        cat "$(tree_dir "$1").list"
+    } | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" != "$key" ] || return 0
     "$testbed/build-vm.sh" "$1" && echo "$key" >"$stamp"
 }
