@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 
-from sandboxd import (ApiError, Sandbox, api, eq, main_pid, ok, parallel, patiently, request, run_tests, shell, spares,
-                      wait_for)
+from sandboxd import (ApiError, Sandbox, api, eq, kill_main, main_pid, ok, parallel, patiently, request, run_tests,
+                      shell, spares, wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.02; done"
@@ -21,12 +21,7 @@ R = random.Random(int(os.environ.get("TEST_SEED", "7")))
 def hit(unit, how):
     service = unit + ".service"
     if how == "kill":
-        pid = main_pid(service)
-        if pid:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_main(service)
     else:
         shell(f"systemctl {how} {service}")
 

@@ -5,11 +5,10 @@ import hashlib
 import io
 import os
 import shutil
-import signal
 import subprocess
 import tarfile
 
-from sandboxd import Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
+from sandboxd import Sandbox, api, eq, kill_main, main_pid, ok, parallel, request, run_tests, shell, wait_for
 
 # A file system of its own: the container's root is an overlay, whose files cannot be shown under other ids.
 PLACE = "/srv/images"
@@ -262,7 +261,7 @@ def a_killed_service_leaves_no_half():
 
     def kill_at_half():
         wait_for("half of it", lambda: unpacked_so_far() - base > size / 2, 30)
-        os.kill(main_pid("sandbox-fsd.service"), signal.SIGKILL)
+        ok(kill_main("sandbox-fsd.service"), "it was there to be killed")
         ok(not [n for n in layers() if n not in before], "it was not whole then")
 
     before = layers()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Spare sandboxes, blank and warm: who gets them, how they come back, that they leave with the daemons."""
 import os
-import signal
 import threading
 import time
 
 from leftovers import at_rest, baseline, settled
-from sandboxd import (IMAGE, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
-                      wait_for)
+from sandboxd import (IMAGE, Sandbox, api, configure, eq, kill_main, main_pid, ok, parallel, request, run_tests, shell,
+                      spares, wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 SIZE = 8
@@ -30,12 +29,6 @@ def since(before, *names):
 
 def full(seconds=30):
     wait_for("the pools are full", at_rest, seconds)
-
-
-def kill(unit):
-    pid = main_pid(unit)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
 
 
 def p95(values):
@@ -226,7 +219,7 @@ def crashes_leak_nothing():
         for units in (["sandbox-execd"], ["sandboxd"], UNITS, ["sandbox-execd", "sandboxd"]):
             full()
             for unit in units:
-                kill(unit)
+                kill_main(unit)
             wait_for("they serve again", lambda: _up(kept), 30)
             full()
             eq(api("GET", "/sandboxes")["total"], 1, f"sandboxes after {units}")

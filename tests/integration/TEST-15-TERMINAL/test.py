@@ -17,7 +17,8 @@ import termios
 import threading
 import time
 
-from sandboxd import HOST, PORT, Sandbox, ApiError, api, eq, main_pid, ok, parallel, run_tests, shell, status_of, wait_for
+from sandboxd import (HOST, PORT, Sandbox, ApiError, api, eq, kill_main, main_pid, ok, parallel, run_tests, shell,
+                      status_of, wait_for)
 
 PATIENCE = 30
 CYCLES = int(os.environ.get("TEST_CYCLES", "1000"))
@@ -376,9 +377,7 @@ def no_byte_is_lost_by(unit):
     b.type("\r")
     for mark in (1000, 4000, 9000):
         b.shows(rf"n={mark}\r")
-        pid = main_pid(unit)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)
+        kill_main(unit)
     b.shows(rf"n={last - 1}\r\n", 120)
     numbers = [int(x) for x in re.findall(r"n=(\d+)\r\n", b.text())]
     eq(len(numbers), last, f"lines that were shown, {unit}")
@@ -396,7 +395,7 @@ def it_ends_while_nobody_is_there():
     t = Terminal(S, command="echo before; read x; echo after; exit 8")
     t.shows(rb"before")
     for unit in ("sandboxd.service", "sandbox-execd.service"):
-        os.kill(main_pid(unit), signal.SIGKILL)
+        kill_main(unit)
     t.type("\r")
     eq(t.ended()["exitCode"], 8)
     ok(t.replay().endswith(b"after\r\n"), "its last words", t.replay())

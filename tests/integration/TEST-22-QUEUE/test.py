@@ -5,12 +5,11 @@ import functools
 import http.client
 import os
 import random
-import signal
 import threading
 import time
 
 import sandboxd
-from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
+from sandboxd import (ApiError, Failure, Sandbox, api, eq, kill_main, ok, parallel, request, run_tests, shell, spares,
                       wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
@@ -44,12 +43,7 @@ def count(**query):
 
 def kill_all():
     for unit in UNITS:
-        pid = main_pid(unit + ".service")
-        if pid:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_main(unit + ".service")
 
 
 def stop_all():
@@ -178,13 +172,7 @@ def nobody_is_lost():
         while not stop.wait(R.uniform(0.1, 0.7)):
             units = R.choice([UNITS, UNITS, UNITS[:1], UNITS[1:2]])
             for unit in units:
-                pid = main_pid(unit + ".service")
-                if pid:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                        kills[0] += 1
-                    except ProcessLookupError:
-                        pass
+                kills[0] += kill_main(unit + ".service")
 
     thread = threading.Thread(target=killer)
     thread.start()

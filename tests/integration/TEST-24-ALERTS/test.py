@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Alerts: what they do really happens, in time, and also when nothing of ours runs as the threshold is crossed."""
 import os
-import signal
 import time
 
-from sandboxd import Failure, Sandbox, api, configure, eq, main_pid, ok, run_tests, shell, status_of, wait_for
+from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, run_tests, shell, status_of,
+                      wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 IN_TIME = 10
@@ -110,11 +110,8 @@ def kill():
 def with_all_daemons_dead():
     """The crossing comes when nobody is there. No request of ours brings anybody back."""
     def sigkill():
-        for pid in filter(None, map(main_pid, UNITS)):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        for unit in UNITS:
+            kill_main(unit)
 
     def stop():
         shell("systemctl stop " + " ".join(u + ".service" for u in UNITS))

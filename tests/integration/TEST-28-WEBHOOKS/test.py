@@ -3,12 +3,11 @@
 what only this machine can."""
 import itertools
 import os
-import signal
 import socket
 import time
 
 from receiver import Receiver
-from sandboxd import Sandbox, api, configure, eq, main_pid, ok, run_tests, shell, status_of, wait_for
+from sandboxd import Sandbox, api, configure, eq, kill_main, main_pid, ok, run_tests, shell, status_of, wait_for
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd", "sandbox-hook"]
 ALLOW = {"SANDBOX_WEBHOOK_ALLOW": "127.0.0.1"}
@@ -51,9 +50,7 @@ class Hook:
 
 def kill(*units):
     for unit in units:
-        pid = main_pid(unit + ".service")
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        kill_main(unit + ".service")
 
 
 def in_order_and_signed():

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Volumes: what is written into one in a sandbox is there in the next, bounded, and nowhere else."""
 import os
-import signal
 import threading
 import time
 
-from sandboxd import Failure, Sandbox, api, eq, main_pid, ok, run_tests, shell, status_of, wait_for
+from sandboxd import Failure, Sandbox, api, eq, kill_main, ok, run_tests, shell, status_of, wait_for
 
 VM = os.environ.get("TESTBED", "").startswith("vm")
 STORE = "/var/lib/sandbox/volumes"
@@ -228,9 +227,7 @@ def killed_in_between():
                     thread = threading.Thread(target=ask)
                     thread.start()
                     time.sleep(pause)
-                    pid = main_pid(f"{unit}.service")
-                    if pid > 0:
-                        os.kill(pid, signal.SIGKILL)
+                    kill_main(f"{unit}.service")
                     thread.join()
                     ok(answers[0] in (0, 200, 503), f"{work} while {unit} dies", answers)
                     wait_for("done when it is asked for once more",

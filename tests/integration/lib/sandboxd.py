@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -186,6 +187,17 @@ def configure(**settings):
 
 def main_pid(unit):
     return int(shell(f"systemctl show -P MainPID {unit}").strip() or 0)
+
+
+def kill_main(unit):
+    """Whether there was a main process to kill: it may just be ending by itself, or because of the last call."""
+    pid = main_pid(unit)
+    try:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return pid > 0
 
 
 def parallel(functions):
