@@ -9,6 +9,7 @@
 #include "sandbox-execd/deadline.h"
 #include "sandbox-execd/id-range.h"
 #include "sandbox-execd/sandbox.h"
+#include "sandbox-execd/scope-leftover.h"
 #include "sandbox-execd/seccomp-policy.h"
 #include "sandbox-execd/systemd-client.h"
 
@@ -23,6 +24,7 @@ struct Manager {
         SeccompPolicy seccomp;
         CgroupMounts cgroups;
         Deadlines *deadlines;
+        Leftovers *leftovers;
         uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */
         int state_fd, due_fd, dev_fd;
         const char *state_path;

@@ -201,7 +201,8 @@ static void stop_half_made(Sandbox *s) {
                 (void) systemd_client_request(s->manager->systemd, &options, NULL);
 }
 
-/* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing. */
+/* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing, or is put off
+ * by that: see scope-leftover.h. */
 static void remove_sub_cgroups(int cgroup_fd) {
         static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY };
 
@@ -229,6 +230,7 @@ static int undo_scope(Sandbox *s) {
         /* Nothing runs any more, and no other sandbox can get its id: what is left to free is nobody's but ours. */
         manager_reply_killed(s);
         remove_sub_cgroups(s->cgroup_fd);
+        leftovers_add(s->manager->leftovers, s->cgroup_path);
         s->events_source = sd_event_source_disable_unref(s->events_source);
         s->cgroup_fd = safe_close(s->cgroup_fd);
         stop_half_made(s);
