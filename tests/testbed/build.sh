@@ -11,7 +11,7 @@ main_build=${SANDBOXD_BUILD:-gcc-release}
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system
     case $1 in
     *-install) echo -Dtests=disabled ;;
     *-minimal) echo -Dauto_features=disabled -Dtests=disabled ;;
@@ -19,6 +19,11 @@ build_options() { # NAME
     esac
     case $1 in
     *-asan|*-fuzz) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
+    esac
+    # What nobody measures or ships is to be compiled quickly.
+    case $1 in
+    *-asan|*-minimal) echo -Dbuildtype=debug -Dc_args=-g1 ;;
+    *) echo -Dbuildtype=debugoptimized ;;
     esac
     case $1 in
     *-fuzz) echo -Dfuzzers=true -Dc_args=-fsanitize=fuzzer-no-link ;;
@@ -58,10 +63,11 @@ build_now() { # NAME
     *-fuzz) again=(fuzzers) ;; # the rest takes minutes and is not run
     *) again=() ;;
     esac
-    quietly "$dir.log" ninja -k 0 -C "$dir" "${again[@]}"
+    quietly "$dir.log" nice -n "${build_nice:-0}" ninja -k 0 -C "$dir" "${again[@]}"
 }
 
 build() { # NAME
+    [[ $1 != clang-* ]] || packages_ensure "${packages_clang[@]}"
     build_locked build_now "$1" || die "the build $1 failed (see above)"
 }
 

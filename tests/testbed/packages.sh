@@ -3,9 +3,11 @@
 # Sourced by `dev`: what Debian has to provide, and getting it.
 
 packages_build=(
-    meson ninja-build pkg-config gcc clang libclang-rt-dev libsystemd-dev libmicrohttpd-dev libjansson-dev
-    libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev libwslay-dev
-    libnl-route-3-dev libnftables-dev
+    meson ninja-build pkg-config gcc libsystemd-dev libmicrohttpd-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev
+    libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev libwslay-dev libnl-route-3-dev libnftables-dev
+)
+packages_clang=(
+    clang libclang-rt-dev
 )
 packages_run=(
     systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap tmux nftables
