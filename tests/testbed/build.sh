@@ -39,12 +39,12 @@ quietly() { # LOG CMD...
     return 1
 }
 
-build_locked() { # CMD...: two commands of ours in one checkout must not build at once
+build_locked() { # NAME CMD...: two commands of ours in one checkout must not make the same at once
     mkdir -p "$repo/.cache/build"
     (
         flock 9
-        "$@" 9>&-
-    ) 9>"$repo/.cache/build/lock"
+        "${@:2}" 9>&-
+    ) 9>"$repo/.cache/build/$1.lock"
 }
 
 build_now() { # NAME
@@ -68,13 +68,13 @@ build_now() { # NAME
 
 build() { # NAME
     [[ $1 != clang-* ]] || packages_ensure "${packages_clang[@]}"
-    build_locked build_now "$1" || die "the build $1 failed (see above)"
+    build_locked "$1" build_now "$1" || die "the build $1 failed (see above)"
 }
 
 # Installs into a folder of the caller's own: a booted instance has it as a layer, which must not change.
 build_stage() { # NAME DIR
     mkdir -p "$2"
-    build_locked quietly "$(build_dir "$1").log" \
+    build_locked "$1" quietly "$(build_dir "$1").log" \
         meson install --no-rebuild -C "$(build_dir "$1")" --destdir "$2" || die "meson install failed (see above)"
     [[ $1 != *-asan ]] || stage_sanitizers "$2"
 }
