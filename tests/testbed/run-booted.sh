@@ -173,8 +173,8 @@ container_worker() { # QUEUE NUMBER
 # They wait more than they work.
 container_workers() {
     local n
-    n=$(nproc)
-    echo $((n < 2 ? 2 : n > 6 ? 6 : n))
+    n=$(($(nproc) + 1))
+    echo $((n < 6 ? n : 6))
 }
 
 run_containers() {

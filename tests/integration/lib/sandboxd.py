@@ -16,7 +16,8 @@ import traceback
 HOST = os.environ.get("TEST_HOST", "127.0.0.1")
 PORT = int(os.environ.get("TEST_PORT", "3111"))
 IMAGE = os.environ.get("TEST_IMAGE", "python:3.12-slim")
-VM = os.environ.get("TESTBED", "").startswith("vm")
+TESTBED = os.environ.get("TESTBED", "")
+VM = TESTBED.startswith("vm")
 SLOW = 10 if VM else 1
 # An emulated machine has better things to do than to answer all the time.
 POLL_SEC = 0.2 if VM else 0.02
@@ -240,6 +241,11 @@ def sse(path, body=None, method="POST", timeout=60):
                 yield json.loads(line[6:])
     finally:
         connection.close()
+
+
+def but_newer(*tests):
+    """Not once more with a newer systemd, which has no part in it: for what takes a minute."""
+    return [] if TESTBED == "container257" else list(tests)
 
 
 def run_tests(tests):

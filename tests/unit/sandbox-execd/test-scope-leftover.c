@@ -25,7 +25,7 @@ static void set_up(void) {
         ASSERT_NOT_NULL(mkdtemp(t.directory));
         t.fd = ASSERT_OK(open(t.directory, O_PATH | O_DIRECTORY | O_CLOEXEC));
         ASSERT_OK(mkdirat(t.fd, "sandbox.slice", 0755));
-        ASSERT_OK(mkdirat(t.fd, SLICE + 1, 0755));
+        ASSERT_OK(mkdirat(t.fd, &SLICE[1], 0755));
         ASSERT_OK(sd_event_new(&t.event));
         ASSERT_OK(systemd_client_new(t.event, &t.systemd));
         ASSERT_OK(leftovers_new(t.event, t.systemd, t.fd, &t.leftovers));
@@ -35,7 +35,7 @@ static void tear_down(void) {
         leftovers_free(t.leftovers);
         systemd_client_free(t.systemd);
         sd_event_unref(t.event);
-        ASSERT_OK(unlinkat(t.fd, SLICE + 1, AT_REMOVEDIR));
+        ASSERT_OK(unlinkat(t.fd, &SLICE[1], AT_REMOVEDIR));
         ASSERT_OK(unlinkat(t.fd, "sandbox.slice", AT_REMOVEDIR));
         safe_close(t.fd);
         ASSERT_OK(rmdir(t.directory));
