@@ -43,6 +43,6 @@ packages_ensure() { # PACKAGE...
         apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
     ) 6>"$cache/apt.lock" >>"$log" 2>&1 </dev/null || {
         tail -n 30 "$log" >&2
-        die 'apt-get failed (see above)'
+        die "apt-get did not install ${missing[*]} (see $log)"
     }
 }
