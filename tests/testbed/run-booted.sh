@@ -90,9 +90,11 @@ environment_is_there() { # ENVIRONMENT
 }
 
 skip_environment() { # ENVIRONMENT TEST...
-    local t
+    local t log=$logs/$1/prepare.log reason
+    reason="no such environment here: $(tail -n 1 "$log")"
+    [ "$(wc -l <"$log")" -le 1 ] || reason+=", see $log"
     for t in "${@:2}"; do
-        count_skip "$1" "$t" "no such environment here: $(tail -n 1 "$logs/$1/prepare.log")"
+        count_skip "$1" "$t" "$reason"
     done
 }
 
