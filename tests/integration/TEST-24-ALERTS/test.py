@@ -39,8 +39,9 @@ def within(what, condition, begin):
 
 
 def cpu():
+    least = 3  # what a spinner has of a processor that many others want
     with Sandbox() as s:
-        a = alert(s, "cpu", 20)
+        a = alert(s, "cpu", least)
         eq((a["action"], a["triggered"], "lastTriggered" in a), ("notify", False, False))
         wait_for("it is looked at", lambda: "lastChecked" in alerts(s)[a["id"]])
         eq(history(s), {"events": [], "total": 0})
@@ -48,8 +49,8 @@ def cpu():
         within("cpu", lambda: history(s)["total"] == 1, time.monotonic())
         event = history(s)["events"][0]
         eq((event["alertId"], event["sandboxId"], event["metric"], event["threshold"], event["action"]),
-           (a["id"], s.id, "cpu", 20, "notify"))
-        ok(event["value"] >= 20, "value", event)
+           (a["id"], s.id, "cpu", least, "notify"))
+        ok(event["value"] >= least, "value", event)
         eq(alerts(s)[a["id"]]["triggered"], True)
         eq(alerts(s)[a["id"]]["lastTriggered"], event["timestamp"])
         # nothing but a new crossing fires it again
