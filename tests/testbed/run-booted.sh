@@ -227,7 +227,7 @@ run_vm() { # ENVIRONMENT TEST...
     cp -aT "$stage" "$layer"
     cp -a "$repo/tests" "$layer/testdata"
     cat >"$layer/testdata/job" <<J
-/testdata/testbed/setup.sh && TEST_TIMEOUT=600 /testdata/testbed/run-inside.sh $env $*
+/testdata/testbed/setup.sh && /testdata/testbed/run-inside.sh $env $*
 J
     LIMIT=1500 attended "$testbed/boot-vm.sh" "$(vm_suite "$env")" "$layer" "$out" >"$out/vm.log" 2>&1 ||
         tail -n 30 "$out/vm.log"

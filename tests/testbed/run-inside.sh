@@ -22,7 +22,7 @@ run_one() { # TEST
     local begin=${EPOCHREALTIME/./} rc=0 since
     since=$(date +%s.%N)
     systemd-run --quiet --pipe --wait --collect --unit="testbed-$1" \
-        -p RuntimeMaxSec="${TEST_TIMEOUT:-300}" -p WorkingDirectory="/testdata/integration/$1" \
+        -p RuntimeMaxSec="${TEST_TIMEOUT:-600}" -p WorkingDirectory="/testdata/integration/$1" \
         -E HOME=/root -E LANG=C.UTF-8 -E PATH="$PATH" -E TESTDATA=/testdata -E TESTBED="$environment" "${settings[@]}" \
         "/testdata/integration/$1/run.sh" </dev/null >"/testout/$1.log" 2>&1 || rc=$?
     [ $rc != 0 ] || check_sanitizers "$since" >>"/testout/$1.log" 2>&1 || rc=sanitizer

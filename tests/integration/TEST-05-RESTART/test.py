@@ -12,7 +12,7 @@ from sandboxd import (ApiError, Sandbox, api, eq, kill_main, main_pid, ok, paral
                       shell, spares, wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
-COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.02; done"
+COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.05; done"
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "30"))
 SANDBOXES = int(os.environ.get("TEST_SANDBOXES", "20"))
 R = random.Random(int(os.environ.get("TEST_SEED", "7")))
