@@ -44,8 +44,8 @@ def gone_at(s, deadline, slack=1.0):
 
 
 def all_is_freed(s):
-    wait_for("record and root are freed", lambda: request("GET", "/sandbox" + s.path)[0] == 404, 5)
-    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])], 5)
+    wait_for("record and root are freed", lambda: request("GET", "/sandbox" + s.path)[0] == 404)
+    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])])
     ok(not [f for f in os.listdir("/run/sandboxd/due") if f.startswith(s.id[4:])], "due file")
 
 
@@ -85,9 +85,9 @@ def expires_with_all_dead_and_frees_without_a_client():
     shell("systemctl stop sandboxd sandbox-execd sandbox-fsd")
     gone_at(s, deadline)
     # nobody asks: the expiry itself wakes what must free
-    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])], 5)
+    wait_for("execd's record", lambda: not [f for f in os.listdir("/run/sandboxd/execd") if f.startswith(s.id[4:])])
     wait_for("the record", lambda: shell("sqlite3 /var/lib/sandboxd/*.db 'select count(*) from sandboxes' 2>/dev/null || "
-                                         "echo 0", check=False).strip() in ("0", ""), 5)
+                                         "echo 0", check=False).strip() in ("0", ""))
     all_is_freed(s)
 
 

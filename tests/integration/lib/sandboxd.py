@@ -43,8 +43,8 @@ def ok(condition, what, *more):
         raise Failure(f"{what} {' '.join(repr(m)[:400] for m in more)}")
 
 
-def wait_for(what, condition, seconds=10.0):
-    """Polls condition until it is true; its value is returned."""
+def wait_for(what, condition, seconds=30.0):
+    """Polls condition until it is true; its value is returned. The bound is for what never comes, on a busy machine."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
