@@ -55,6 +55,8 @@ ApiCall *api_call_free(ApiCall *call);
 DEFINE_CLEANUP(ApiCall *, api_call_free)
 /* A PeerCallback with the call as userdata. */
 void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
+/* The same for a signal to a process: in this dialect it is a success even if nobody was hit. */
+void api_process_told(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 /* What a handler returns after it tried to send: hands the call over to api_call_done(), or says why not. */
 int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
 /* A whole handler: asks a method about the sandbox that ":id" names, which must be live. */

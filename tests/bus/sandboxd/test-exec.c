@@ -430,6 +430,15 @@ TEST(signals_and_list) {
                 ASSERT_STREQ(reply_string(&r, "signal"), "KILL");
         }
         {
+                REQUEST(&c, "POST", path(id, "/processes/kill"), "{\"pid\":99}", r);
+                ASSERT_EQ(reply_integer(&r, "killed"), 99);
+                ASSERT_STREQ(reply_string(&r, "signal"), "TERM");
+        }
+        {
+                REQUEST(&c, "POST", path(id, "/processes/kill"), "{\"pid\":1}", r);
+                ASSERT_EQ(r.status, 400);
+        }
+        {
                 REQUEST(&c, "GET", path(id, "/processes"), NULL, r);
                 json_t *first = json_array_get(json_object_get(r.json, "processes"), 0);
 
