@@ -70,9 +70,7 @@ static int choose_server(Client *c, const ClientOptions *options) {
 static int set_prefix(Client *c) {
         const char *prefix = getenv("III_API_PREFIX");
 
-        if (isempty(prefix))
-                prefix = DEFAULT_PREFIX;
-        c->prefix = strdup(prefix + strspn(prefix, "/"));
+        c->prefix = path_prefix(prefix ?: DEFAULT_PREFIX);
         return c->prefix ? 0 : -ENOMEM;
 }
 
@@ -262,7 +260,7 @@ static int set_target(Transfer *t) {
         const Client *c = t->client;
         _cleanup_free_ char *url = NULL;
 
-        if (asprintf(&url, "%s/%s%s", c->base, c->prefix, t->spec.path) < 0)
+        if (asprintf(&url, "%s%s%s", c->base, c->prefix, t->spec.path) < 0)
                 return -ENOMEM;
         curl_easy_setopt(t->easy, CURLOPT_URL, url);
         if (c->socket)

@@ -95,10 +95,9 @@ static void compare_port(const Daemon *d) {
 
 /* Copies the tables, with the prefix of the settings for the /sandbox dialect. */
 static int make_tables(Daemon *d) {
-        const char *prefix = d->manager->settings.api_prefix;
-
         d->tables = new0(RouteTable, n_route_tables);
-        if (!d->tables || asprintf(&d->prefix, "/%s", prefix + strspn(prefix, "/")) < 0)
+        d->prefix = path_prefix(d->manager->settings.api_prefix);
+        if (!d->tables || !d->prefix)
                 return log_oom();
         for (size_t i = 0; i < n_route_tables; i++)
                 d->tables[i] = route_tables[i];
@@ -137,9 +136,15 @@ static void on_reconciled(void *userdata) {
         (void) sd_event_exit(service_event(d->service), 1);
 }
 
+/* Whoever asks for virtual machines is not given less; names of other containers mean the same as ours. */
 static int check_backend(const Settings *s) {
-        if (!streq_ptr(s->isolation_backend, "firecracker"))
+        const char *backend = s->isolation_backend ?: "";
+
+        if (!streq(backend, "firecracker")) {
+                if (!streq(backend, "docker") && !streq(backend, "native"))
+                        log_warning("III_ISOLATION_BACKEND='%s' is unknown: sandboxes are made of namespaces.", backend);
                 return 0;
+        }
         log_error("III_ISOLATION_BACKEND=firecracker: sandboxes are made of namespaces here, there are no virtual "
                   "machines. Remove the setting, or set it to docker or native.");
         return -EOPNOTSUPP;
