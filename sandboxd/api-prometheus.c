@@ -54,7 +54,7 @@ static void head(FILE *f, const char *name, const char *type, const char *help) 
 
 static void single(FILE *f, const char *name, const char *type, const char *help, double value) {
         head(f, name, type, help);
-        (void) fprintf(f, "%s %.17g\n", name, value);
+        (void) fprintf(f, "%s %.15g\n", name, value);
 }
 
 /* With the escapes that the format has. */
@@ -191,7 +191,7 @@ static void put_series(FILE *f, const Scrape *s) {
 
                         (void) fprintf(f, "%s{sandbox=\"%s\"} ", series[i].name, s->rows[k].sandbox->public_id);
                         (void) (*value == UINT64_MAX ? fputs("+Inf\n", f)
-                                                     : fprintf(f, "%.17g\n", (double) *value * series[i].scale));
+                                                     : fprintf(f, "%.15g\n", (double) *value * series[i].scale));
                 }
         }
 }
