@@ -126,7 +126,7 @@ static const Verb verbs[] = {
           "Show the last requests and how long they took",
           "sandboxctl trace --function sandbox::create" },
         { "Events", "webhook", "ACTION [WEBHOOK] [URL [TOPIC...]]", 1, ALL, ALL, webhook_options, verb_webhook, 0,
-          "Have events sent: create, list, show, test, deliveries, enable...",
+          "Have events sent: create, list, show, test, deliveries, enable, disable, delete",
           "sandboxctl webhook create https://example.org/in 'sandbox.*'" },
         { "System", "images", "", 0, 0, ALL, images_options, verb_images, 0, "List the images that sandboxes can have",
           "sandboxctl images --quiet" },

@@ -115,6 +115,28 @@ int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments 
         return EXIT_STATUS_OK;
 }
 
+/* The server takes what is next to what was asked for, which is not what was said. */
+static void warn_of_limits(const Ctl *c, const SandboxArguments *a, const json_t *sandbox) {
+        const json_t *config = json_object_get(sandbox, "config");
+        const struct {
+                const char *key, *unit;
+                double asked;
+        } limits[] = {
+                { "memory",  "MiB",        a->memory_mib != UINT64_MAX ? (double) a->memory_mib : -1   },
+                { "timeout", "seconds",    a->timeout_sec != UINT64_MAX ? (double) a->timeout_sec : -1 },
+                { "cpu",     "processors", a->cpu                                                      },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+                const json_t *given = json_object_get(config, limits[i].key);
+
+                if (limits[i].asked < 0 || !json_is_number(given) || json_number_value(given) == limits[i].asked)
+                        continue;
+                ctl_warn(c, "%s: %.10g %s instead of %.10g", limits[i].key, json_number_value(given), limits[i].unit,
+                         limits[i].asked);
+        }
+}
+
 int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
         const char *what = image ? image : a->template;
         _cleanup_json_ json_t *reply = NULL;
@@ -129,6 +151,7 @@ int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t 
                 return r;
         if (!object_id_is_valid(json_text(reply, "id"), "sbx"))
                 return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no id", what);
+        warn_of_limits(c, a, reply);
         *ret = TAKE_PTR(reply);
         return EXIT_STATUS_OK;
 }

@@ -160,6 +160,9 @@ def create(h, query):
     if body["image"] == "bad\nimage":
         raise Failure(400, "Invalid\nimage \x1b[31mname")
     sid, now = new_id("sbx"), int(time.time() * 1000)
+    for key, least, most in ("memory", 64, 4096), ("cpu", 0.5, 4):
+        if key in body:
+            body[key] = min(max(body[key], least), most)
     seconds = body.get("timeout", 3600)
     sandboxes[sid] = {"id": sid, "name": body.get("name", sid), "image": body["image"], "status": "running",
                       "createdAt": now, "expiresAt": now + seconds * 1000, "config": body,
@@ -604,6 +607,22 @@ networks = []
 ports = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
+SNAPSHOTS = [{"id": "snap_" + n * 24, "name": name, "size": 1, "createdAt": 0}
+             for n, name in (("1", "good"), ("2", "same"), ("3", "same"))]
+
+
+def restore(h, query, sid):
+    wanted = h.json_body()["snapshotId"]
+    if wanted not in [x["id"] for x in SNAPSHOTS]:
+        raise Failure(404, "Snapshot not found: " + wanted)
+    h.send(200, dict(sandbox(sid), image=wanted))
+
+
+def interpret(h, query, sid):
+    language = h.json_body()["language"]
+    h.send(200, {"output": language + "\n", "stderr": "", "exitCode": 0, "error": None, "executionTime": 1})
+
+
 ROUTES = [
     ("POST", S, create), ("GET", S, listing), ("GET", ONE, get), ("DELETE", ONE, delete),
     ("POST", ONE + "/pause", set_state("running", "paused")), ("POST", ONE + "/resume", set_state("paused", "running")),
@@ -637,6 +656,8 @@ ROUTES = [
     ("GET", r"/sandbox/webhooks/(\w+)", lambda h, query, wid: h.send(200, webhook_of(wid))),
     ("POST", r"/sandbox/webhooks/(\w+)", webhook_change), ("POST", r"/sandbox/webhooks/(\w+)/test", webhook_test),
     ("GET", r"/sandbox/webhooks/(\w+)/deliveries", webhook_deliveries),
+    ("GET", ONE + "/snapshots", lambda h, query, sid: h.send(200, {"snapshots": SNAPSHOTS})),
+    ("POST", ONE + "/snapshots/restore", restore), ("POST", ONE + "/interpret/execute", interpret),
     ("GET", ONE + "/ports", lambda h, query, sid: h.send(200, {"ports": ports})), ("POST", ONE + "/ports", port_expose),
     ("DELETE", ONE + "/ports", port_close), ("POST", ONE + "/proxy/url", sign),
     ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),
