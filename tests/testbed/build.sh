@@ -50,7 +50,11 @@ build_now() { # NAME
     # ninja does not notice a folder that was not there when meson looked for it.
     stamp="${options[*]} $(cd "$repo" && find . -name .cache -prune -o -name meson.build -print | sort | xargs)"
     if [ "$(cat "$dir.stamp" 2>/dev/null)" != "$stamp" ] || [ ! -e "$dir/build.ninja" ]; then
-        [ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+        if [ -e "$dir/build.ninja" ]; then
+            again=(--reconfigure)
+        else
+            say "building $1, for the first time all of it (see $dir.log)"
+        fi
         CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
         echo "$stamp" >"$dir.stamp"
     fi
