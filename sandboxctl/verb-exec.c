@@ -12,9 +12,9 @@
 /* A sandbox made for one command shall not end before it. */
 #define RUN_MARGIN_SEC 60U
 
-static const char *arg_cwd;
+static const char *arg_cwd, *arg_user;
 static char **arg_env;
-static uint64_t arg_timeout = UINT64_MAX, arg_uid = UINT64_MAX;
+static uint64_t arg_timeout = UINT64_MAX;
 static bool arg_interactive, arg_no_input, arg_detach, arg_keep;
 static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
 
@@ -23,7 +23,7 @@ const Option exec_options[] = {
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "Environment variable; KEY alone takes the caller's value. May be repeated" },
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 'n', "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'd', "detach", NULL, OPTION_FLAG, &arg_detach, "Start it in the background and print its id" },
@@ -33,7 +33,7 @@ const Option exec_options[] = {
 const Option run_options[] = {
         SANDBOX_OPTIONS(arg_sandbox),
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 0, "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'k', "keep", NULL, OPTION_FLAG, &arg_keep, "Keep the sandbox, and print its id on stderr" },
@@ -64,7 +64,7 @@ int verb_exec(Ctl *c, char **words) {
                 .sandbox = id,
                 .argv = words + 1,
                 .cwd = arg_cwd,
-                .uid = arg_uid,
+                .user = arg_user,
                 .env = arg_env,
                 .timeout_sec = arg_timeout,
                 .stdin = !arg_detach && wants_input(),
@@ -98,7 +98,7 @@ int verb_run(Ctl *c, char **words) {
         request = (ExecRequest) {
                 .sandbox = json_text(sandbox, "id"),
                 .argv = words[1] ? words + 1 : shell,
-                .uid = arg_uid,
+                .user = arg_user,
                 .timeout_sec = arg_timeout,
                 .stdin = wants_input() || (!words[1] && !arg_no_input),
                 .lossless = true,

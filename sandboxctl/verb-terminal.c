@@ -7,15 +7,14 @@
 #include "sandboxctl/tty.h"
 #include "sandboxctl/verbs-table.h"
 
-static const char *arg_cwd;
+static const char *arg_cwd, *arg_user;
 static char **arg_env;
-static uint64_t arg_uid = UINT64_MAX;
 
 const Option shell_options[] = {
         { 'w', "cwd", "PATH", OPTION_STRING, &arg_cwd, "Directory that it starts in" },
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "Environment variable; KEY alone takes the caller's value. May be repeated" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         {},
 };
 
@@ -31,7 +30,7 @@ static int open_terminal(Ctl *c, const char *sandbox, char *const *argv, json_t 
         static char *const shell[] = { (char *) "/bin/sh", (char *) "-c",
                                        (char *) "command -v bash >/dev/null && exec bash; exec sh", NULL };
         const ExecRequest request = { .sandbox = sandbox, .argv = argv[0] ? argv : shell, .cwd = arg_cwd,
-                                      .env = arg_env, .uid = arg_uid, .timeout_sec = UINT64_MAX };
+                                      .env = arg_env, .user = arg_user, .timeout_sec = UINT64_MAX };
         _cleanup_free_ char *path = ctl_path("/sandboxes/%s/terminals", sandbox);
         _cleanup_json_ json_t *body = exec_request_to_json(c, &request);
         const char *term = getenv("TERM");

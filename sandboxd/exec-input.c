@@ -196,7 +196,8 @@ static int make_user(ExecInput *in, sd_bus_error *error) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0 || in->spec.uid > ID_MAX || in->spec.gid > ID_MAX)
-                return bus_error_set(error, BUS_ERROR_INVALID, "user must be an id from 0 to 65535");
+                return bus_error_set(error, BUS_ERROR_INVALID, "user must be an id from 0 to 65535, uid:gid or root; "
+                                                                 "names are known inside only");
         return 0;
 }
 

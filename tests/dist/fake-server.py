@@ -68,7 +68,7 @@ def chunk(kind, data):
 
 
 def environment(body):
-    return dict(os.environ, **body.get("env", {}))
+    return dict(os.environ, **body.get("env", {}), USER_WANTED=body.get("user", ""))
 
 
 class Handler(BaseHTTPRequestHandler):

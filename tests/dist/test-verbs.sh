@@ -171,6 +171,8 @@ ctl exec one -- sh -c 'echo out; echo err >&2; exit 42' >"$work/out" 2>"$work/er
 ends 42; prints '^out$'; says '^err$'
 run exec one --cwd /tmp --env X=y sh -c 'pwd; echo $X'
 ends 0; prints '^/tmp$'; prints '^y$'
+run exec one --user 7:8 sh -c 'echo $USER_WANTED'
+ends 0; prints '^7:8$'
 run exec one sh -c 'kill -9 $$'
 ends 137
 run exec one --timeout 1 sleep 30

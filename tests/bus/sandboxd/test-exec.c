@@ -78,6 +78,8 @@ TEST(refusals) {
                 { "{\"command\":\"x\",\"env\":{\"1\":\"\"}}",  "Invalid env key" },
                 { "{\"command\":\"x\",\"stdin\":1}",           "stdin must be a string" },
                 { "{\"command\":\"x\",\"user\":65536}",        NULL },
+                { "{\"command\":\"x\",\"user\":\"nobody\"}",
+                  "user must be an id from 0 to 65535, uid:gid or root; names are known inside only" },
         };
         _cleanup_(core_stop) Core c = {};
         char id[40];
