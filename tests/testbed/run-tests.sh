@@ -282,7 +282,7 @@ parse_tests() {
         *" $a "*) suites+=("$a") ;;
         *)
             compgen -G "$repo/tests/integration/$a*/run.sh" >/dev/null && [[ $a == TEST-* ]] ||
-                bad_usage "test: there is no suite '$a'; there are ${all_suites[*]}"
+                bad_usage "test: there is no suite '$a'; there are ${all_suites[*]} and each TEST-nn of integration"
             names+=("$a")
             ;;
         esac
