@@ -4,6 +4,7 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/exec-stream.h"
 #include "sandboxctl/sandbox-arguments.h"
+#include "sandboxctl/terminal.h"
 #include "sandboxctl/verbs-table.h"
 
 /* A command's status is ours: what the command did and what we failed at must not look the same, hence 125 for all of
@@ -81,29 +82,34 @@ static void run_cleanup(Ctl *c, const char *id) {
                 (void) sandbox_delete(c, id, NULL);
 }
 
-/* Signals are blocked before there is a sandbox: an interrupt must not leave one behind that nobody knows of. */
+/* Signals are blocked before there is a sandbox: an interrupt must not leave one behind that nobody knows of. A shell for
+ * somebody at a terminal has one, that of a script reads it. */
 int verb_run(Ctl *c, char **words) {
         static char *const shell[] = { (char *) "/bin/sh", NULL };
+        bool interactive = !words[1] && !arg_interactive && !arg_no_input && terminal_is_ours();
         _cleanup_json_ json_t *sandbox = NULL;
         ExecRequest request;
         int r;
 
         if (arg_timeout != UINT64_MAX)
                 arg_sandbox.timeout_sec = arg_timeout + RUN_MARGIN_SEC;
-        exec_block_signals();
+        if (interactive)
+                terminal_block_signals();
+        else
+                exec_block_signals();
         r = sandbox_create(c, words[0], &arg_sandbox, &sandbox);
         if (r != EXIT_STATUS_OK)
                 return r;
 
         request = (ExecRequest) {
                 .sandbox = json_text(sandbox, "id"),
-                .argv = words[1] ? words + 1 : shell,
+                .argv = words[1] || interactive ? words + 1 : shell,
                 .user = arg_user,
                 .timeout_sec = arg_timeout,
-                .stdin = wants_input() || (!words[1] && !arg_no_input),
-                .lossless = true,
+                .stdin = !interactive && (wants_input() || (!words[1] && !arg_no_input)),
+                .lossless = !interactive,
         };
-        r = exec_stream(c, &request);
+        r = interactive ? terminal_run(c, &request, /* last= */ !arg_keep) : exec_stream(c, &request);
         run_cleanup(c, request.sandbox);
         return r;
 }
