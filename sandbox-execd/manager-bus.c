@@ -42,10 +42,14 @@ int method_error(sd_bus_error *error, int r, const char *what) {
         return bus_error_set(error, name, "Failed to %s: %s.", what, strerror(-r));
 }
 
-/* The socket lets in the services only; this says which of them may call what. Without a server (a test over a
- * socketpair) the caller is one of us. */
+/* Without a server (a test over a socketpair) the caller is one of us. */
+static uid_t peer_uid(sd_bus_message *message, Manager *m) {
+        return m->server ? bus_server_peer_uid(m->server, sd_bus_message_get_bus(message)) : 0;
+}
+
+/* The socket lets in the services only; this says which of them may call what. */
 int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_error *error) {
-        uid_t uid = m->server ? bus_server_peer_uid(m->server, sd_bus_message_get_bus(message)) : 0;
+        uid_t uid = peer_uid(message, m);
 
         if (uid == 0 || uid == m->sandboxd_uid || (fsd_may && uid == m->fsd_uid))
                 return 0;
@@ -111,8 +115,17 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
                                           "Waiting", "u", p->n_waiting);
 }
 
+int method_check_tree(sd_bus_message *message, Manager *m, int result, sd_bus_error *error) {
+        uid_t uid = peer_uid(message, m);
+
+        if (result != -EPERM || uid == 0)
+                return uid == 0 ? 0 : result;
+        log_warning("User %u passed a directory that is neither of the store nor listed in images.d.", uid);
+        return bus_error_set(error, BUS_ERROR_DENIED, "Not a directory that a sandbox may have.");
+}
+
 /* The descriptors in a message end with it; the creation goes on longer, so it gets its own. */
-int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
+int create_request_read_layers(sd_bus_message *message, Manager *m, CreateRequest *q, sd_bus_error *error) {
         int r, fd;
 
         r = sd_bus_message_enter_container(message, 'a', "(hsu)");
@@ -133,6 +146,9 @@ int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus
                 if (fd < 0)
                         return -errno;
                 q->layers[q->n_layers++] = (Layer) { fd, kind, origin };
+                r = method_check_tree(message, m, trees_check_layer(&m->trees, &q->layers[q->n_layers - 1]), error);
+                if (r < 0)
+                        return r;
         }
         return r < 0 ? r : sd_bus_message_exit_container(message);
 }
@@ -153,7 +169,7 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         if (!q)
                 return -ENOMEM;
         q->spec = SANDBOX_SPEC_DEFAULT;
-        r = create_request_read_layers(message, q, error);
+        r = create_request_read_layers(message, userdata, q, error);
         if (r >= 0)
                 r = bus_fields_read(message, sandbox_spec_fields, n_sandbox_spec_fields, &q->spec, error);
         if (r >= 0)

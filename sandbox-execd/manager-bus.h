@@ -14,5 +14,7 @@ typedef enum MethodNeeds {
  * caller may call more than sandbox-fsd may. */
 int method_sandbox(sd_bus_message *message, Manager *m, MethodNeeds needs, Sandbox **ret, sd_bus_error *error);
 int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_error *error);
+/* Whether the result of looking at a directory that was passed (tree.h) matters: root may pass any. */
+int method_check_tree(sd_bus_message *message, Manager *m, int result, sd_bus_error *error);
 /* The error of ours for an errno that comes from below. */
 int method_error(sd_bus_error *error, int r, const char *what);

@@ -103,7 +103,8 @@ int manager_new(Service *service, Manager **ret) {
         if (!m)
                 return log_oom();
         *m = (Manager) { .service = service, .state_fd = -EBADF, .due_fd = -EBADF, .dev_fd = -EBADF, .wake_usec = 0,
-                         .cgroups = CGROUP_MOUNTS_NULL, .state_path = EXECD_STATE_DIRECTORY };
+                         .cgroups = CGROUP_MOUNTS_NULL, .state_path = EXECD_STATE_DIRECTORY,
+                         .trees = TREES_DEFAULT };
 
         r = settings_load(&m->settings);
         if (r < 0)
@@ -136,6 +137,7 @@ Manager *manager_free(Manager *m) {
         id_ranges_free(m->ranges);
         seccomp_policy_done(&m->seccomp);
         cgroup_mounts_done(&m->cgroups);
+        trees_done(&m->trees);
         settings_done(&m->settings);
         safe_close(m->state_fd);
         safe_close(m->due_fd);

@@ -11,6 +11,7 @@
 #include "sandbox-execd/sandbox.h"
 #include "sandbox-execd/seccomp-policy.h"
 #include "sandbox-execd/systemd-client.h"
+#include "sandbox-execd/tree.h"
 
 /* The one owner of all state of the daemon. */
 struct Manager {
@@ -21,6 +22,7 @@ struct Manager {
         Hashmap *sandboxes;
         IdRanges *ranges;
         SeccompPolicy seccomp;
+        Trees trees;
         CgroupMounts cgroups;
         Deadlines *deadlines;
         uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */

@@ -49,7 +49,7 @@ typedef struct CreateRequest {
 CreateRequest *create_request_free(CreateRequest *q);
 DEFINE_CLEANUP(CreateRequest *, create_request_free)
 /* The mounts of a root, as sandbox-fsd passes them. */
-int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error);
+int create_request_read_layers(sd_bus_message *message, Manager *m, CreateRequest *q, sd_bus_error *error);
 
 struct Sandbox {
         Manager *manager;

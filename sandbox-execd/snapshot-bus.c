@@ -125,6 +125,8 @@ int method_copy(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
         if (r >= 0)
                 r = sd_bus_message_read(message, "ht", &fd, &bytes_max);
+        if (r >= 0)
+                r = method_check_tree(message, userdata, trees_check_store(&s->manager->trees, fd), error);
         if (r < 0)
                 return r;
         if (s->copy || s->replace)
@@ -239,7 +241,7 @@ int method_replace_root(sd_bus_message *message, void *userdata, sd_bus_error *e
         if (!q)
                 return -ENOMEM;
         q->spec = SANDBOX_SPEC_DEFAULT;
-        r = create_request_read_layers(message, q, error);
+        r = create_request_read_layers(message, userdata, q, error);
         if (r >= 0)
                 r = root_check(q, error);
         if (r < 0)

@@ -65,6 +65,14 @@ static VolumeCall *volume_call_free(VolumeCall *c) {
 }
 DEFINE_CLEANUP(VolumeCall *, volume_call_free)
 
+/* The unit that is asked for is that of the id, so the directory must be, too. */
+static int check_directory(sd_bus_message *message, Manager *m, const char *volume, int fd, sd_bus_error *error) {
+        char path[64];
+
+        (void) snprintf(path, sizeof path, "volumes/%s", volume);
+        return method_check_tree(message, m, trees_check_entry(&m->trees, fd, path), error);
+}
+
 /* The id, and the descriptor of the directory that bears this name. */
 static int volume_call_new(sd_bus_message *message, Manager *m, VolumeCall **ret, sd_bus_error *error) {
         _cleanup_(volume_call_freep) VolumeCall *c = new0(VolumeCall, 1);
@@ -82,6 +90,9 @@ static int volume_call_new(sd_bus_message *message, Manager *m, VolumeCall **ret
         c->volume_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (c->volume_fd < 0)
                 return -errno;
+        r = check_directory(message, m, volume, fd, error);
+        if (r < 0)
+                return r;
         (void) snprintf(c->volume, sizeof c->volume, "%s", volume);
         (void) snprintf(c->unit, sizeof c->unit, MOUNT_UNIT, volume);
         *ret = TAKE_PTR(c);

@@ -303,7 +303,7 @@ static int wait_for_layer(Images *i, const char *key, const char *layer, int sou
 }
 
 static int prepare_host(Images *i, const Image *image, Waiter *w) {
-        const char *usr = image->path ? image->path : "/usr";
+        const char *usr = image->path ? image->path : IMAGE_HOST_USR;
         _cleanup_close_ int usr_fd = -EBADF, root_fd = -EBADF;
         char key[HOST_LAYER_KEY_MAX];
         int r;
@@ -366,7 +366,7 @@ static int add_needed_host(Images *i, const Image *image, char ***names) {
         char key[HOST_LAYER_KEY_MAX];
         int r;
 
-        usr_fd = open_directory_path(image->path ? image->path : "/usr");
+        usr_fd = open_directory_path(image->path ? image->path : IMAGE_HOST_USR);
         if (usr_fd < 0)
                 return 0;
         root_fd = openat(usr_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -405,7 +405,7 @@ static int prepare_same(Images *i, const Image *image, Waiter *w, const char *la
         if (image->kind == IMAGE_DIR || streq(layer, STORE_NO_LAYER))
                 return prepare_directory(i, image, w);
         if (image->kind == IMAGE_HOST) {
-                w->usr = strdup(image->path ? image->path : "/usr");
+                w->usr = strdup(image->path ? image->path : IMAGE_HOST_USR);
                 if (!w->usr)
                         return -ENOMEM;
         }
