@@ -193,6 +193,8 @@ static int spawn_worker(Sandbox *s, Copy *c) {
         SpawnResult worker;
         int fds[2], r;
 
+        /* One that a daemon left was killed, and what is cloned into such a one is ended at once. */
+        (void) unlinkat(s->cgroup_fd, CGROUP_NAME_COPY, AT_REMOVEDIR);
         r = cgroup_make(s->cgroup_fd, CGROUP_NAME_COPY);
         if (r < 0)
                 return r;

@@ -368,9 +368,23 @@ def budget():
     nothing_left()
 
 
+def after_a_killed_copy():
+    """What a daemon that died left of its copy is ended by the next one. The kernel ends at once what is cloned into a
+    cgroup that was killed before: the next copy must not come to lie there."""
+    with Sandbox() as s:
+        s.out("echo kept >/workspace/kept")
+        os.mkdir(s.cgroup() + "/copy")
+        with open(s.cgroup() + "/copy/cgroup.kill", "w", encoding="ascii") as f:
+            f.write("1")
+        snapshot = s.post("/snapshots")
+        with of_snapshot(snapshot) as c:
+            eq(c.out("cat /workspace/kept"), "kept\n")
+        forget(snapshot)
+
+
 configure(III_MAX_SANDBOXES=100)
 if os.environ.get("TESTBED", "").startswith("vm"): # what is written goes to disk there: it is copied, always
     run_tests([kinds_of_files, restore, references, nothing_left])
 else:
     run_tests([kinds_of_files, of_the_idle_nothing_is_copied, while_it_writes, files_meanwhile, restore, group,
-               references, killed_daemons, nothing_left, budget])
+               references, killed_daemons, after_a_killed_copy, nothing_left, budget])
