@@ -34,7 +34,7 @@ bool sandbox_has_no_command(Sandbox *s) {
 }
 
 bool sandbox_is_idle(Sandbox *s) {
-        return sandbox_has_no_command(s) && !is_populated(s, CGROUP_NAME_FILES);
+        return sandbox_has_no_command(s) && !is_populated(s, CGROUP_NAME_FILES) && !s->mounting;
 }
 
 static unsigned count_shared(const Composition *c) {

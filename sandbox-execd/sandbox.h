@@ -84,6 +84,7 @@ struct Sandbox {
         SystemdRequest *request; /* the scope's job, then its limits */
         unsigned defaults;       /* of the manager, when its scope was asked for */
         bool limits_pending;
+        bool mounting;           /* a process of ours is in its directories (volume-mount.h) */
         bool network;            /* its scope lets packets pass */
         int trees[INIT_LAYERS_MAX + 3 + 2 * INIT_FROZEN_MAX];
         size_t n_trees;

@@ -315,42 +315,50 @@ int spawn_copy(const SpawnCopy *copy, SpawnResult *ret) {
         return clone_and_exec(&args, copy_child, &child.child, "sandbox-files", ret);
 }
 
-typedef struct Inside {
-        Child child; /* first: clone_child() clears it */
-        int user_fd, mount_fd, result;
-        int (*function)(void *argument);
-        void *argument;
-} Inside;
-
 /* The ids are changed without the C library, which would have all threads of a process follow. */
-static int inside_child(void *userdata) {
-        Inside *i = userdata;
-
-        CHILD_CHECK(&i->child, setns(i->user_fd, CLONE_NEWUSER));
-        CHILD_CHECK(&i->child, setns(i->mount_fd, CLONE_NEWNS));
-        CHILD_CHECK(&i->child, syscall(SYS_setresgid, 0, 0, 0));
-        CHILD_CHECK(&i->child, syscall(SYS_setgroups, 0, NULL));
-        CHILD_CHECK(&i->child, syscall(SYS_setresuid, 0, 0, 0));
-        i->result = i->function(i->argument);
+static int become_root_inside(int user_fd, int mount_fd) {
+        if (setns(user_fd, CLONE_NEWUSER) < 0 || setns(mount_fd, CLONE_NEWNS) < 0 ||
+            syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+            syscall(SYS_setresuid, 0, 0, 0) < 0)
+                return -errno;
         return 0;
 }
 
-int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), void *argument) {
-        struct clone_args args = { .flags = CLONE_VFORK };
-        Inside inside = { .user_fd = user_fd, .mount_fd = mount_fd, .function = function, .argument = argument };
-        SpawnResult result = { .pidfd = -EBADF };
-        int r;
+/* Nothing here is shared with the daemon. Of its descriptors those that are needed are put where the slots are, which are
+ * this process's own. */
+static int inside_child(void *userdata) {
+        const SpawnInside *inside = userdata;
+        const int fds[] = { inside->user_fd, inside->mount_fd, inside->fd >= 0 ? inside->fd : SLOT_NULL };
+        int r = 0;
 
-        r = clone_child(&args, inside_child, &inside.child, &result);
-        if (r < 0)
-                return r;
-        reap(&result);
-        /* The child's change of rights was one of our memory, too: see layer.c. */
-        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-        if (inside.child.error > 0)
-                return log_warning_errno(inside.child.error, "Failed to enter a sandbox (%s:%i): %m", __FILE__,
-                                         inside.child.line);
-        return inside.result;
+        child_reset_signals();
+        for (int i = 0; r >= 0 && i < 3; i++)
+                r = put_into_slot(fds[i], SLOT_ARGUMENT + i);
+        if (r >= 0 && (close_range(0, SLOT_ARGUMENT - 1, 0) < 0 || close_range(SLOT_END, UINT_MAX, 0) < 0))
+                r = -errno;
+        if (r >= 0)
+                r = become_root_inside(SLOT_ARGUMENT, SLOT_ARGUMENT + 1);
+        if (r >= 0)
+                r = inside->function(inside->fd >= 0 ? SLOT_ARGUMENT + 2 : -EBADF, inside->argument);
+        return r < 0 ? -r : 0;
+}
+
+int spawn_inside(const SpawnInside *inside, SpawnResult *ret) {
+        int pidfd = -EBADF;
+        struct clone_args args = {
+                .flags = CLONE_PIDFD,
+                .pidfd = (uintptr_t) &pidfd,
+                .exit_signal = SIGCHLD,
+                .stack = (uintptr_t) stack,
+                .stack_size = STACK_SIZE,
+        };
+        long pid;
+
+        pid = spawn_clone3(&args, sizeof args, inside_child, (void *) inside);
+        if (pid < 0)
+                return log_error_errno((int) pid, "Failed to clone a process for a sandbox: %m");
+        *ret = (SpawnResult) { .pid = (pid_t) pid, .pidfd = pidfd };
+        return 0;
 }
 
 /* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. */

@@ -38,9 +38,12 @@
 /* What a reply has shown may be open for a moment longer than its client knows: in a worker, in a message, in sandboxd. */
 #define BUSY_PAUSE_USEC (20 * USEC_PER_MSEC)
 #define BUSY_TRIES 15U
+#define QUEUE_TRIES 1500U /* half a minute */
 
 /* One call, until it is answered: systemd may be asked in between, and the sandbox may end meanwhile. */
-typedef struct VolumeCall {
+typedef struct VolumeCall VolumeCall;
+
+struct VolumeCall {
         sd_bus_message *message;
         Manager *manager;
         SandboxId sandbox;
@@ -49,9 +52,10 @@ typedef struct VolumeCall {
         int volume_fd;
         VolumeSpec spec;
         bool on_tmpfs;
-        sd_event_source *timer;  /* until the next try to unmount */
-        unsigned tries;
-} VolumeCall;
+        void (*again)(VolumeCall *c);
+        sd_event_source *timer; /* until the next try */
+        unsigned tries, busy_tries;
+};
 
 static VolumeCall *volume_call_free(VolumeCall *c) {
         if (c) {
@@ -175,18 +179,6 @@ static int append_mount(sd_bus_message *m, void *userdata) {
         return c->on_tmpfs ? append_tmpfs(m, c) : append_image(m, c);
 }
 
-static int attach(const VolumeCall *c) {
-        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
-        _cleanup_close_ int data = -EBADF;
-
-        if (!s || s->state != SANDBOX_LIVE)
-                return -ENXIO;
-        data = open_data(c);
-        if (data < 0)
-                return data;
-        return volume_mount(s, &(VolumeMount) { c->path, data, c->spec.read_only });
-}
-
 /* What the sandbox itself has put in the way is its owner's to hear of. */
 static int attach_error(const VolumeCall *c, int r, sd_bus_error *error) {
         switch (r) {
@@ -217,6 +209,67 @@ static void answer_attach(const VolumeCall *c, int r) {
         (void) sd_bus_reply_method_error(c->message, &error);
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        VolumeCall *c = userdata;
+
+        (void) source;
+        (void) usec;
+        service_release(c->manager->service);
+        c->again(c);
+        return 0;
+}
+
+static int wait_a_moment(VolumeCall *c) {
+        int r;
+
+        c->timer = sd_event_source_disable_unref(c->timer);
+        r = sd_event_add_time_relative(service_event(c->manager->service), &c->timer, CLOCK_MONOTONIC, BUSY_PAUSE_USEC,
+                                       USEC_PER_MSEC, on_retry, c);
+        if (r >= 0)
+                service_hold(c->manager->service);
+        return r;
+}
+
+/* Whether it is tried again: another volume of the sandbox's is on its way. */
+static bool is_later(VolumeCall *c, int r) {
+        return r == -EAGAIN && c->tries++ < QUEUE_TRIES && wait_a_moment(c) >= 0;
+}
+
+static Sandbox *find_live(const VolumeCall *c) {
+        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
+
+        return s && s->state == SANDBOX_LIVE ? s : NULL;
+}
+
+static void on_attached(int r, void *userdata) {
+        _cleanup_(volume_call_freep) VolumeCall *c = userdata;
+
+        answer_attach(c, find_live(c) ? r : -ENXIO);
+}
+
+static int attach(VolumeCall *c) {
+        _cleanup_close_ int data = -EBADF;
+        Sandbox *s = find_live(c);
+
+        if (!s)
+                return -ENXIO;
+        data = open_data(c);
+        if (data < 0)
+                return data;
+        return volume_mount(s, &(VolumeMount) { c->path, data, c->spec.read_only }, on_attached, c);
+}
+
+/* Takes the call. */
+static void try_attach(VolumeCall *call) {
+        _cleanup_(volume_call_freep) VolumeCall *c = call;
+        int r = attach(c);
+
+        if (r >= 0 || is_later(c, r))
+                TAKE_PTR(c);
+        else
+                answer_attach(c, r);
+}
+
 /* A unit of this name may have come in between, from a daemon that died before it was told. */
 static void on_mounted(int error, const char *details, void *userdata) {
         _cleanup_(volume_call_freep) VolumeCall *c = userdata;
@@ -233,7 +286,10 @@ static void on_mounted(int error, const char *details, void *userdata) {
                 log_warning("Volume %s is mounted, but not in our namespace: is / not shared?", c->volume);
         else if (r < 0)
                 log_warning_errno(r, "Failed to mount volume %s (%s): %m", c->volume, details ?: "?");
-        answer_attach(c, r < 0 ? r : attach(c));
+        if (r >= 0)
+                try_attach(TAKE_PTR(c));
+        else
+                answer_attach(c, r);
 }
 
 static int ask_systemd(VolumeCall *c, SystemdAction action, void (*on_done)(int error, const char *details, void *userdata)) {
@@ -283,20 +339,15 @@ int method_attach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         c->sandbox = s->record.id;
+        c->again = try_attach;
         r = bound(c);
-        if (r > 0) {
+        if (r < 0)
+                return attach_error(c, r, error);
+        if (r > 0)
                 TAKE_PTR(c);
-                return 1;
-        }
-        if (r >= 0)
-                r = attach(c);
-        return r < 0 ? attach_error(c, r, error) : sd_bus_reply_method_return(message, NULL);
-}
-
-static int detach(const VolumeCall *c, Sandbox *s) {
-        _cleanup_close_ int data = open_data(c);
-
-        return data < 0 ? data : volume_unmount(s, &(VolumeMount) { .path = c->path, .data_fd = data });
+        else
+                try_attach(TAKE_PTR(c));
+        return 1;
 }
 
 static void answer_detach(const VolumeCall *c, int r) {
@@ -315,36 +366,31 @@ static void answer_detach(const VolumeCall *c, int r) {
         (void) sd_bus_reply_method_error(c->message, &error);
 }
 
-static void try_detach(VolumeCall *call);
+static void on_detached(int r, void *userdata) {
+        _cleanup_(volume_call_freep) VolumeCall *c = userdata;
 
-static int on_busy_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        VolumeCall *c = userdata;
-
-        (void) source;
-        (void) usec;
-        service_release(c->manager->service);
-        try_detach(c);
-        return 0;
+        if (r == -EBUSY && c->busy_tries++ < BUSY_TRIES && wait_a_moment(c) >= 0)
+                TAKE_PTR(c);
+        else
+                answer_detach(c, find_live(c) ? r : -ENXIO);
 }
 
-static int wait_a_moment(VolumeCall *c) {
-        int r;
+static int detach(VolumeCall *c) {
+        _cleanup_close_ int data = -EBADF;
+        Sandbox *s = find_live(c);
 
-        c->timer = sd_event_source_disable_unref(c->timer);
-        r = sd_event_add_time_relative(service_event(c->manager->service), &c->timer, CLOCK_MONOTONIC, BUSY_PAUSE_USEC,
-                                       USEC_PER_MSEC, on_busy_timer, c);
-        if (r >= 0)
-                service_hold(c->manager->service);
-        return r;
+        if (!s)
+                return -ENXIO;
+        data = open_data(c);
+        return data < 0 ? data : volume_unmount(s, &(VolumeMount) { .path = c->path, .data_fd = data }, on_detached, c);
 }
 
 /* Takes the call. */
 static void try_detach(VolumeCall *call) {
         _cleanup_(volume_call_freep) VolumeCall *c = call;
-        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
-        int r = s && s->state == SANDBOX_LIVE ? detach(c, s) : -ENXIO;
+        int r = detach(c);
 
-        if (r == -EBUSY && c->tries++ < BUSY_TRIES && wait_a_moment(c) >= 0)
+        if (r >= 0 || is_later(c, r))
                 TAKE_PTR(c);
         else
                 answer_detach(c, r);
@@ -363,6 +409,7 @@ int method_detach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         c->sandbox = s->record.id;
+        c->again = try_detach;
         try_detach(TAKE_PTR(c));
         return 1;
 }

@@ -248,6 +248,48 @@ def left_behind():
     eq(shell("systemctl list-units --all --no-legend 'var-lib-sandbox-volumes-*'").strip(), "", "units")
 
 
+# Each listing of a directory of the image's that holds so much and has changed is put together anew, under its lock.
+HOLD = """
+import os, tempfile
+for i in range(250000):
+    os.close(os.open(f"/mnt/{i}", os.O_CREAT, 0o600))
+for _ in range(120):
+    if os.fork() == 0:
+        while True:
+            os.rmdir(tempfile.mkdtemp(dir="/mnt"))
+            os.listdir("/mnt")
+open("/workspace/ready", "w").close()
+os.wait()
+"""
+
+
+def longest_command(s, going_on):
+    longest = 0
+    while going_on():
+        begin = time.monotonic()
+        s.out("true")
+        longest = max(longest, time.monotonic() - begin)
+    return longest
+
+
+def a_directory_under_lock():
+    """Who owns a directory on the way makes whoever looks into it wait, as long as he likes: but nobody else."""
+    with Volume() as v, Sandbox(timeout=600, memory=2048) as s, Sandbox(timeout=600) as other:
+        s.post("/exec/background", {"command": ["python3", "-c", HOLD]})
+        wait_for("the directory is held", lambda: s.run("ls /workspace")["stdout"].split() == ["ready"], 60)
+        end = time.monotonic() + 2
+        usual = longest_command(other, lambda: time.monotonic() < end)
+        for call in (lambda: v.attach(s, "/mnt/data"), v.detach):
+            done = []
+            calling = threading.Thread(target=lambda c=call: done.append(c()))
+            begin = time.monotonic()
+            calling.start()
+            longest = longest_command(other, calling.is_alive)
+            took = time.monotonic() - begin
+            print(f"    {done} took {took:.2f} s, a neighbour's commands {longest:.2f} s at most, {usual:.2f} s before")
+            ok(done and (longest < took / 2 or longest < 3 * usual), "the neighbour does not wait with it")
+
+
 # What the store is makes a difference to these; an emulated machine has no time for the others.
 ON_DISK = [from_one_to_the_next, bounds, left_behind, a_file_system_in_a_file]
 
@@ -263,5 +305,6 @@ if __name__ == "__main__":
         bounds,
         kept,
         killed_in_between,
+        a_directory_under_lock,
         left_behind,
     ])
