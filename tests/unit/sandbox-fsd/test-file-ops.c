@@ -199,6 +199,34 @@ TEST(make_directories) {
         ASSERT_EQ(file_make_directories(&f.root, "relative"), -EXDEV);
 }
 
+/* Some inodes are all that it takes to nest directories beyond what anybody wants to keep in mind. */
+static void make_deep(int directory_fd, unsigned levels) {
+        int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
+
+        for (unsigned i = 0; i < levels; i++) {
+                int next;
+
+                ASSERT_EQ(mkdirat(fd, "d", 0700), 0);
+                next = openat(fd, "d", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                ASSERT_OK(next);
+                safe_close(fd);
+                fd = next;
+        }
+        safe_close(fd);
+}
+
+TEST(no_tree_is_too_deep_to_go) {
+        _cleanup_(fixture_done) Fixture f;
+
+        fixture_init_in(&f, "/dev/shm");
+        ASSERT_EQ(mkdirat(f.fd, "deep", 0700), 0);
+        put(&f, "/deep/file", "text");
+        make_deep(f.fd, 140000);
+        ASSERT_OK(tree_remove_contents(openat(f.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), USEC_INFINITY));
+        ASSERT_FALSE(exists(&f, "d"));
+        ASSERT_FALSE(exists(&f, "deep"));
+}
+
 TEST(remove_tree) {
         _cleanup_(fixture_done) Fixture f;
         int fd, next;
