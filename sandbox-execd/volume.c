@@ -165,7 +165,7 @@ static int append_image(sd_bus_message *m, const VolumeCall *c) {
 
         (void) snprintf(what, sizeof what, STORE_PATH "/volumes/%s/" IMAGE, c->volume);
         return sd_bus_message_append(m, "(sv)(sv)(sv)", "What", "s", what, "Type", "s", "ext4", "Options", "s",
-                                     "loop," KEPT_OPTIONS);
+                                     "loop,errors=remount-ro," KEPT_OPTIONS);
 }
 
 static int append_mount(sd_bus_message *m, void *userdata) {

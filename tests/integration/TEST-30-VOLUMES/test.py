@@ -188,6 +188,8 @@ def a_file_system_in_a_file():
         with Volume(size="16M") as v, Sandbox() as a, Sandbox() as b:
             v.attach(a)
             eq(a.out("ls -A /data; stat -c '%u:%g %a' /data"), "0:0 755\n")
+            ok("errors=remount-ro" in shell(f"findmnt -no OPTIONS {STORE}/{v.id}/data"),
+               "what the image says of errors, a panic say, does not count")
             result = a.run("echo kept >/data/file; dd if=/dev/zero of=/data/fill bs=65536 count=1000 2>&1")
             ok("No space" in result["stdout"], "full", result)
             ok((12 << 20) <= int(a.out("stat -c %s /data/fill; rm /data/fill")) <= (16 << 20), "nearly as much as was asked for")
