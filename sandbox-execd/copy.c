@@ -165,9 +165,9 @@ static int read_result(Copy *c, uint64_t *ret_bytes, uint64_t *ret_files) {
         unsigned error;
         ssize_t n;
 
-        n = loop_read(c->result_fd, text, sizeof text - 1);
+        n = read(c->result_fd, text, sizeof text - 1); /* written at one go; never waits */
         if (n < 0)
-                return (int) n;
+                return errno == EAGAIN ? -EPROTO : -errno;
         text[n] = 0;
         if (sscanf(text, "%u %" SCNu64 " %" SCNu64, &error, ret_bytes, ret_files) != 3 || error > 4095)
                 return -EPROTO; /* it died before it could say why */
@@ -203,7 +203,9 @@ static int spawn_worker(Sandbox *s, Copy *c) {
                 return -errno;
         c->result_fd = fds[0];
         write_fd = fds[1];
-        r = vault_open(s, &v);
+        r = fd_set_nonblock(c->result_fd, true);
+        if (r >= 0)
+                r = vault_open(s, &v);
         if (r >= 0)
                 r = spawn_copy(&(SpawnCopy) {
                                 .cgroup_fd = cgroup_fd, .user_fd = v.user_fd, .mount_fd = v.vault_fd,
