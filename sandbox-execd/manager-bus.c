@@ -115,12 +115,14 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
                                           "Waiting", "u", p->n_waiting);
 }
 
-int method_check_tree(sd_bus_message *message, Manager *m, int result, sd_bus_error *error) {
-        uid_t uid = peer_uid(message, m);
+bool method_peer_is_root(sd_bus_message *message, Manager *m) {
+        return peer_uid(message, m) == 0;
+}
 
-        if (result != -EPERM || uid == 0)
-                return uid == 0 ? 0 : result;
-        log_warning("User %u passed a directory that is neither of the store nor listed in images.d.", uid);
+int method_tree_error(sd_bus_error *error, int r) {
+        if (r != -EPERM)
+                return r;
+        log_warning("A directory was passed that is neither of the store nor listed in images.d.");
         return bus_error_set(error, BUS_ERROR_DENIED, "Not a directory that a sandbox may have.");
 }
 
@@ -146,9 +148,9 @@ int create_request_read_layers(sd_bus_message *message, Manager *m, CreateReques
                 if (fd < 0)
                         return -errno;
                 q->layers[q->n_layers++] = (Layer) { fd, kind, origin };
-                r = method_check_tree(message, m, trees_check_layer(&m->trees, &q->layers[q->n_layers - 1]), error);
+                r = method_peer_is_root(message, m) ? 0 : trees_check_layer(&m->trees, &q->layers[q->n_layers - 1]);
                 if (r < 0)
-                        return r;
+                        return method_tree_error(error, r);
         }
         return r < 0 ? r : sd_bus_message_exit_container(message);
 }

@@ -125,8 +125,8 @@ int method_copy(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
         if (r >= 0)
                 r = sd_bus_message_read(message, "ht", &fd, &bytes_max);
-        if (r >= 0)
-                r = method_check_tree(message, userdata, trees_check_store(&s->manager->trees, fd), error);
+        if (r >= 0 && !method_peer_is_root(message, userdata))
+                r = method_tree_error(error, trees_check_store(&s->manager->trees, fd));
         if (r < 0)
                 return r;
         if (s->copy || s->replace)
