@@ -20,9 +20,9 @@
 
 /* Levels whose directory stays open. Further down a parent is closed and found again as "..". */
 #define OPEN_LEVELS 48U
-/* More than any tree that a path can name; bounds our memory. Whoever goes on to nest must not have his tree stay for ever,
+/* More than a path can name; bounds our memory. Whoever goes on to nest must not have his tree stay for ever,
  * so what is deeper is moved to the top, and is found there when the rest is gone. */
-#define LEVELS_MAX 65536U
+#define LEVELS_MAX 4096U
 
 typedef struct Level {
         DIR *dir; /* NULL while closed */
