@@ -132,29 +132,26 @@ int relayer_freeze(Sandbox *s, unsigned *ret_generation) {
 }
 
 /* "f/2" came to the source with "r/2"; what came without is a layer of the store, which sandbox-fsd gives again. */
-static int open_shared(const Vault *v, const Part *p) {
+static int open_shared(const Vault *v, const Part *p, int ret[static 2]) {
         char raw[sizeof p->name];
 
         if (p->kind == PART_WRITTEN)
-                return vault_clone(v, p->name);
+                return vault_clone_twice(v, p->name, ret);
         if (!startswith(p->name, "f/"))
                 return -ENOENT;
         (void) snprintf(raw, sizeof raw, "r/%s", p->name + 2);
-        return vault_clone(v, raw);
+        return vault_clone_twice(v, raw, ret);
 }
 
 static int add_part(Sandbox *s, const Vault *v, const Part *p, int user_fd, int *frozen, int *raw) {
         bool idmapped;
-        int r;
+        int r, fds[2];
 
-        *frozen = open_shared(v, p);
-        if (*frozen < 0)
-                return *frozen;
-        *raw = open_shared(v, p);
-        if (*raw < 0) {
-                safe_close(*frozen);
-                return *raw;
-        }
+        r = open_shared(v, p, fds);
+        if (r < 0)
+                return r;
+        *frozen = fds[0];
+        *raw = fds[1];
         r = layer_map(*frozen, user_fd, &idmapped);
         if (r >= 0)
                 r = layer_make_read_only(*raw);

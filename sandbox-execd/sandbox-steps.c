@@ -29,8 +29,6 @@
  * need a process in the user namespace, the cgroup namespace needs init in the scope itself, controllers need the scope
  * to be free of processes, the layers need the maps. It was found by trying, on systemd 252 and 257. */
 
-#define OOM_SCORE_ADJUST "500"
-
 /* The range is on disk before anything uses it, so that it never has two owners, whenever we die. */
 static int apply_record(Sandbox *s) {
         int r;
@@ -130,15 +128,8 @@ static int undo_clone(Sandbox *s) {
 }
 
 static int apply_maps(Sandbox *s) {
-        char path[64];
-        int r;
+        int r = spawn_write_maps(s->pid, 0, s->record.base, ID_RANGE_SIZE);
 
-        snprintf(path, sizeof path, "/proc/%i/oom_score_adj", s->pid);
-        r = write_text_at(AT_FDCWD, path, OOM_SCORE_ADJUST);
-        if (r < 0)
-                return r;
-        /* Commands inherit the score and cannot lower it; the daemons of the host go last. */
-        r = spawn_write_maps(s->pid, 0, s->record.base, ID_RANGE_SIZE);
         return r < 0 ? r : 1;
 }
 

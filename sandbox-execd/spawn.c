@@ -33,7 +33,6 @@ enum {
 };
 
 #define STACK_SIZE (256 * KiB)
-#define NEW_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
 #define CAPABILITY_MAX 63
 
 /* All children share our memory until they exec: they only make system calls, and what they leave in Child and errno is
@@ -96,8 +95,10 @@ static int clone_child(struct clone_args *args, int (*function)(void *), Child *
         args->flags |= CLONE_VM | CLONE_FILES | CLONE_PIDFD;
         args->pidfd = (uintptr_t) &pidfd;
         args->exit_signal = SIGCHLD;
-        args->stack = (uintptr_t) stack;
-        args->stack_size = STACK_SIZE;
+        if (args->stack == 0) {
+                args->stack = (uintptr_t) stack;
+                args->stack_size = STACK_SIZE;
+        }
 
         pid = spawn_clone3(args, sizeof *args, function, child);
         if (pid < 0)
@@ -187,7 +188,8 @@ static int init_child(void *userdata) {
         /* The pid namespace is new, the rights are still the host's: a procfs made inside the user namespace is refused
          * where the host's own /proc is covered in places (ProtectKernelTunables= of this daemon's unit). */
         proc = (int) CHILD_CHECK(c, child_mount_proc());
-        CHILD_CHECK(c, unshare(NEW_NAMESPACES));
+        /* The other namespaces are made by init: they are half of what a blank costs, and we stand still here. */
+        CHILD_CHECK(c, unshare(CLONE_NEWUSER));
         CHILD_CHECK(c, child_keep_capabilities());
 
         CHILD_CHECK(c, child_standard_descriptors());
@@ -353,7 +355,10 @@ int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), voi
         return inside.result;
 }
 
-/* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. */
+/* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. On a stack of its own:
+ * it may take a moment to die, while the next child is on the other one. */
+#define IDLE_STACK_SIZE (16 * KiB)
+
 static int idle_child(void *userdata) {
         (void) userdata;
         for (;;)
@@ -378,13 +383,18 @@ int spawn_write_maps(pid_t pid, uint32_t inside, uint32_t outside, uint32_t size
 }
 
 int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size) {
-        struct clone_args args = { .flags = CLONE_NEWUSER };
+        static _Alignas(64) char idle_stack[IDLE_STACK_SIZE];
+        static SpawnResult owner = { .pidfd = -EBADF };
+        struct clone_args args = { .flags = CLONE_NEWUSER, .stack = (uintptr_t) idle_stack,
+                                   .stack_size = sizeof idle_stack };
         _cleanup_close_ int fd = -EBADF;
-        SpawnResult owner = { .pidfd = -EBADF };
         char path[64];
         Child child;
         int r;
 
+        /* The last one has had the time to die: to wait for it at once would cost two changes of context. */
+        if (owner.pidfd >= 0)
+                reap(&owner);
         r = clone_child(&args, idle_child, &child, &owner);
         if (r < 0)
                 return r;
@@ -396,6 +406,5 @@ int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size) {
                         r = -errno;
         }
         (void) syscall(SYS_pidfd_send_signal, owner.pidfd, SIGKILL, NULL, 0);
-        reap(&owner);
         return r < 0 ? r : TAKE_FD(fd);
 }

@@ -83,6 +83,7 @@ typedef struct Task {
         const char *name;
         const VaultRebuild *rebuild;
         VaultMark *mark;
+        int *twice;
         int result;
         int line;  /* of the failure */
         int opened[OPENED_MAX]; /* and not to be kept: the table of descriptors is the daemon's */
@@ -141,6 +142,17 @@ static int task_clone(Task *t) {
 
 int vault_clone(const Vault *v, const char *name) {
         return task_run(&(Task) { .vault = v, .function = task_clone, .name = name });
+}
+
+static int task_clone_twice(Task *t) {
+        t->twice[0] = OPEN(t, syscall(SYS_open_tree, AT_FDCWD, t->name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        t->twice[1] = TRY(t, syscall(SYS_open_tree, AT_FDCWD, t->name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        t->n_opened = 0;
+        return 0;
+}
+
+int vault_clone_twice(const Vault *v, const char *name, int ret[static 2]) {
+        return task_run(&(Task) { .vault = v, .function = task_clone_twice, .name = name, .twice = ret });
 }
 
 static int task_open(Task *t) {

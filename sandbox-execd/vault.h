@@ -25,6 +25,7 @@ int vault_read_composition(const Sandbox *s, Composition *ret);
 
 /* What has a name there, as a detached mount of its own, or as an O_PATH descriptor if it is only to be read. */
 int vault_clone(const Vault *v, const char *name);
+int vault_clone_twice(const Vault *v, const char *name, int ret[static 2]);
 int vault_open_directory(const Vault *v, const char *name);
 
 typedef struct VaultMount {

@@ -96,7 +96,7 @@ static void __attribute__((noreturn)) child(int listener, int report) {
         proc = (int) CHILD(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0));
         init = (int) CHILD(open(getenv("SANDBOX_INIT") ?: SANDBOX_INIT, O_PATH | O_CLOEXEC));
         null = (int) CHILD(open("/dev/null", O_RDWR | O_CLOEXEC));
-        CHILD(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET));
+        CHILD(unshare(CLONE_NEWUSER));
         keep_capabilities(report);
 
         /* Out of the way of the low numbers first. */
