@@ -48,6 +48,7 @@ const SettingRow setting_rows[] = {
         FIXED("III_WORKER_NAME", SETTING_STRING, worker_name, NULL, "derived from the machine id"),
         FIXED("III_WORKSPACE_DIR", SETTING_STRING, workspace_dir, "/workspace", "root of the file API's paths"),
         ROW("SANDBOX_BLANK_POOL", SETTING_U32, blank_pool, "8", "sandboxes kept ready without an image"),
+        ROW("SANDBOX_BLANK_POOL_MAX", SETTING_U32, blank_pool_max, "128", "as many, after a burst of creations"),
         ROW("SANDBOX_BLANK_RATE", SETTING_U32, blank_rate, "10", "of them made a second, when nobody waits; 0: any"),
         ROW("SANDBOX_BODY_MAX", SETTING_SIZE, body_max, "1M", "bytes of a JSON body"),
         ROW("SANDBOX_COMMANDS_MAX", SETTING_U32, commands_max, "128", "live commands a sandbox"),

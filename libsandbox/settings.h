@@ -39,7 +39,7 @@ typedef struct Settings {
         char *network_range, *network_private, *network_allow, *network_dns;
         uint32_t pids_max;
         uint64_t runtime_max_sec;
-        uint32_t blank_pool, blank_rate;
+        uint32_t blank_pool, blank_pool_max, blank_rate;
         char *cors_origins;     /* comma-separated; empty: no CORS */
         char *host_names;       /* further names that the Host header may have on loopback */
         uint32_t commands_max;  /* live ones a sandbox */

@@ -107,7 +107,7 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
                                           "Making", "u", p->n_making,
                                           "Misses", "t", p->n_misses,
                                           "Ready", "u", p->n_ready,
-                                          "Size", "u", p->used ? p->size : 0,
+                                          "Size", "u", p->used ? pool_size(p) : 0,
                                           "Waiting", "u", p->n_waiting);
 }
 

@@ -16,6 +16,9 @@
 #define REST_USEC (2 * USEC_PER_SEC)
 #define PAUSE_FIRST_USEC (50 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC (5 * USEC_PER_SEC)
+/* Under a load that never ends there is no quiet moment: so many wait for one. */
+#define POSTS_MAX 64U
+#define PRIORITY_POST (SD_EVENT_PRIORITY_NORMAL + 5)
 
 typedef struct PeerCall PeerCall;
 
@@ -37,6 +40,9 @@ struct Peer {
         sd_bus *bus;            /* compared only: whether it is still the same connection */
         PeerCall *calls;
         sd_event_source *mend, *rest, *pause;
+        sd_event_source *post;
+        sd_bus_message *posts[POSTS_MAX];
+        size_t n_posts;
         uint64_t pause_usec;
         bool attached, lost, closed;
 };
@@ -256,6 +262,20 @@ static int add_timer(Peer *p, sd_event_source **source, sd_event_time_handler_t 
         return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_OFF);
 }
 
+static void send_posts(Peer *p) {
+        for (size_t i = 0; i < p->n_posts; i++) {
+                (void) sd_bus_send(sd_bus_message_get_bus(p->posts[i]), p->posts[i], NULL);
+                sd_bus_message_unref(p->posts[i]);
+        }
+        p->n_posts = 0;
+}
+
+static int on_post(sd_event_source *source, void *userdata) {
+        (void) source;
+        send_posts(userdata);
+        return 0;
+}
+
 int peer_new(const PeerOptions *options, Peer **ret) {
         _cleanup_(peer_freep) Peer *p = NULL;
         int r;
@@ -276,6 +296,12 @@ int peer_new(const PeerOptions *options, Peer **ret) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(p->mend, SD_EVENT_OFF);
         if (r >= 0)
+                r = sd_event_add_defer(options->event, &p->post, on_post, p);
+        if (r >= 0)
+                r = sd_event_source_set_priority(p->post, PRIORITY_POST);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(p->post, SD_EVENT_OFF);
+        if (r >= 0)
                 r = add_timer(p, &p->rest, on_rest);
         if (r >= 0)
                 r = add_timer(p, &p->pause, on_pause_over);
@@ -290,8 +316,10 @@ Peer *peer_free(Peer *p) {
                 p->closed = true;
                 while (p->calls)
                         call_fail_lost(p->calls);
+                send_posts(p);
                 bus_client_free(p->client);
                 sd_event_source_disable_unref(p->mend);
+                sd_event_source_disable_unref(p->post);
                 sd_event_source_disable_unref(p->rest);
                 sd_event_source_disable_unref(p->pause);
                 free(p);
@@ -349,7 +377,10 @@ int peer_ping(Peer *p, PeerCallback callback, void *userdata) {
 int peer_post(Peer *p, sd_bus_message *m) {
         (void) sd_bus_message_set_expect_reply(m, false);
         arm_rest(p);
-        return sd_bus_send(sd_bus_message_get_bus(m), m, NULL);
+        if (p->n_posts == POSTS_MAX)
+                send_posts(p);
+        p->posts[p->n_posts++] = sd_bus_message_ref(m);
+        return sd_event_source_set_enabled(p->post, SD_EVENT_ONESHOT);
 }
 
 void peer_set_attached(Peer *p, bool attached) {

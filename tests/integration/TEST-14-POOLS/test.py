@@ -57,7 +57,7 @@ def nothing_before_the_first_sandbox():
 
 def spares_go_first():
     """With a rate that brings none back meanwhile."""
-    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_RATE=1)
+    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_POOL_MAX=0, SANDBOX_BLANK_RATE=1)
     Sandbox().delete()
     full()
     before, held = counters(), []
@@ -74,6 +74,23 @@ def spares_go_first():
         s.delete()
     full()
     eq(len(spares()), 4, "they came back")
+
+
+def a_burst_is_remembered():
+    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_POOL_MAX=10, SANDBOX_BLANK_RATE=0)
+    with Sandbox() as s:
+        full()
+        eq(pool()["blank"]["size"], 4, "before")
+        for _ in range(2):
+            before = counters()
+            made = s.post("/fork", {"count": 12})["sandboxes"]
+            blank, = since(before, "Blank")
+            for one in made:
+                api("DELETE", f"/sandboxes/{one['id']}")
+            eq(pool()["blank"]["size"], 10, "as many as the setting allows")
+            full()
+            eq(len(spares()), 10, "spares")
+        eq(blank, 10, "of the second fork")
 
 
 def off():
@@ -264,6 +281,6 @@ def all_leave_when_idle():
     configure()
 
 
-run_tests([nothing_before_the_first_sandbox, spares_go_first, off, the_rate_is_bounded, burst, exec_while_refilling,
-           failures_are_survived, warm_by_profile, warm_makes_room, crashes_leak_nothing,
+run_tests([nothing_before_the_first_sandbox, spares_go_first, a_burst_is_remembered, off, the_rate_is_bounded, burst,
+           exec_while_refilling, failures_are_survived, warm_by_profile, warm_makes_room, crashes_leak_nothing,
            spares_end_with_their_daemon, all_leave_when_idle])
