@@ -32,6 +32,8 @@ typedef struct Parked {
         SizedMount shm, tmp, run;
 } Parked;
 
+struct clone_args;
+
 typedef struct Init {
         InitPhase phase;
         bool broken;                 /* GO or ROOT failed half-way: nothing will ever run here */
@@ -55,7 +57,8 @@ int init_unshare_cgroup(Init *i);
 int init_attach_root(Init *i);
 /* lockdown.c: takes from init what commands must not inherit */
 int init_lock_down(const InitRoot *m);
-int init_load_filters(const InitRoot *m);
+int init_load_filters(InitRoot *m);
+long init_clone3(struct clone_args *args);
 /* start.c: EXEC, and what became of it */
 #define STARTING_MAX 16U
 int init_start_command(Init *i);
