@@ -22,7 +22,7 @@
 #define POOL_PATIENCE_USEC (2 * USEC_PER_SEC)
 #define POOL_BACKOFF_MAX_USEC (10 * USEC_PER_SEC)
 /* What is taken in so long is taken at once. */
-#define POOL_AT_ONCE_USEC (200 * USEC_PER_MSEC)
+#define POOL_AT_ONCE_USEC (500 * USEC_PER_MSEC)
 /* It is remembered for so long, then half of it. */
 #define POOL_BURST_USEC (30 * USEC_PER_SEC)
 

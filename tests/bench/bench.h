@@ -45,7 +45,8 @@ typedef enum Measure {
         MEASURE_COPY_BUSY,
         MEASURE_CLONE_BUSY,
         MEASURE_FORK_CREATE,
-        MEASURE_FORK,
+        MEASURE_FORK,           /* with spares on hand, as a creation has them */
+        MEASURE_FORK_FIRST,     /* with those that are kept anyway */
         MEASURE_PORT,
         MEASURE_GET_INSIDE,     /* by a client in the sandbox */
         MEASURE_GET_PROXIED,
@@ -108,6 +109,8 @@ int rest_noop(Http *h, const Sandbox *s, double *ret_usec);
 int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec);
 /* A counter of GET /metrics; 0 if there is none of that name. */
 double rest_counter(Http *h, const char *name);
+/* Whether as many blank sandboxes are ready as the pool wants, and how many that is. */
+bool rest_spares_are_there(Http *h, unsigned *ret_wanted);
 
 /* proxy.c */
 void stage_proxy(Bench *b, Http *blank);

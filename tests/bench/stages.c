@@ -344,7 +344,7 @@ static const struct {
         { { MEASURE_CYCLES }, stage_sustained },
         { { MEASURE_BURST }, stage_burst },
         { { MEASURE_MANY_CREATE, MEASURE_MANY_EXEC }, stage_crowd },
-        { { MEASURE_CLONE_IDLE, MEASURE_CLONE_BUSY, MEASURE_FORK }, stage_clones },
+        { { MEASURE_CLONE_IDLE, MEASURE_CLONE_BUSY, MEASURE_FORK, MEASURE_FORK_FIRST }, stage_clones },
         { { MEASURE_STREAM }, stage_stream },
         { { MEASURE_PORT }, stage_port },
         { { MEASURE_GET_PROXIED }, stage_proxy },
