@@ -226,29 +226,28 @@ static int undo_scope(Sandbox *s) {
         return 1;
 }
 
-/* While init is in the scope itself: were it in its sub-cgroup already, that would be the root of the namespace, and
- * with the mount option nsdelegate the cgroups of the commands would be out of its reach. */
-static int apply_cgroup_namespace(Sandbox *s) {
+static int apply_cgroups(Sandbox *s) {
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN };
+        int r = 0;
+
         s->cgroup_fd = cgroup_open(s->manager->cgroups.root_fd, s->cgroup_path);
         if (s->cgroup_fd < 0)
                 return s->cgroup_fd;
-        return init_client_call_simple(s->init, INIT_CGROUP_NAMESPACE, on_step_reply, s);
-}
-
-/* A cgroup with controllers for its children may have no process of its own: init moves down. The write waits for an RCU
- * grace period, but the one for the scope has just paid for it. */
-static int apply_cgroup_init(Sandbox *s) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN };
-        char pid[16];
-        int r = 0;
-
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(names); i++)
                 r = cgroup_make(s->cgroup_fd, names[i]);
-        if (r < 0)
-                return r;
-        snprintf(pid, sizeof pid, "%i", s->pid);
-        r = write_text_at(s->cgroup_fd, CGROUP_NAME_INIT "/cgroup.procs", pid);
         return r < 0 ? r : 1;
+}
+
+/* A cgroup with controllers for its children may have no process of its own, so init moves down. Before that, in the scope
+ * itself, it makes the namespace: were it in its sub-cgroup already, that would be the root of the namespace, and with the
+ * mount option nsdelegate the cgroups of the commands would be out of its reach. */
+static int apply_cgroup_init(Sandbox *s) {
+        _cleanup_close_ int fd = openat(s->cgroup_fd, CGROUP_NAME_INIT "/cgroup.procs", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+        InitHeader m = { .operation = INIT_ENTER_CGROUP };
+
+        if (fd < 0)
+                return -errno;
+        return init_client_call(s->init, &m, sizeof m, &fd, 1, on_step_reply, s);
 }
 
 /* On both levels, for the files of a controller appear where the level above enables it: in run/ for the sandbox, in
@@ -430,7 +429,7 @@ const SandboxStep sandbox_steps[] = {
         { "connect",          apply_connect,          undo_connect  },
         { "go",               apply_go,               NULL          },
         { "scope",            apply_scope,            undo_scope    },
-        { "cgroup-namespace", apply_cgroup_namespace, NULL          },
+        { "cgroups",          apply_cgroups,          NULL          },
         { "cgroup-init",      apply_cgroup_init,      NULL          },
         { "controllers",      apply_controllers,      NULL          },
         { "idmap",            apply_idmap,            undo_idmap    },

@@ -50,9 +50,9 @@ typedef struct Init {
         Request request;
 } Init;
 
-/* park.c: GO and CGROUP_NAMESPACE */
+/* park.c: GO and ENTER_CGROUP */
 int init_park(Init *i);
-int init_unshare_cgroup(Init *i);
+int init_enter_cgroup(Init *i);
 /* root.c: ROOT */
 int init_attach_root(Init *i);
 /* lockdown.c: takes from init what commands must not inherit */

@@ -258,14 +258,15 @@ static void make_cgroup(Box *b) {
         write_text(path, pid);
 }
 
-static void move_to_init(Box *b) {
-        char path[600], pid[16];
+static void enter_cgroup(Box *b) {
+        InitHeader m = { .operation = INIT_ENTER_CGROUP };
+        int fd;
 
         MUST(mkdirat(b->cgroup_fd, "init", 0755));
         MUST(mkdirat(b->cgroup_fd, "run", 0755));
-        snprintf(path, sizeof(path), "%s/init/cgroup.procs", b->cgroup);
-        snprintf(pid, sizeof(pid), "%d", b->pid);
-        write_text(path, pid);
+        fd = (int) MUST(openat(b->cgroup_fd, "init/cgroup.procs", O_WRONLY | O_CLOEXEC));
+        ASSERT_EQ(box_call(b, &m, sizeof(m), &fd, 1).error, 0);
+        close(fd);
         MUST(fchownat(b->cgroup_fd, "cgroup.procs", FIRST_ID, FIRST_ID, 0));
 }
 
@@ -319,8 +320,7 @@ void box_fresh(Box *b) {
 void box_parked(Box *b) {
         box_fresh(b);
         ASSERT_EQ(box_simple(b, INIT_GO).error, 0);
-        ASSERT_EQ(box_simple(b, INIT_CGROUP_NAMESPACE).error, 0);
-        move_to_init(b);
+        enter_cgroup(b);
 }
 
 int box_root(Box *b) {

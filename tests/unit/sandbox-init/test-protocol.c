@@ -433,7 +433,7 @@ TEST(pty) {
 /* Whatever comes, it is answered, and no descriptor stays. */
 TEST(malformed) {
         struct { InitHeader header; char rest[70000]; } m = {};
-        static const uint32_t operations[] = { 0, INIT_GO, INIT_CGROUP_NAMESPACE, INIT_ROOT, INIT_EXEC, INIT_SIGNAL,
+        static const uint32_t operations[] = { 0, INIT_GO, INIT_ENTER_CGROUP, INIT_ROOT, INIT_EXEC, INIT_SIGNAL,
                                                INIT_TAKE, INIT_PING, INIT_REPLY, UINT32_MAX };
         static const size_t sizes[] = { 8, 9, 24, 48, 100, 112, 120, 500, 4096, 65536, 70000 };
         static const size_t n_fds[] = { 1, 4, 7, 19, 40 };
