@@ -7,7 +7,7 @@ import signal
 import threading
 
 from leftovers import baseline, settled
-from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
+from sandboxd import ApiError, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
 
 CYCLES = int(os.environ.get("TEST_CYCLES", "500"))
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
@@ -112,4 +112,5 @@ def nothing_failed():
     eq(shell("systemctl --failed --no-legend --plain | grep -c sandbox || true").strip(), "0", "failed units")
 
 
+configure()
 run_tests([failing_creates, plain_cycles, many_commands, cycles_with_kills, nothing_failed])

@@ -57,7 +57,7 @@ def nothing_before_the_first_sandbox():
 
 def spares_go_first():
     """With a rate that brings none back meanwhile."""
-    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_POOL_MAX=0, SANDBOX_BLANK_RATE=1)
+    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_RATE=1)
     Sandbox().delete()
     full()
     before, held = counters(), []
