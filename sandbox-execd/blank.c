@@ -99,10 +99,10 @@ void blanks_replenish(Manager *m) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        (void) source;
-        (void) usec;
         Manager *m = userdata;
 
+        (void) source;
+        (void) usec;
         blanks_replenish(m);
         /* What was kept for another burst that did not come. */
         while (pool_surplus(pool_of(m)) > 0 && m->blanks.spares)
