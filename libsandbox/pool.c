@@ -73,14 +73,18 @@ unsigned pool_plan(Pool *p, uint64_t now, uint64_t *ret_again_usec) {
 }
 
 void pool_note_demand(Pool *p, uint64_t now) {
-        if (now > usec_add(p->taken_usec, POOL_AT_ONCE_USEC)) {
+        unsigned n;
+
+        if (now >= usec_add(p->taken_usec, POOL_AT_ONCE_USEC)) {
+                p->n_taken_before = now < usec_add(p->taken_usec, 2 * POOL_AT_ONCE_USEC) ? p->n_taken : 0;
                 p->taken_usec = now;
                 p->n_taken = 0;
         }
         p->n_taken++;
-        if (p->n_taken <= p->size || p->n_taken <= p->burst / 2)
+        n = p->n_taken + p->n_taken_before;
+        if (n <= p->size || n <= p->burst / 2)
                 return;
-        p->burst = MAX(p->burst, p->n_taken);
+        p->burst = MAX(p->burst, n);
         p->burst_usec = now;
 }
 

@@ -21,7 +21,7 @@
 /* Spares are missing for so long: the moment need not be quiet. */
 #define POOL_PATIENCE_USEC (2 * USEC_PER_SEC)
 #define POOL_BACKOFF_MAX_USEC (10 * USEC_PER_SEC)
-/* What is taken in so long is taken at once. */
+/* What is taken in so long is taken at once, wherever in two such spans it begins. */
 #define POOL_AT_ONCE_USEC (500 * USEC_PER_MSEC)
 /* It is remembered for so long, then half of it. */
 #define POOL_BURST_USEC (30 * USEC_PER_SEC)
@@ -38,6 +38,7 @@ typedef struct Pool {
         uint64_t short_usec;    /* since when spares are missing; USEC_INFINITY: they are not */
         uint64_t next_usec;     /* no batch before this */
         unsigned n_taken;       /* since taken_usec */
+        unsigned n_taken_before; /* in the span before that */
         uint64_t taken_usec;
         unsigned burst;         /* the most taken at once; 0: no more than size */
         uint64_t burst_usec;    /* when that was, or was halved */

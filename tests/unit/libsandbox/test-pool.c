@@ -187,6 +187,23 @@ TEST(burst_is_remembered_for_a_while) {
         ASSERT_TRUE(again == USEC_INFINITY);
 }
 
+TEST(burst_lies_where_it_likes) {
+        Pool p = POOL_INIT(8, 0);
+
+        p.size_max = 64;
+        take(&p, 6, MSEC(0));
+        take(&p, 10, MSEC(490));
+        take(&p, 10, MSEC(510));
+        ASSERT_TRUE(pool_size(&p) >= 20);
+
+        /* So many, but one after the other. */
+        p = (Pool) POOL_INIT(8, 0);
+        p.size_max = 64;
+        for (unsigned i = 0; i < 100; i++)
+                take(&p, 1, MSEC(200 * i));
+        ASSERT_EQ(pool_size(&p), 8U);
+}
+
 TEST(burst_has_a_bound) {
         Pool p = POOL_INIT(8, 0), none = POOL_INIT(0, 0);
 
