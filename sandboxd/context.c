@@ -284,6 +284,8 @@ static int make_spec(Context *c, CommandSpec *spec) {
                 r = strv_extend(&spec->argv, context_driver_bootstrap(c->language));
         if (r >= 0)
                 r = exec_make_env(c->sandbox, NULL, &spec->env);
+        if (r >= 0)
+                r = exec_env_add_defaults(&spec->env, c->language->env);
         spec->cwd = strdup(c->cwd);
         return r < 0 ? r : spec->cwd ? 0 : -ENOMEM;
 }

@@ -13,10 +13,13 @@ packages_run=(
 packages_bench=(
     bubblewrap crun runc systemd-container
 )
-# What only tests of our texts use.
+# What only tests use: of our texts, and what sandboxes run code with.
 packages_test=(
     busybox-static groff-base man-db mandoc python3-websockets zsh
+    golang-go nodejs python3-pip ts-node
 )
+# A nodejs that is not Debian's has its own.
+command -v npm >/dev/null || packages_test+=(npm)
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
 )

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.parse
 
+import tools
 from sandboxd import Sandbox, api, eq, ok, parallel, run_tests, shell, status_of, wait_for
 
 S = None
@@ -251,7 +252,7 @@ def code_runs():
 
 
 def code_refusals():
-    for language, tool in (("javascript", "node"), ("typescript", "npx"), ("go", "go")):
+    for language, tool in (("javascript", "node"), ("typescript", "node"), ("go", "go")):
         if S.run(f"command -v {tool}")["exitCode"] != 0:
             ok(f"'{tool}'" in S.post("/interpret/execute", {"code": "1", "language": language}, 400)["error"], tool)
     for body in ({}, {"code": 1}, {"code": "1", "language": "ruby"}, {"code": "1", "language": "$(id)"}):
@@ -376,7 +377,7 @@ def main():
                    git_cycle, git_remotes, git_without_a_repository, git_refusals, git_needs_a_running_sandbox,
                    credentials_are_seen_by_the_server_only, code_runs, code_refusals, contexts_keep_variables,
                    contexts_of_bash, contexts_end_with_their_sandbox, command_line,
-                   installing_works])
+                   installing_works, *tools.TESTS])
 
 
 main()
