@@ -40,6 +40,10 @@ typedef enum Measure {
         MEASURE_MANY_CREATE,
         MEASURE_MANY_EXEC,
         MEASURE_STREAM,
+        MEASURE_HEALTH,         /* an empty request, for those that follow */
+        MEASURE_OUTPUT_LATENCY,
+        MEASURE_LOG_LATENCY,
+        MEASURE_EVENT_LATENCY,
         MEASURE_COPY_IDLE,      /* cp -a inside, for those that follow */
         MEASURE_CLONE_IDLE,
         MEASURE_COPY_BUSY,
@@ -111,6 +115,9 @@ double rest_counter(Http *h, const char *name);
 
 /* proxy.c */
 void stage_proxy(Bench *b, Http *blank);
+
+/* latency.c */
+void stage_latency(Bench *b, Http *blank);
 
 /* networks.c */
 void stage_networks(Bench *b, Http *blank);

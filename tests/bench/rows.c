@@ -48,6 +48,9 @@ static const struct {
         { "memory",            "1 MiB (VM)",              MEASURE_MEMORY,           MEASURE_ONE,         AT_MOST,  0.6,  false },
         { "resident",          "processes when idle",     MEASURE_RESIDENT,         MEASURE_ONE,         AT_MOST,  0,    false },
         { "stream",            "pipe to socket",          MEASURE_STREAM,           MEASURE_RELAY,       AT_LEAST, 0.5,  false },
+        { "stream-latency",    "empty request",           MEASURE_OUTPUT_LATENCY,   MEASURE_HEALTH,      AT_MOST,  3.0,  false },
+        { "stream-latency-logs", "empty request",         MEASURE_LOG_LATENCY,      MEASURE_HEALTH,      AT_MOST,  3.0,  false },
+        { "stream-latency-events", "empty request",       MEASURE_EVENT_LATENCY,    MEASURE_HEALTH,      AT_MOST,  3.0,  false },
         { "port",              "plain relay",             MEASURE_PORT,             MEASURE_PLAIN_RELAY, AT_LEAST, 0.5,  false },
 };
 

@@ -346,6 +346,7 @@ static const struct {
         { { MEASURE_MANY_CREATE, MEASURE_MANY_EXEC }, stage_crowd },
         { { MEASURE_CLONE_IDLE, MEASURE_CLONE_BUSY, MEASURE_FORK }, stage_clones },
         { { MEASURE_STREAM }, stage_stream },
+        { { MEASURE_OUTPUT_LATENCY, MEASURE_LOG_LATENCY, MEASURE_EVENT_LATENCY }, stage_latency },
         { { MEASURE_PORT }, stage_port },
         { { MEASURE_GET_PROXIED }, stage_proxy },
         { { MEASURE_CONNECT }, stage_networks },
