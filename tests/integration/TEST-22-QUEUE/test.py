@@ -233,8 +233,8 @@ def submit_until_known(s, body, n):
     raise Failure("no answer to a submission")
 
 
-def drain():
-    """A thousand jobs against as many exec calls by four clients, in the same run."""
+def drain_rate():
+    """Of the rate of exec calls by four clients, that of as many jobs with their submissions."""
     with Sandbox() as s:
         def some():
             for _ in range(DRAIN // 4):
@@ -246,11 +246,10 @@ def drain():
         rate = DRAIN / (time.monotonic() - begin)
         s.post("/pause")
         s.post("/resume")
-        ids = []
 
         def submit_some():
             for _ in range(DRAIN // 4):
-                ids.append(submit(s, "true"))
+                submit(s, "true")
 
         begin = time.monotonic()
         parallel([submit_some] * 4)
@@ -262,7 +261,15 @@ def drain():
         drained = DRAIN / (time.monotonic() - begin)
         print(f"    exec: {rate:.0f}/s, queue with the submissions: {drained:.0f}/s = {drained / rate:.2f} "
               f"({left} were left when all were submitted)")
-        ok(drained >= 0.35 * rate, "the queue keeps up", drained, rate)
+        return drained / rate
+
+
+def drain():
+    """A thousand jobs against as many exec calls in the same run; others on this machine may spoil one of three."""
+    ratios = []
+    while not ratios or (len(ratios) < 3 and max(ratios) < 0.5):
+        ratios.append(drain_rate())
+    ok(max(ratios) >= 0.5, "the queue keeps up", ratios)
 
 
 def scopes():
