@@ -64,7 +64,7 @@ static int put_frame(MetricsStream *s, sd_bus_message *reply) {
         if (r < 0)
                 return r;
         object = metrics_to_json(s->sandbox, &stats, &s->cpu);
-        text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        text = object ? json_dumps(object, JSON_COMPACT | JSON_OWN_REALS) : NULL;
         if (!text || strlen(text) > FRAME_MAX - 16)
                 return -ENOMEM;
         s->n = (size_t) sprintf(s->frame, "data: %s\n\n", text);

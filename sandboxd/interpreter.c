@@ -38,16 +38,16 @@ static const char typescript_runner[] =
         "process.exit(127);\n";
 
 static const Language languages[] = {
-        { "bash",       ".sh", { "bash" },                          "apt", "context.sh", {}                       },
-        { "go",         ".go", { "go", "run" },                     "go",  NULL,         {}                       },
-        { "javascript", ".js", { "node" },                          "npm", "context.js", { NODE_PATH }            },
-        { "python",     ".py", { "python3" },                       "pip", "context.py", {}                       },
-        { "typescript", ".ts", { "node", "-e", typescript_runner }, "npm", NULL,         { NODE_PATH, NPM_RETRY } },
+        { "bash",       "bash",    ".sh", { "bash" },    "apt", "context.sh", {}            },
+        { "go",         "go",      ".go", { "go", "run" }, "go", NULL,        {}            },
+        { "javascript", "node",    ".js", { "node" },    "npm", "context.js", { NODE_PATH } },
+        { "python",     "python3", ".py", { "python3" }, "pip", "context.py", {}            },
+        { "typescript", NULL,      ".ts", { "node", "-e", typescript_runner }, "npm", NULL, { NODE_PATH, NPM_RETRY } },
 };
 
 static const Language *find(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(languages); i++)
-                if (streq(languages[i].name, name))
+                if (streq(languages[i].name, name) || streq_ptr(languages[i].kernel, name))
                         return languages + i;
         return NULL;
 }

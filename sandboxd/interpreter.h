@@ -10,6 +10,7 @@
 
 typedef struct Language {
         const char *name;
+        const char *kernel;     /* what GET .../kernels calls it, and clients may */
         const char *extension;
         const char *command[4]; /* the file's path comes behind it */
         const char *manager;

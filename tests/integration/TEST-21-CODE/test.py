@@ -235,6 +235,11 @@ def credentials_are_seen_by_the_server_only():
 
 def code_runs():
     eq(S.post("/interpret/execute", {"code": "print(6 * 7)"})["output"], "42\n")
+    for kernel in api("GET", S.path + "/interpret/kernels"):
+        if kernel["language"] in ("python", "bash"):
+            code = "print(7)" if kernel["language"] == "python" else "echo 7"
+            for name in (kernel["name"], kernel["language"]):
+                eq(S.post("/interpret/execute", {"code": code, "language": name})["output"], "7\n", name)
     result = S.post("/interpret/execute", {"code": "import nonexistent_module"})
     ok("nonexistent_module" in result["error"] and result["executionTime"] >= 1, "error", result)
     result = S.post("/interpret/execute", {"code": "echo \"$0\"; exit 3", "language": "bash"})

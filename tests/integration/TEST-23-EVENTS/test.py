@@ -269,6 +269,12 @@ def stalled_readers_harm_nobody():
         s.close()
 
 
+def numbers_come_back():
+    numbers = {"a": 0.1, "b": 0.1 + 0.2, "c": 1e300, "d": -7, "e": 2 ** 53}
+    eq(publish("test.numbers", data=numbers)["data"], numbers, "to the last bit")
+    eq(history(topic="test.numbers")["events"][0]["data"], numbers, "later")
+
+
 def pages_join():
     for i in range(25):
         publish("test.page", sandbox=f"page{i % 2}", data={"n": i})
@@ -428,6 +434,8 @@ def traces_are_true():
         eq(figures["functionCounts"]["sandbox::exec"], 20, "counted")
         eq(figures["totalErrors"], 1, "errors")
         ok(figures["p95Duration"] >= figures["avgDuration"] > 0, "p95", figures)
+        text = api("GET", "/observability/traces?limit=100", raw=True).decode()
+        eq(re.findall(r"[.]\d{4,}", text), [], "microseconds have three digits behind a millisecond")
         if sqlite3:
             wait_for("they are written in a moment", lambda: written_traces("sandbox::exec") == 20, PATIENCE)
             kill_sandboxd()
@@ -500,5 +508,6 @@ def command_line():
 
 
 run_tests([frames_are_exact, every_cause_is_told, expiry_without_us_is_told_once, nothing_is_lost_over_kills,
-           stalled_readers_harm_nobody, pages_join, streams_are_quick, lines_are_quick, figures_as_a_stream, logs_of_a_sandbox,
-           traces_are_true, prometheus_text, command_line, lists_stay_fast])
+           stalled_readers_harm_nobody, numbers_come_back, pages_join, streams_are_quick, lines_are_quick,
+           figures_as_a_stream, logs_of_a_sandbox, traces_are_true, prometheus_text, command_line,
+           lists_stay_fast])
