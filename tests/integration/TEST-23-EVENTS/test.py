@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from sandboxd import HOST, PORT, Sandbox, ApiError, api, eq, main_pid, ok, request, run_tests, shell, sse, wait_for
+from sandboxd import HOST, PORT, ApiError, Failure, Sandbox, api, eq, main_pid, ok, request, run_tests, shell, sse, wait_for
 
 try:
     import sqlite3
@@ -196,7 +196,10 @@ def nothing_is_lost_over_kills():
         wanted = set(acknowledged) if done.is_set() else None
         if wanted is not None and wanted <= set(seen):
             break
-        stream = Stream("/stream/events?topic=test.resume", [f"Last-Event-ID: {last}"])
+        try:
+            stream = Stream("/stream/events?topic=test.resume", [f"Last-Event-ID: {last}"])
+        except (OSError, Failure):
+            continue  # killed before there was a head
         stream.socket.settimeout(1)
         try:
             while stream.step():
