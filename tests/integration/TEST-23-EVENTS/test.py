@@ -143,7 +143,7 @@ def every_cause_is_told():
     eq(history(topic="sandbox.error")["total"], before + 1, "a creation that failed")
 
     with Sandbox() as s:
-        shell(f"systemctl kill -s KILL {s.scope}")
+        shell(f"systemctl kill -s KILL {s.scope}", check=False)  # fails if it is quick: the group is gone meanwhile
         wait_for("its death is told", lambda: "error" in topics(s.id), PATIENCE)
         eq(topics(s.id), ["created", "error"], "topics of one that died")
 
