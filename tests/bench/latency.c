@@ -7,9 +7,9 @@
 #include "libsandbox/time-util.h"
 #include "tests/bench/bench.h"
 
-/* How long something is on its way to who reads a stream. A command says the time at which it writes, and here is looked
- * what time it is when that has come; an event has come from a request of ours. Between two of them lies an empty
- * request, at a distance to both, as the measure of what the machine can do at that moment. */
+/* How long something is on its way to who reads a stream. A command says the time at which it writes, and here is
+ * looked what time it is when that has come; an event has come from a request of ours. Between two of them lies an
+ * empty request, at a distance to both, as the measure of what the machine can do at that moment. */
 
 #define PERIOD_SEC "0.012"
 #define DISTANCE_NSEC (5 * 1000 * 1000)

@@ -35,7 +35,8 @@ def execute(s, language, code, **more):
 def serve(s):
     s.out("mkdir -p /srv/www")
     s.post("/exec/background", {"command": f"exec python3 -m http.server {PORT} --bind 127.0.0.1 --directory /srv/www"})
-    wait_for("the server", lambda: s.run(f"python3 -c 'import urllib.request as u; u.urlopen(\"{REGISTRY}\")'")["exitCode"] == 0)
+    ask = f"python3 -c 'import urllib.request as u; u.urlopen(\"{REGISTRY}\")'"
+    wait_for("the server", lambda: s.run(ask)["exitCode"] == 0)
 
 
 def left(s):
@@ -53,12 +54,14 @@ def javascript_runs():
         result = execute(s, "javascript", "console.log('before'); throw new TypeError('boom')")
         eq((result["output"], result["exitCode"]), ("before\n", 1))
         ok("TypeError: boom" in result["error"], "the error", result)
-        eq(execute(s, "javascript", "const v = await Promise.resolve('später'); console.log(v)\nexport {}")["output"], "später\n")
+        module = "const v = await Promise.resolve('später'); console.log(v)\nexport {}"
+        eq(execute(s, "javascript", module)["output"], "später\n")
         eq(execute(s, "javascript", "console.log(process.cwd())", cwd="/tmp")["output"], "/tmp\n")
         eq(execute(s, "javascript", "process.exit(7)")["exitCode"], 7)
         results = parallel([lambda i=i: execute(s, "javascript", f"console.log({i})") for i in range(4)])
         eq([r["output"] for r in results], [f"{i}\n" for i in range(4)])
-        late = s.post("/interpret/execute", {"code": "console.log(1); for (;;);", "language": "javascript", "timeout": 1}, 504)
+        endless = {"code": "console.log(1); for (;;);", "language": "javascript", "timeout": 1}
+        late = s.post("/interpret/execute", endless, 504)
         eq((late["output"], late["timedOut"]), ("1\n", True))
         wait_for("no file of ours is left", lambda: left(s) == "")
 
@@ -82,7 +85,7 @@ def typescript_runs():
         ok(late["timedOut"], "timed out", late)
         wait_for("all of it has ended", lambda: "ts-node" not in json.dumps(api("GET", s.path + "/processes")))
         # What a client puts first in the path is what runs.
-        s.out("printf '#!/bin/sh\\necho \"mine: $(grep -c a \"$1\")\"\\n' >/usr/local/bin/tsx && chmod 755 /usr/local/bin/tsx")
+        s.out("cd /usr/local/bin && printf '#!/bin/sh\\necho \"mine: $(grep -c a \"$1\")\"\\n' >tsx && chmod 755 tsx")
         eq(execute(s, "typescript", "a: number")["output"], "mine: 1\n")
         wait_for("no file of ours is left", lambda: left(s) == "")
 
@@ -99,7 +102,8 @@ def go_runs():
         ok(result["exitCode"] != 0 and "exit status 3" in result["error"], "go says which status", result)
         result = execute(s, "go", "package main\n\nfunc main() { x := 1 }\n")
         ok(result["exitCode"] != 0 and ":3:15:" in result["error"], "what the compiler says", result)
-        results = parallel([lambda i=i: execute(s, "go", f"package main\n\nfunc main() {{ print({i}) }}\n") for i in range(3)])
+        small = "package main\n\nfunc main() { print(%d) }\n"
+        results = parallel([lambda i=i: execute(s, "go", small % i) for i in range(3)])
         eq([r["stderr"] for r in results], ["0", "1", "2"])
         wait_for("no file of ours is left", lambda: left(s) == "")
 
@@ -159,7 +163,8 @@ def npm_installs():
         publish(s, "mine", "1.2.3", b"#!/usr/bin/env node\nmodule.exports = 'loaded';\n"
                                     b"if (require.main === module) console.log('ran');\n")
         s.post("/env", {"vars": {"npm_config_registry": REGISTRY + "/"}})
-        ok("mine@9" in s.post("/interpret/install", {"packages": ["mine@9"], "manager": "npm"}, 400)["error"], "no such version")
+        refusal = s.post("/interpret/install", {"packages": ["mine@9"], "manager": "npm"}, 400)
+        ok("mine@9" in refusal["error"], "no such version", refusal)
         s.post("/interpret/install", {"packages": ["mine@1.2.3"], "manager": "npm"})
         eq(s.out("mine"), "ran\n")
         eq(execute(s, "javascript", "console.log(require('mine'))")["output"], "loaded\n")
@@ -180,7 +185,8 @@ def npx_runs_typescript():
             return
         serve(s)
         s.out("mkdir /srv/bin && ln -s $(command -v node) $(command -v npx) /bin/sh /usr/bin/env /srv/bin/")
-        publish(s, "tsx", "4.0.0", b"#!/usr/bin/env node\nconsole.log('tsx', process.argv[2].endsWith('.ts'));\nprocess.exit(5);\n")
+        publish(s, "tsx", "4.0.0", b"#!/usr/bin/env node\nconsole.log('tsx', process.argv[2].endsWith('.ts'));\n"
+                                   b"process.exit(5);\n")
         s.post("/env", {"vars": {"npm_config_registry": REGISTRY + "/", "PATH": "/srv/bin"}})
         result = execute(s, "typescript", "const a: number = 1")
         eq((result["output"], result["exitCode"]), ("tsx true\n", 5), f"by npx ({result['stderr']!r:.300})")
@@ -244,7 +250,8 @@ def go_installs():
             return
         path, version = "example.com/mine", "v1.2.3"
         module = f"module {path}\n\ngo 1.18\n"
-        files = {"go.mod": module, "main.go": "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"ran\") }\n"}
+        program = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"ran\") }\n"
+        files = {"go.mod": module, "main.go": program}
         at = f"/srv/proxy/{path}/@v"
         s.out(f"mkdir -p {at}")
         s.put(f"{at}/list", version.encode())
