@@ -368,8 +368,7 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
-/* All of them could be repeated, but a message with a descriptor waits until a fresh connection says that it takes such:
- * for a service that is about to start that would be too long. Whoever asks asks again. */
+/* Not repeated: the volume's record says what is under way, and whoever asks again goes on from there. */
 int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

@@ -55,10 +55,6 @@ static int begin(NetdClient *c, const char *member, const char *id, sd_bus_messa
         return 0;
 }
 
-int netd_ping(NetdClient *c, PeerCallback callback, void *userdata) {
-        return peer_ping(c->peer, callback, userdata);
-}
-
 int netd_attach(NetdClient *c, const char *id, sd_bus_message *opened, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -66,7 +62,7 @@ int netd_attach(NetdClient *c, const char *id, sd_bus_message *opened, PeerCallb
         r = begin(c, "Attach", id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, opened, /* all= */ true);
-        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int netd_join(NetdClient *c, const char *id, unsigned network, unsigned member, sd_bus_message *opened,
@@ -79,7 +75,7 @@ int netd_join(NetdClient *c, const char *id, unsigned network, unsigned member, 
                 r = sd_bus_message_append(m, "uu", (uint32_t) network, (uint32_t) member);
         if (r >= 0)
                 r = sd_bus_message_copy(m, opened, /* all= */ true);
-        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int netd_leave(NetdClient *c, const char *id, unsigned network, PeerCallback callback, void *userdata) {

@@ -3,11 +3,7 @@
 
 #include "sandboxd/peer.h"
 
-/* io.sandboxd.Net1 as functions. All of them may be done twice.
- *
- * sd-bus waits, and so would our loop, when descriptors are to go over a connection that is only being made: it asks
- * first whether they can. So whoever sends some waits for the answer to a ping before, and does that again should the
- * connection break; those calls are not repeated by themselves. */
+/* io.sandboxd.Net1 as functions. All of them may be done twice, and are, should the connection break. */
 
 typedef struct NetdClient NetdClient;
 
@@ -17,8 +13,6 @@ DEFINE_CLEANUP(NetdClient *, netd_client_free)
 
 /* Whether such a service is installed here. */
 bool netd_is_there(const NetdClient *c);
-
-int netd_ping(NetdClient *c, PeerCallback callback, void *userdata);
 
 /* opened is execd's answer to OpenNetwork(): its descriptors are passed on. The first answers with the address and the
  * address of a name server, or "". */

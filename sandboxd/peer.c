@@ -2,6 +2,7 @@
 #include "sandboxd/peer.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/bus-util.h"
@@ -10,7 +11,11 @@
 /* sd-bus fails the calls of a dying connection one after the other, each from its dispatcher, and forgets those that
  * are left when the connection is closed before it has told all. So nothing is sent or answered while a connection
  * dies: calls are marked as broken, and an event of their own looks after them when the dispatcher has returned. A
- * connection that is replaced early takes its calls along in the same way. */
+ * connection that is replaced early takes its calls along in the same way.
+ *
+ * Whether a peer takes descriptors is known when it has answered for the first time, and sd_bus_send() waits for that. A
+ * service that is started by our connection takes its time. So such a call is held back until the connection is ready,
+ * and those behind it, too: their order stays. */
 
 #define CALL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define REST_USEC (2 * USEC_PER_SEC)
@@ -27,6 +32,7 @@ struct PeerCall {
         sd_bus_slot *slot;
         PeerFlags flags;
         bool broken, repeated;
+        bool held;              /* not sent yet; message is what will be */
         PeerCallback callback;
         void *userdata;
 };
@@ -132,6 +138,20 @@ static void break_calls(Peer *p, const sd_bus *but) {
                         call_break(c);
 }
 
+static bool any_held(const Peer *p) {
+        for (const PeerCall *c = p->calls; c; c = c->next)
+                if (c->held)
+                        return true;
+        return false;
+}
+
+static bool must_be_held(const Peer *p, sd_bus_message *m) {
+        const char *signature = sd_bus_message_get_signature(m, /* complete= */ true);
+
+        return sd_bus_is_ready(sd_bus_message_get_bus(m)) <= 0 &&
+               ((signature && strchr(signature, 'h')) || any_held(p));
+}
+
 static int peer_get_bus(Peer *p, sd_bus **ret) {
         if (p->closed || bus_client_get(p->client, ret) < 0)
                 return -EHOSTDOWN;
@@ -141,6 +161,12 @@ static int peer_get_bus(Peer *p, sd_bus **ret) {
 /* With a bound, for a service that hangs must not hold our clients; only what is known to take long waits without one. */
 static int call_dispatch(PeerCall *c, sd_bus_message *m) {
         c->bus = sd_bus_message_get_bus(m);
+        c->held = must_be_held(c->peer, m);
+        if (c->held) {
+                sd_bus_message_unref(c->message);
+                c->message = sd_bus_message_ref(m);
+                return 0;
+        }
         return sd_bus_call_async(c->bus, &c->slot, m, on_reply, c,
                                  c->flags & PEER_SLOW ? USEC_INFINITY : CALL_TIMEOUT_USEC);
 }
@@ -155,6 +181,8 @@ static int call_repeat(PeerCall *c) {
         r = peer_get_bus(c->peer, &bus);
         if (r < 0)
                 return r;
+        if (c->held)
+                (void) sd_bus_message_seal(c->message, 1, 0);
         r = sd_bus_message_new_method_call(bus, &m, NULL, sd_bus_message_get_path(c->message),
                                            sd_bus_message_get_interface(c->message),
                                            sd_bus_message_get_member(c->message));
@@ -172,12 +200,22 @@ static bool connection_is_lost(int r) {
         return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;
 }
 
-static PeerCall *first_broken(Peer *p) {
-        PeerCall *c = p->calls;
+/* The list begins with the last one. */
+static PeerCall *first_call(Peer *p, bool (*condition)(const PeerCall *c)) {
+        PeerCall *first = NULL;
 
-        while (c && !c->broken)
-                c = c->next;
-        return c;
+        for (PeerCall *c = p->calls; c; c = c->next)
+                if (condition(c))
+                        first = c;
+        return first;
+}
+
+static bool is_broken(const PeerCall *c) {
+        return c->broken;
+}
+
+static bool can_go(const PeerCall *c) {
+        return c->held && !c->broken;
 }
 
 /* Once more, and only what may be done twice. A second loss is told to the caller: a service that dies of a call would
@@ -187,8 +225,8 @@ static int on_mend(sd_event_source *source, void *userdata) {
         PeerCall *c;
 
         (void) source;
-        while ((c = first_broken(p)))
-                if (!(c->flags & PEER_REPEATABLE) || c->repeated || call_repeat(c) < 0)
+        while ((c = first_call(p, is_broken)))
+                if (!(c->held || c->flags & PEER_REPEATABLE) || c->repeated || call_repeat(c) < 0)
                         call_fail_lost(c);
         return 0;
 }
@@ -241,6 +279,19 @@ static int on_connect(BusClient *client, sd_bus *bus, void *userdata) {
         return p->options.on_connect ? p->options.on_connect(bus, p->options.userdata) : 0;
 }
 
+static void on_ready(BusClient *client, void *userdata) {
+        Peer *p = userdata;
+        PeerCall *c;
+
+        (void) client;
+        while ((c = first_call(p, can_go))) {
+                if (call_dispatch(c, c->message) < 0)
+                        call_break(c);
+                if (c->held)
+                        return; /* it is gone again */
+        }
+}
+
 static void on_disconnect(BusClient *client, void *userdata) {
         Peer *p = userdata;
 
@@ -269,7 +320,8 @@ int peer_new(const PeerOptions *options, Peer **ret) {
         *p = (Peer) { .options = *options, .pause_usec = PAUSE_FIRST_USEC };
 
         r = bus_client_new(&(BusClientOptions) { .event = options->event, .path = options->path, .userdata = p,
-                                                 .on_connect = on_connect, .on_disconnect = on_disconnect },
+                                                 .on_connect = on_connect, .on_ready = on_ready,
+                                                 .on_disconnect = on_disconnect },
                            &p->client);
         if (r >= 0)
                 r = sd_event_add_defer(options->event, &p->mend, on_mend, p);
