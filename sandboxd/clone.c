@@ -109,7 +109,7 @@ static json_t *clone_config(const json_t *config, const char *image) {
 }
 
 typedef struct Origin {
-        const json_t *config, *metadata, *entrypoint, *secrets, *env;
+        const json_t *config, *metadata, *entrypoint, *secrets, *env, *proxy;
         const char *base, *image;
 } Origin;
 
@@ -118,11 +118,13 @@ static void get_origin(const Cloning *c, Origin *ret) {
         const Sandbox *s = c->source;
 
         if (s)
-                *ret = (Origin) { s->config, s->metadata, s->entrypoint, s->secrets, s->env, sandbox_get_base(s), NULL };
+                *ret = (Origin) { s->config, s->metadata, s->entrypoint, s->secrets, s->env, s->proxy,
+                                  sandbox_get_base(s), NULL };
         else
                 *ret = (Origin) { json_object_get(c->record, "config"), json_object_get(c->record, "metadata"),
                                   json_object_get(c->record, "entrypoint"), json_object_get(private, "secrets"),
-                                  json_object_get(private, "env"), json_string_value(json_object_get(private, "base")),
+                                  json_object_get(private, "env"), json_object_get(private, "proxy"),
+                                  json_string_value(json_object_get(private, "base")),
                                   NULL };
         ret->image = json_string_value(json_object_get(c->record, "imageId"));
 }
@@ -144,7 +146,7 @@ static int create_one(Cloning *c, sd_bus_error *error) {
                         .snapshot = c->record ? snapshot_id(c) : NULL,
                         .config = clone_config(o.config, o.image), .metadata = json_deep_copy(o.metadata),
                         .entrypoint = json_deep_copy(o.entrypoint), .secrets = json_deep_copy(o.secrets),
-                        .env = json_deep_copy(o.env),
+                        .env = json_deep_copy(o.env), .proxy = json_deep_copy(o.proxy),
                         .timeout_sec = (uint64_t) json_integer_value(json_object_get(o.config, "timeout")),
                         .network = json_is_true(json_object_get(o.config, "network")),
                         .on_named = c->on_named && c->n == 1 ? on_named : NULL }, on_made, c, error);

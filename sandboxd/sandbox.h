@@ -64,7 +64,7 @@ typedef struct Sandbox {
 typedef struct SandboxInit {
         const char *id, *name, *image, *worker; /* name NULL: the public id */
         const char *base;                       /* NULL: the image */
-        json_t *config, *metadata, *entrypoint, *secrets, *env;
+        json_t *config, *metadata, *entrypoint, *secrets, *env, *proxy;
         uint64_t created_msec, timeout_sec;
 } SandboxInit;
 
@@ -87,6 +87,8 @@ int sandbox_to_label(const Sandbox *s, char **ret);
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret);
 
 /* Limits of the record's config: MiB, processors. */
+/* All of them; 0: the config says nothing of it. */
+void sandbox_get_all_limits(const Sandbox *s, SandboxLimits *ret);
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu);
 /* What sandbox-fsd knows its image as. */
 const char *sandbox_get_base(const Sandbox *s);

@@ -65,12 +65,12 @@ static int make_record(const Sandbox *s, const char *name, json_t **ret) {
                 r = snapshot_random_image_id(image);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o*, s:{s:s, s:o*, s:o*}}", "id", id,
+        *ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o*, s:{s:s, s:o*, s:o*, s:o*}}", "id", id,
                          "snapshotId", id, "sandboxId", s->public_id, "name", name ?: id, "imageId", image, "size",
                          (json_int_t) 0, "createdAt", (json_int_t) (now_usec(CLOCK_REALTIME) / USEC_PER_MSEC), "config",
                          json_deep_copy(s->config), "metadata", json_deep_copy(s->metadata), "entrypoint",
                          json_deep_copy(s->entrypoint), "private", "base", sandbox_get_base(s), "secrets",
-                         json_deep_copy(s->secrets), "env", json_deep_copy(s->env));
+                         json_deep_copy(s->secrets), "env", json_deep_copy(s->env), "proxy", json_deep_copy(s->proxy));
         return *ret ? 0 : -ENOMEM;
 }
 

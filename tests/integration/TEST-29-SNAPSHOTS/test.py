@@ -5,7 +5,7 @@ import os
 import re
 import time
 
-from sandboxd import (Failure, Sandbox, api, configure, eq, ok, parallel, request, run_tests, shell, status_of, wait_for)
+from sandboxd import (ApiError, Failure, Sandbox, api, configure, eq, ok, parallel, request, run_tests, shell, status_of, wait_for)
 
 STORE = "/var/lib/sandbox"
 UNITS = ("sandboxd", "sandbox-execd", "sandbox-fsd")
@@ -286,6 +286,50 @@ def group():
         api("DELETE", f"/sandboxes/{first}")
 
 
+def proxy_of(s):
+    return {k: v for k, v in s.post("/proxy/config", {}).items() if k in ("cors", "requireAuth", "timeout")}
+
+
+def what_goes_along():
+    """How it is goes to a clone, a fork, a clone of a snapshot; what it has with others does not."""
+    proxy = {"cors": "https://a.example", "requireAuth": False, "timeout": 1234}
+    with Sandbox(metadata={"owner": "me"}, env={"AT_BIRTH": "1"}, secrets={"KEY": "hidden"}, memory=256) as s:
+        s.post("/env", {"vars": {"LATER": "2"}})
+        s.post("/proxy/config", proxy)
+        s.post("/ports", {"containerPort": 8000})
+        s.post("/alerts", {"metric": "pids", "threshold": 200})
+        s.post("/files/uploads", {"path": "x", "size": 5})
+        config = s.get()["config"]
+        try:
+            config = s.post("/limits", {"pids": 77})["config"]
+        except ApiError:  # where no limits are enforced
+            pass
+        tasks = shell(f"systemctl show -P TasksMax {s.scope}")
+        snapshot = s.post("/snapshots")
+        others = [clone(s), *fork(s, 2), of_snapshot(snapshot)]
+        # what it is when the snapshot was taken counts, not what became of it
+        s.post("/proxy/config", {"timeout": 4321})
+        others.append(of_snapshot(snapshot))
+        for o in others:
+            record = o.get()
+            eq({k: v for k, v in record["config"].items() if k != "image"},
+               {k: v for k, v in config.items() if k != "image"}, "config")
+            eq(record["metadata"], {"owner": "me"})
+            eq(o.out("echo $AT_BIRTH $LATER $KEY"), "1 2 hidden\n")
+            eq(proxy_of(o), proxy)
+            eq(shell(f"systemctl show -P TasksMax {o.scope}"), tasks, "processes that it may have")
+            eq((api("GET", o.path + "/ports")["ports"], api("GET", o.path + "/alerts")["alerts"],
+                api("GET", o.path + "/files/uploads")["uploads"]), ([], [], []))
+        # restored it stays what it is, with what it had then
+        s.post("/snapshots/restore", {"snapshotId": snapshot["id"]})
+        eq(proxy_of(s), {**proxy, "timeout": 4321})
+        eq(len(api("GET", s.path + "/ports")["ports"]), 1)
+        eq(s.out("echo $LATER"), "2\n")
+        for o in others:
+            o.delete()
+        forget(snapshot)
+
+
 def references():
     with Sandbox() as s:
         s.out("mkdir /data && head -c 3000000 /dev/urandom >/data/f")
@@ -372,5 +416,5 @@ configure(III_MAX_SANDBOXES=100)
 if os.environ.get("TESTBED", "").startswith("vm"): # what is written goes to disk there: it is copied, always
     run_tests([kinds_of_files, restore, references, nothing_left])
 else:
-    run_tests([kinds_of_files, of_the_idle_nothing_is_copied, while_it_writes, files_meanwhile, restore, group,
+    run_tests([kinds_of_files, of_the_idle_nothing_is_copied, while_it_writes, files_meanwhile, restore, group, what_goes_along,
                references, killed_daemons, nothing_left, budget])
