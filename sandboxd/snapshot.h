@@ -8,6 +8,7 @@
 
 #define SNAPSHOT_KIND "snapshot"
 #define EVENT_SNAPSHOT "sandbox.snapshot"
+#define EVENT_SNAPSHOT_DELETED "snapshot.deleted"
 #define EVENT_RESTORED "sandbox.restored"
 #define EVENT_CLONED "sandbox.cloned"
 
