@@ -37,7 +37,7 @@ static void on_reconciled(void *userdata) {
         HttpServerOptions options = { .service = c->service, .event = service_event(c->service),
                                       .settings = &c->manager->settings, .tables = route_tables,
                                        .n_tables = n_route_tables, .auth = c->auth, .on_outcome = api_trace,
-                                       .guard = &idempotency_guard, .userdata = c->manager };
+                                       .guard = &idempotency_guard, .gate = &proxy_gate, .userdata = c->manager };
 
         ASSERT_OK(http_server_new(&options, &c->http));
         webhooks_start(c->manager->webhooks);
@@ -151,6 +151,11 @@ static void send_all(Client *client, const char *data, size_t n) {
 
 void client_open_raw(Core *c, Client *client, const char *method, const char *path, const char *headers,
                      const char *body, size_t n) {
+        client_open_partly(c, client, method, path, headers, body, n, n);
+}
+
+void client_open_partly(Core *c, Client *client, const char *method, const char *path, const char *headers,
+                        const char *body, size_t n, size_t n_announced) {
         _cleanup_free_ char *head = NULL;
         int pair[2], length;
 
@@ -161,7 +166,7 @@ void client_open_raw(Core *c, Client *client, const char *method, const char *pa
         ASSERT_OK(sd_event_add_io(service_event(c->service), &client->source, client->fd, EPOLLIN, on_readable,
                                   client));
         length = asprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
-                                 "Content-Length: %zu\r\n\r\n", method, path, headers, n);
+                                 "Content-Length: %zu\r\n\r\n", method, path, headers, n_announced);
         assert_true(length > 0);
         send_all(client, head, (size_t) length);
         send_all(client, body, n);

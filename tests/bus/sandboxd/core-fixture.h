@@ -53,6 +53,9 @@ typedef struct Client {
 void client_open(Core *c, Client *client, const char *method, const char *path, const char *body);
 void client_open_raw(Core *c, Client *client, const char *method, const char *path, const char *headers,
                      const char *body, size_t n);
+/* More is announced than is sent. */
+void client_open_partly(Core *c, Client *client, const char *method, const char *path, const char *headers,
+                        const char *body, size_t n, size_t n_announced);
 void client_wait(Client *client, Reply *ret);
 void client_wait_text(Client *client, const char *text);
 void client_close(Client *client);
