@@ -106,6 +106,9 @@ extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+json_t *terminal_to_json(const Command *c);
+/* The session of a terminal that POST /terminal has opened, with keys that have not been used. NULL: it came to none. */
+json_t *session_renew(Command *c);
 /* last is what the rate is since; it becomes this one. */
 json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */

@@ -16,6 +16,7 @@
 #define TERMINAL SANDBOX "/terminals/:terminal"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 #define PASSES (ROUTE_BODY_STREAM | ROUTE_FOREIGN | ROUTE_QUIET)
+#define SECRET (ROUTE_CREATES | ROUTE_ANEW)
 #define SAYS (ROUTE_QUIET | ROUTE_CREATES)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
@@ -239,7 +240,7 @@ static const Route sandbox_routes[] = {
           .input = &stream_logs_table, .reply = "events:LogEvent" },
         { "GET",    SANDBOX "/stream/metrics",       api_stream_metrics,    0,                 "What it uses",
           .input = &stream_metrics_table, .reply = "events:SandboxMetrics" },
-        { "POST",   SANDBOX "/terminal",             api_session_open,      0,                 "Open a shell",
+        { "POST",   SANDBOX "/terminal",             api_session_open,      SECRET,            "Open a shell",
           .input = &session_open_table, .reply = "TerminalSession" },
         { "DELETE", SESSION,                         api_terminal_close,    0,                 "Hang up and forget",
           .reply = "Closed" },
