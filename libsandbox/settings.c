@@ -82,6 +82,8 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_STRICT_COMMAND", SETTING_BOOL, strict_command, "false", "refuse white space in a command name"),
         ROW("SANDBOX_TERMINALS_MAX", SETTING_U32, terminals_max, "32", "live terminals a sandbox"),
         FIXED("SANDBOX_TRACES_MAX", SETTING_U32, traces_max, "10000", "requests that are remembered; 0: none"),
+        ROW("SANDBOX_UPLOADS_MAX", SETTING_U32, uploads_max, "16", "files on their way in parts, a sandbox"),
+        ROW("SANDBOX_UPLOAD_AGE_SEC", SETTING_U32, upload_age_sec, "86400", "and how long nobody may go on with one"),
         ROW("SANDBOX_UPLOAD_MAX", SETTING_SIZE, upload_max, "8G", "bytes of a raw upload"),
         ROW("SANDBOX_VOLUMES_MAX", SETTING_U32, volumes_max, "1000", "volumes that there may be"),
         ROW("SANDBOX_VOLUME_SIZE", SETTING_SIZE, volume_bytes, "1G", "bytes of a volume that asks for no size; 0: any"),

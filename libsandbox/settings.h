@@ -49,6 +49,8 @@ typedef struct Settings {
         uint32_t ports_max;     /* a sandbox */
         uint32_t ports_min;     /* number of the lowest that is given away */
         uint64_t body_max, upload_max;
+        uint32_t uploads_max;   /* in parts, a sandbox */
+        uint32_t upload_age_sec;
         uint32_t queue_active_max, queue_sandbox_max, queue_pending_max;
         uint32_t queue_backoff_sec, queue_backoff_max_sec;
         uint32_t queue_keep, queue_keep_sec;

@@ -11,6 +11,7 @@
 #include "sandboxd/idempotency.h"
 #include "sandboxd/snapshot.h"
 #include "sandboxd/port.h"
+#include "sandboxd/upload.h"
 
 /* The header Idempotency-Key. A handler need not know of it: what it has written when it returns, and its reply, get
  * into the database in one transaction, so that there are both or none. Only one that makes something while it waits for
@@ -65,6 +66,11 @@ static json_t *object_to_json(Manager *m, const char *id, bool anew) {
         }
         if (object_id_is_valid(id, "term"))
                 return terminal_made(m, id, anew);
+        if (object_id_is_valid(id, "upl")) {
+                _cleanup_(upload_done) Upload u = {};
+
+                return upload_find(m->uploads, NULL, id, &u) >= 0 ? upload_to_json(m->uploads, &u, -1) : NULL;
+        }
         return object_id_is_valid(id, "ctx") ? context_left(m, id) : NULL;
 }
 

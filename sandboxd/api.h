@@ -102,7 +102,7 @@ extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_t
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
 extern const JsonTable session_open_table, terminal_channel_table;
 extern const JsonTable volume_attach_table, volume_table;
-extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table, upload_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
@@ -264,6 +264,12 @@ int api_file_chmod(Request *request, sd_bus_error *error);
 int api_file_watch(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
+
+int api_upload_append(Request *request, sd_bus_error *error);
+int api_upload_begin(Request *request, sd_bus_error *error);
+int api_upload_delete(Request *request, sd_bus_error *error);
+int api_upload_get(Request *request, sd_bus_error *error);
+int api_upload_list(Request *request, sd_bus_error *error);
 
 int api_port_expose(Request *request, sd_bus_error *error);
 int api_port_list(Request *request, sd_bus_error *error);

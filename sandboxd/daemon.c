@@ -13,6 +13,7 @@
 #include "sandboxd/http/auth.h"
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/reconcile.h"
+#include "sandboxd/upload.h"
 #include "sandboxd/webhook.h"
 
 /* From the sockets to the loop. HTTP starts when the records are true: connections that arrive before wait in the
@@ -179,6 +180,7 @@ static int take_settings(Daemon *d, SettingsChange *ret) {
         d->auth = TAKE_PTR(auth);
         set_idle(d, &d->manager->settings);
         event_hub_set_keep(d->manager->events, d->manager->settings.events_max, d->manager->settings.events_age_sec);
+        uploads_plan(d->manager->uploads);
         return d->http ? http_server_reload(d->http, d->auth) : 0;
 }
 

@@ -19,6 +19,7 @@
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/trace.h"
+#include "sandboxd/upload.h"
 #include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
 #include "sandboxd/webhook.h"
@@ -153,6 +154,8 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
+                r = uploads_new(m, &m->uploads);
+        if (r >= 0)
                 r = volumes_new(m, &m->volumes);
         if (r >= 0)
                 r = workers_new(m, &m->workers);
@@ -239,6 +242,7 @@ Manager *manager_free(Manager *m) {
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        uploads_free(m->uploads);
         volumes_free(m->volumes);
         m->webhooks = webhooks_free(m->webhooks);
         workers_free(m->workers);
@@ -353,6 +357,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         webhooks_forget_sandbox(m->webhooks, s);
         networks_forget_sandbox(m->networks, s);
         port_forget_sandbox(m->store, s->public_id);
+        uploads_forget_sandbox(m->uploads, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -32,6 +32,7 @@ struct Manager {
         struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Uploads *uploads;
         struct Volumes *volumes;
         struct Workers *workers;
         struct Networks *networks;

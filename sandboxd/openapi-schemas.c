@@ -113,6 +113,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
                              "httpStatus:integer sandboxId?:string error?:string" },
         { "Traces",          "traces:Trace[] total:integer" },
+        { "Upload",          "id:string sandboxId:string path:string size:integer status:string createdAt:integer "
+                             "expiresAt:integer offset?:integer" },
+        { "Uploads",         "uploads:Upload[]" },
         { "Variable",        "key:string value:string|null exists:boolean" },
         { "Variables",       "vars:map count:integer" },
         { "VariablesSet",    "set:string[] count:integer warning?:string" },

@@ -43,6 +43,7 @@ struct Route {
         /* For the OpenAPI document and the tests that are made of it; named in the row, all may be left out. */
         const JsonTable *input;     /* the fields of query and body; NULL: it reads none */
         const char *reply;          /* a schema's name; NULL: nothing is said about it. openapi.h has the forms */
+        const char *header;         /* a number that the request must have in this header; NULL: none */
 };
 
 typedef struct RouteTable {

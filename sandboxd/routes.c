@@ -14,6 +14,8 @@
 #define NETWORK "/networks/:network"
 #define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
+#define UPLOADS SANDBOX "/files/uploads"
+#define UPLOAD UPLOADS "/:upload"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 #define PASSES (ROUTE_BODY_STREAM | ROUTE_FOREIGN | ROUTE_QUIET)
 #define SECRET (ROUTE_CREATES | ROUTE_ANEW)
@@ -160,6 +162,16 @@ static const Route sandbox_routes[] = {
           .input = &file_search_table, .reply = "string[]" },
         { "POST",   SANDBOX "/files/upload",         api_file_upload,       ROUTE_LARGE_BODY,  "Write base64",
           .input = &file_upload_table, .reply = "Success" },
+        { "GET",    UPLOADS,                         api_upload_list,       0,                 "List uploads in parts",
+          .reply = "Uploads" },
+        { "POST",   UPLOADS,                         api_upload_begin,      ROUTE_CREATES,     "Announce a file in parts",
+          .input = &upload_table, .reply = "Upload" },
+        { "DELETE", UPLOAD,                          api_upload_delete,     0,                 "Give it up",
+          .reply = "Deleted" },
+        { "GET",    UPLOAD,                          api_upload_get,        0,                 "How far it is",
+          .reply = "Upload" },
+        { "PATCH",  UPLOAD,                          api_upload_append,     ROUTE_BODY_STREAM, "Bytes of it",
+          .header = "Upload-Offset", .reply = "none" },
         { "GET",    SANDBOX "/files/watch",          api_file_watch,        0,                 "Changes as events",
           .input = &file_watch_table, .reply = "events:FileEvent" },
         { "POST",   SANDBOX "/files/write",          api_file_write,        ROUTE_LARGE_BODY,  "Write from text",

@@ -280,8 +280,8 @@ int http_reply_not_found(Request *r, int error) {
 
 int http_reply_preflight(Request *r) {
         static const char *const headers[][2] = {
-                { "Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS" },
-                { "Access-Control-Max-Age",       "600"                             },
+                { "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS" },
+                { "Access-Control-Max-Age",       "600"                                    },
         };
         const char *wanted = request_header(r, "Access-Control-Request-Headers");
         int result = 0;

@@ -58,7 +58,7 @@ SAMPLES = {
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
-        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
+        "/files/info": {"paths": ["bad/file"]}, "/files/uploads": {"size": 1}, "/terminals": {"command": "true"},
         "/webhooks": {"url": "http://127.0.0.1:9/"}}
 # What must be there for the valid request, made by a POST to the same path.
 BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
