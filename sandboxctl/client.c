@@ -221,6 +221,8 @@ static int set_headers(Transfer *t) {
         /* Waiting a second for a permission to send that no server of ours gives would only slow uploads down. */
         if (r >= 0)
                 r = add_header(t, "Expect:");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(t->spec.headers) && t->spec.headers[i]; i++)
+                r = add_header(t, t->spec.headers[i]);
         if (r >= 0 && t->client->authorization)
                 r = add_header(t, t->client->authorization);
         if (r >= 0)
@@ -250,6 +252,8 @@ static int set_body(Transfer *t) {
                 curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body);
         }
         curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, s->method);
+        if (streq(s->method, "HEAD"))
+                curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
         return 0;
 }
 

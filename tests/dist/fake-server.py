@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         except Failure as f:
             self.send(f.status, {"error": f.text}, headers=[("Connection", "close")])
 
-    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+    do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = do_DELETE = handle_any
 
 
 def create(h, query):
@@ -413,7 +413,63 @@ def raw_get(h, query, sid):
         raise Failure(400, "Is a directory: " + query["path"])
     with open(path, "rb") as f:
         mode = "%04o" % (os.fstat(f.fileno()).st_mode & 0o7777)
-        h.send(200, f.read(), "application/octet-stream", [("X-File-Mode", mode)])
+        headers = [("X-File-Mode", mode), ("ETag", '"%x"' % os.fstat(f.fileno()).st_mtime_ns)]
+        if query["path"].endswith("/cut"):
+            return send_cut(h, f.read(), headers)
+        h.send(200, f.read(), "application/octet-stream", headers)
+
+
+def send_cut(h, data, headers):
+    """The connection breaks after two MiB, each time."""
+    begin = 0
+    if "Range" in h.headers and h.headers["If-Range"] == headers[1][1]:
+        begin = int(h.headers["Range"][len("bytes="):-1])
+        headers.append(("Content-Range", "bytes %d-%d/%d" % (begin, len(data) - 1, len(data))))
+    h.send_response(206 if begin else 200)
+    for header in headers + [("Content-Length", str(len(data) - begin))]:
+        h.send_header(*header)
+    h.end_headers()
+    h.wfile.write(data[begin:begin + CUT])
+    h.close_connection = True
+
+
+CUT = 2 << 20
+uploads = {}
+
+
+def upload_begin(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    if body["path"].endswith("/whole"):
+        raise Failure(404, "No such route")
+    made = {"id": new_id("upl"), "data": b"", **body}
+    uploads[made["id"]] = made
+    h.send(200, {"id": made["id"], "size": made["size"]})
+
+
+def upload_head(h, query, sid, uid):
+    h.send(200, b"", headers=[("Upload-Offset", str(len(uploads[uid]["data"])))])
+
+
+def upload_patch(h, query, sid, uid):
+    """The connection breaks after two MiB, each time."""
+    u, n = uploads[uid], 0
+    if h.headers["Upload-Offset"] != str(len(u["data"])):
+        raise Failure(409, "its size is another one")
+    for data in h.body_chunks():
+        u["data"] += data
+        n += len(data)
+        if n >= CUT and len(u["data"]) < u["size"]:
+            h.close_connection = True
+            return
+    path = local(u["path"])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(u["data"])
+    os.chmod(path, int(u["mode"], 8))
+    h.send_response(204)
+    h.send_header("Upload-Offset", str(len(u["data"])))
+    h.end_headers()
 
 
 def raw_put(h, query, sid):
@@ -618,6 +674,8 @@ ROUTES = [
     ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),
     ("GET", r"/sandbox/exec/background/([^/]+)/logs", background_logs),
     ("GET", ONE + "/files/watch", watch), ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
+    ("POST", ONE + "/files/uploads", upload_begin), ("HEAD", ONE + r"/files/uploads/(\w+)", upload_head),
+    ("PATCH", ONE + r"/files/uploads/(\w+)", upload_patch),
     ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
     ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),

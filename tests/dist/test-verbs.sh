@@ -280,6 +280,25 @@ ends 0
 run cp one:/outside/random "$work/back"
 ends 0
 cmp "$work/random" "$work/back" || fail "content differs"
+# Connections that break, each after two MiB
+head -c 9M /dev/urandom >"$work/large"
+chmod 711 "$work/large"
+run cp "$work/large" one:/data/cut
+ends 0
+cmp "$work/large" "$work/server/files/data/cut" || fail "content differs"
+[ "$(stat -c %a "$work/server/files/data/cut")" = 711 ] || fail "mode"
+run cp one:/data/cut "$work/back"
+ends 0
+cmp "$work/large" "$work/back" || fail "content differs"
+[ "$(stat -c %a "$work/back")" = 711 ] || fail "mode"
+what="cp to the end of a file"
+printf before >"$work/behind"
+ctl cp one:/data/cut - >>"$work/behind"
+cmp <(cat <(printf before) "$work/large") "$work/behind" || fail "content differs"
+# A server that takes files only as a whole
+run cp "$work/large" one:/data/whole
+ends 0
+cmp "$work/large" "$work/server/files/data/whole" || fail "content differs"
 what="cp from stdin"
 ctl cp - one:/data/piped <"$work/random"
 cmp "$work/random" "$work/server/files/data/piped" || fail "content differs"
