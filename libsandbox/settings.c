@@ -54,6 +54,8 @@ const SettingRow setting_rows[] = {
         ROW("SANDBOX_CONNECTIONS_MAX", SETTING_U32, connections_max, "12000", "HTTP connections"),
         ROW("SANDBOX_CORS_ORIGINS", SETTING_STRING, cors_origins, "", "comma list or *; empty: none"),
         ROW("SANDBOX_DISK_BUDGET", SETTING_SIZE, snapshot_budget, "0", "bytes of all snapshots together; 0: any"),
+        ROW("SANDBOX_EGRESS_TTL_MAX_SEC", SETTING_U32, egress_ttl_max_sec, "3600", "longest that a listed name's address is open"),
+        ROW("SANDBOX_EGRESS_TTL_MIN_SEC", SETTING_U32, egress_ttl_min_sec, "60", "and shortest"),
         ROW("SANDBOX_EVENTS_AGE_SEC", SETTING_U32, events_age_sec, "604800", "and forgotten after; 0: never"),
         ROW("SANDBOX_EVENTS_MAX", SETTING_U32, events_max, "100000", "events that are remembered"),
         ROW("SANDBOX_HOST_NAMES", SETTING_STRING, host_names, "", "further names for the Host header"),

@@ -37,6 +37,7 @@ typedef struct Settings {
         char *writable;         /* auto, disk, tmpfs */
         uint64_t writable_bytes, writable_inodes;
         char *network_range, *network_private, *network_allow, *network_dns;
+        uint32_t egress_ttl_min_sec, egress_ttl_max_sec;
         uint32_t pids_max;
         uint64_t runtime_max_sec;
         uint32_t blank_pool, blank_rate;
