@@ -81,7 +81,7 @@ sanitizer_options=(
 # What the units forbid and the sanitizers need: ptrace() to look for leaks, and memory. Core dumps are off already.
 stage_sanitizers() { # DIR
     local unit dir
-    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-due@ sandbox-port-; do
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-dns sandbox-due@ sandbox-port-; do
         dir=$1/usr/lib/systemd/system/$unit.service.d
         mkdir -p "$dir"
         cat >"$dir/50-sanitizers.conf" <<D

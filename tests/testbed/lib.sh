@@ -72,7 +72,7 @@ service_pids() { # UNIT: all processes of it
 
 count_workers() { # processes of our services beside their main ones
     local unit n=0 pids
-    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd; do
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-dns; do
         pids=$(service_pids $unit.service | count_lines)
         n=$((n + (pids > 0 ? pids - 1 : 0)))
     done

@@ -9,7 +9,8 @@ shift
 # What the sanitizers said of our services, if they were built with them. Leaks are told at the end of a process.
 check_sanitizers() { # SINCE
     [ -e /usr/lib/systemd/system/sandboxd.service.d/50-sanitizers.conf ] || return 0
-    systemctl --quiet stop sandboxd.service sandbox-execd.service sandbox-fsd.service sandbox-hook.service sandbox-netd.service
+    systemctl --quiet stop sandboxd.service sandbox-execd.service sandbox-fsd.service sandbox-hook.service sandbox-netd.service \
+        sandbox-dns.service
     ! journalctl --no-pager -o cat --since "@$1" | grep -E 'ERROR: [A-Za-z]+Sanitizer|runtime error: '
 }
 
