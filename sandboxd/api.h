@@ -86,6 +86,7 @@ int api_reply_result(Request *request, const Command *c);
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable alert_table, alert_history_table, network_table, network_member_table, template_table;
 extern const JsonTable clone_table, fork_table, restore_table, snapshot_table;
+extern const JsonTable egress_table;
 extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
@@ -221,6 +222,8 @@ int api_network_delete(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);
+int api_egress_get(Request *request, sd_bus_error *error);
+int api_egress_set(Request *request, sd_bus_error *error);
 int api_env_list(Request *request, sd_bus_error *error);
 int api_env_delete(Request *request, sd_bus_error *error);
 

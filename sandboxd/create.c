@@ -7,6 +7,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/egress.h"
 #include "sandboxd/exec-input.h"
 #include "sandboxd/network.h"
 #include "sandboxd/removal.h"
@@ -393,7 +394,8 @@ static int begin(Creation *c) {
         Manager *m = c->manager;
         int r;
 
-        if (!c->request.warm && !c->source && !c->snapshot)
+        /* A warm one has its wire already, and no list. */
+        if (!c->request.warm && !c->source && !c->snapshot && !egress_get_list(config))
                 taken = warm_take(m->warm, &(WarmWish) {
                                 .image = c->image, .workdir = workdir ?: m->settings.workspace_dir,
                                 .memory_bytes = (uint64_t) json_integer_value(json_object_get(config, "memory")) * MiB,

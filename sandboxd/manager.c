@@ -179,6 +179,8 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
                 r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
         if (r >= 0)
                 r = hook_client_new(m->event, options->hook_path, &m->hook);
+        if (r >= 0)
+                r = dns_client_new(m->event, options->dns_path, &m->dns);
         return r < 0 ? r : netd_client_new(m->event, options->netd_path, &m->netd);
 }
 
@@ -234,6 +236,7 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         hook_client_free(m->hook);
         netd_client_free(m->netd);
+        dns_client_free(m->dns);
         contexts_free(m->contexts);
         exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)

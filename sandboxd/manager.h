@@ -6,6 +6,7 @@
 #include "libsandbox/settings.h"
 #include "sandboxd/command.h"
 #include "sandboxd/counters.h"
+#include "sandboxd/dns-client.h"
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
@@ -43,6 +44,7 @@ struct Manager {
         ExecdClient *execd;
         FsdClient *fsd;
         NetdClient *netd;
+        DnsClient *dns;
         HookClient *hook;
         Warm *warm;             /* NULL: no pool */
 
@@ -61,7 +63,7 @@ typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
         const char *execd_path, *fsd_path, *hook_path;
-        const char *netd_path;                  /* NULL: there is none */
+        const char *netd_path, *dns_path;       /* NULL: there is none */
 } ManagerOptions;
 
 /* Before the HTTP server is freed: requests that end with us do not take their commands along. */

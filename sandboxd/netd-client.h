@@ -27,6 +27,28 @@ int netd_join(NetdClient *c, const char *id, unsigned network, unsigned member, 
               PeerCallback callback, void *userdata);
 int netd_leave(NetdClient *c, const char *id, unsigned network, PeerCallback callback, void *userdata);
 
+/* The list of a sandbox: who begins it appends prefixes, "(uuq)": address, bits, port or 0. Answers with the sandbox's
+ * address and, if it has no resolv.conf of ours yet, the address of its name server. */
+int netd_restrict_begin(NetdClient *c, const char *id, sd_bus_message **ret);
+int netd_restrict(NetdClient *c, sd_bus_message *m, const uint32_t *marks, size_t n_marks, PeerCallback callback,
+                  void *userdata);
+int netd_release(NetdClient *c, const char *id, PeerCallback callback, void *userdata);
+int netd_decisions(NetdClient *c, const char *id, PeerCallback callback, void *userdata);
+
+/* What was refused by the kernel. */
+typedef struct NetdRefusal {
+        const char *address;
+        uint32_t protocol, port;
+        uint64_t packets;
+} NetdRefusal;
+
+/* The sums that stand before the rows. */
+int netd_read_sums(sd_bus_message *m, uint64_t *ret_accepted, uint64_t *ret_refused);
+int netd_read_refusal(sd_bus_message *m, NetdRefusal *ret);
+
+/* Bytes of all ways out: rows of digits, received, sent. */
+int netd_usage(NetdClient *c, PeerCallback callback, void *userdata);
+
 /* A row of List(). */
 typedef struct NetdWire {
         const char *digits;     /* the first ones of the id */

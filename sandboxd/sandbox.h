@@ -52,12 +52,15 @@ typedef struct Sandbox {
         unsigned n_live;                        /* commands */
         CpuSample cpu;
         unsigned n_networks;                    /* that it is a member of */
+        bool half_connected;                    /* whoever made it was killed meanwhile */
+        unsigned n_restricting;                 /* lists of what it may reach that are being put in force */
         struct HostsMirror *hosts_mirror;       /* /etc/hosts is being written */
         uint64_t exposed_changes;               /* store_changes() when this port was exposed; port 0: none was */
         uint16_t exposed_port;
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
+        uint64_t rx_bytes, tx_bytes;            /* of its way out, when usage.h was last asked */
 } Sandbox;
 
 /* Takes the objects over, also on failure. */

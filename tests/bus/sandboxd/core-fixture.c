@@ -52,7 +52,7 @@ static bool is_reconciled(Core *c, void *userdata) {
 void core_start_sandboxd(Core *c) {
         ManagerOptions options = { .service = c->service, .state_directory = c->state, .execd_path = c->execd.path,
                                    .fsd_path = c->fsd.path, .hook_path = c->hook.path,
-                                   .netd_path = c->no_netd ? NULL : c->netd.path };
+                                   .netd_path = c->no_netd ? NULL : c->netd.path, .dns_path = c->dns.path };
         Settings settings;
 
         ASSERT_OK(settings_init_defaults(&settings));
@@ -89,6 +89,7 @@ void core_start(Core *c) {
         fake_fsd_start(&c->fsd, c->service, c->directory);
         fake_hook_start(&c->hook, c->service, c->directory);
         fake_netd_start(&c->netd, c->service, c->directory);
+        fake_dns_start(&c->dns, c->service, c->directory);
         core_start_sandboxd(c);
 }
 
@@ -106,6 +107,7 @@ void core_stop(Core *c) {
         fake_fsd_stop(&c->fsd);
         fake_hook_stop(&c->hook);
         fake_netd_stop(&c->netd);
+        fake_dns_stop(&c->dns);
         c->service = service_free(c->service);
         ASSERT_EQ(nftw(c->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

@@ -5,6 +5,7 @@
 
 #include "sandboxd/api.h"
 #include "sandboxd/http/http-server.h"
+#include "tests/bus/sandboxd/fake-dns.h"
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
 #include "tests/bus/sandboxd/fake-hook.h"
@@ -18,6 +19,7 @@ typedef struct Core {
         FakeFsd fsd;
         FakeHook hook;
         FakeNetd netd;
+        FakeDns dns;
         Manager *manager;
         Auth *auth;
         HttpServer *http;
