@@ -104,8 +104,15 @@ int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments 
                 if (!json_is_null(map) && json_object_set_new(body, maps[i].key, map) < 0)
                         return ctl_oom(c);
         }
-        if (a->network)
+        if (a->network || a->allow)
                 (void) json_object_set_new(body, "network", json_true());
+        if (a->allow) {
+                json_t *list = json_array();
+
+                STRV_FOREACH(entry, a->allow)
+                        (void) json_array_append_new(list, json_string(*entry));
+                (void) json_object_set_new(body, "egress", json_pack("{s:o}", "allow", list));
+        }
         if (json_set_text(body, "image", image) < 0 || json_set_text(body, "template", a->template) < 0 ||
             json_set_text(body, "name", a->name) < 0 || json_set_text(body, "workdir", a->workdir) < 0 ||
             json_set_uint(body, "memory", a->memory_mib) < 0 || json_set_uint(body, "timeout", a->timeout_sec) < 0 ||
