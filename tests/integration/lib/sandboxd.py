@@ -181,7 +181,8 @@ def configure(**settings):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as f:
         f.writelines(f"{k}={v}\n" for k, v in settings.items())
-    shell("systemctl stop sandboxd.service sandbox-execd.service sandbox-fsd.service sandbox-hook.service sandbox-netd.service")
+    shell("systemctl stop sandboxd.service sandbox-execd.service sandbox-fsd.service sandbox-hook.service sandbox-netd.service "
+          "sandbox-dns.service")
 
 
 def main_pid(unit):
