@@ -13,9 +13,9 @@ packages_run=(
 packages_bench=(
     bubblewrap crun runc systemd-container
 )
-# What only tests of our texts use.
+# What only tests use.
 packages_test=(
-    busybox-static groff-base man-db mandoc python3-websockets zsh
+    busybox-static groff-base man-db mandoc python3-websockets xfsprogs zsh
 )
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
