@@ -16,6 +16,7 @@ typedef enum LayerKind {
         LAYER_UPPER,
         LAYER_USR,
         LAYER_FROZEN, /* what a snapshot holds: u and u2 */
+        LAYER_MERGED, /* the same: all that the source of a clone began with, in one */
         _LAYER_KIND_MAX,
         _LAYER_KIND_INVALID = -EINVAL,
 } LayerKind;

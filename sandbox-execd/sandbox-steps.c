@@ -203,7 +203,8 @@ static void stop_half_made(Sandbox *s) {
 
 /* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing. */
 static void remove_sub_cgroups(int cgroup_fd) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY };
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY,
+                                             CGROUP_NAME_FLATTEN };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 (void) cgroup_remove_tree(cgroup_fd, names[i]);

@@ -42,7 +42,7 @@ const char *end_reason_to_string(EndReason r);
 typedef struct CreateRequest {
         sd_bus_message *call;
         SandboxSpec spec;
-        Layer layers[INIT_LAYERS_MAX + 3];
+        Layer layers[INIT_LAYERS_MAX + INIT_FROZEN_MAX + 2];
         size_t n_layers;
 } CreateRequest;
 
@@ -62,6 +62,7 @@ struct Sandbox {
         unsigned pause_tries;
         struct FreezeWait *freeze_wait; /* for file workers that are about to end */
         struct Replace *replace; /* it is being given another root (snapshot-bus.h) */
+        struct Copy *flatten;    /* what it began with is being copied, which is in nobody's way */
         struct Copy *copy;       /* what it wrote is being copied: nothing may run meanwhile (copy.h) */
         unsigned fresh_generation; /* of the upper that nothing was written to when it looked like this (relayer.h) */
         VaultMark fresh_mark;

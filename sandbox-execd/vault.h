@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libsandbox/macro.h"
@@ -38,6 +39,7 @@ typedef struct VaultRebuild {
         const char *root_lower, *usr_lower; /* usr_lower "": none */
         const char *upper;                  /* its name */
         int upper_fd;                       /* < 0: a tmpfs as large as that named size_of */
+        bool upper_is_like;                 /* that: its directories get the same attributes */
         const char *size_of;
         const VaultMount *attach;           /* first of all */
         size_t n_attach;
