@@ -33,7 +33,8 @@ typedef struct Settings {
         uint32_t idle_exit_sec;
         uint32_t slices;
         uint64_t snapshot_budget;
-        uint32_t snapshots_max;
+        uint32_t snapshots_age_sec, snapshots_keep, snapshots_max;
+        bool snapshots_prune;
         char *writable;         /* auto, disk, tmpfs */
         uint64_t writable_bytes, writable_inodes;
         char *network_range, *network_private, *network_allow, *network_dns;

@@ -234,7 +234,7 @@ static int restore(Request *request, void *userdata, sd_bus_error *error) {
         call = api_call_new(request, s);
         if (!call)
                 return -ENOMEM;
-        r = snapshot_restore(call->manager, s, record, on_restored, call);
+        r = snapshot_restore(call->manager, s, record, on_restored, call, error);
         return api_call_sent(&call, r, error);
 }
 

@@ -6,8 +6,10 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/flatten.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
+#include "sandboxd/share.h"
 
 /* Freeze() tells whether what the source wrote can be shared. If not, a snapshot is taken that nobody sees, and deleted as
  * soon as all clones stand on it: its files go with the last of them. Then the clones are created side by side, each in
@@ -18,8 +20,10 @@ typedef struct Cloning {
         Sandbox *source;
         json_t *record;         /* of the snapshot; hidden: made for this */
         bool hidden;
+        bool on_disk;           /* and shared there: the source stands on it, too */
         char *name;
         uint32_t generation;
+        unsigned n_layers;      /* that they stand on, without those of the image */
         unsigned n, n_pending;
         CreateNamed on_named;
         Sandbox **made;
@@ -66,13 +70,15 @@ static void finish(Cloning *c) {
         bool failed = sd_bus_error_is_set(&c->error);
 
         if (c->hidden)
-                snapshot_drop_files(m, snapshot_id(c));
+                snapshot_drop_hidden(m, snapshot_id(c));
         for (unsigned i = 0; i < c->n_made; i++)
                 if (failed && !c->made[i]->leaving)
                         (void) removal_start(m, c->made[i], COUNTER_KILLED, NULL, NULL);
                 else if (!failed && c->source)
                         event_publish(m, EVENT_CLONED, c->source->public_id,
                                       json_pack("{s:s, s:s}", "id", c->made[i]->public_id, "name", c->made[i]->name));
+        if (!failed)
+                flatten_add(m, c->on_disk ? c->source : NULL, c->made, c->n_made, c->n_layers);
         c->callback(c->made, failed ? 0 : c->n_made, failed ? &c->error : NULL, c->userdata);
         manager_unattend(m);
         cloning_free(c);
@@ -191,15 +197,43 @@ static void copy_source(Cloning *c) {
                 end_with(c, r, &error);
 }
 
-static void on_frozen(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+static void on_shared(json_t *record, const sd_bus_error *error, void *userdata) {
         Cloning *c = userdata;
 
-        if (reply && sd_bus_message_read(reply, "u", &c->generation) >= 0)
-                create_all(c);
-        else if (error && sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+        c->on_disk = record;
+        if (record || !sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE)) {
+                on_snapshot(record, error, c);
+                return;
+        }
+        c->n_layers = 1;
+        copy_source(c);
+}
+
+static void on_frozen(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        uint32_t n_written, n_frozen;
+        Cloning *c = userdata;
+        const char *where;
+        int r;
+
+        if (!reply && sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE)) {
                 copy_source(c);
-        else
-                end_with(c, -EBADMSG, error);
+                return;
+        }
+        r = reply ? sd_bus_message_read(reply, "usuu", &c->generation, &where, &n_written, &n_frozen) : -EIO;
+        if (r >= 0)
+                c->n_layers = n_written + (c->source->flat ? 1 : n_frozen);
+        if (r >= 0 && streq(where, "done")) {
+                create_all(c);
+                return;
+        }
+        if (r >= 0 && c->source->restoring) {
+                copy_source(c); /* or that is refused */
+                return;
+        }
+        if (r >= 0)
+                r = share_start(c->manager, c->source, streq(where, "untouched"), on_shared, c);
+        if (r < 0)
+                end_with(c, r, error);
 }
 
 /* File workers hold the files open without need: those that are at nothing end, while execd is being asked. */

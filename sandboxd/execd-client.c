@@ -220,12 +220,12 @@ const sd_bus *execd_connection(const ExecdClient *c) {
         return peer_connection(c->peer);
 }
 
-int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t bytes_max, PeerCallback callback,
-               void *userdata) {
+int execd_copy(ExecdClient *c, const char *member, const char *id, sd_bus_message *made, uint64_t bytes_max,
+               PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = begin(c, "Copy", id, &m);
+        r = begin(c, member, id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, made, /* all= */ false);
         if (r >= 0)
@@ -233,12 +233,12 @@ int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t by
         return r < 0 ? r : peer_send(c->peer, m, PEER_SLOW, callback, userdata);
 }
 
-int execd_replace_root(ExecdClient *c, const char *id, sd_bus_message *prepared, PeerCallback callback,
-                       void *userdata) {
+int execd_replace_root(ExecdClient *c, const char *member, const char *id, sd_bus_message *prepared,
+                       PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = begin(c, "ReplaceRoot", id, &m);
+        r = begin(c, member, id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, prepared, /* all= */ false);
         return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);

@@ -14,10 +14,12 @@
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/exchange.h"
+#include "sandboxd/flatten.h"
 #include "sandboxd/network.h"
 #include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/snapshot-prune.h"
 #include "sandboxd/trace.h"
 #include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
@@ -179,7 +181,9 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
                 r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
         if (r >= 0)
                 r = hook_client_new(m->event, options->hook_path, &m->hook);
-        return r < 0 ? r : netd_client_new(m->event, options->netd_path, &m->netd);
+        if (r >= 0)
+                r = netd_client_new(m->event, options->netd_path, &m->netd);
+        return r < 0 ? r : snapshot_prune_begin(m);
 }
 
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
@@ -251,6 +255,8 @@ Manager *manager_free(Manager *m) {
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
+        sd_event_source_disable_unref(m->prune_timer);
+        flattener_free(m->flattener);
         free(m->openapi);
         sd_event_source_disable_unref(m->saver);
         safe_close(m->spool_fd);

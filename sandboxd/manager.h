@@ -52,6 +52,8 @@ struct Manager {
         unsigned n_attended;    /* what needs execd's signals: live commands, creations */
         sd_event_source *expiry_timer;
         sd_event_source *saver;
+        sd_event_source *prune_timer;
+        struct Flattener *flattener;            /* NULL: there was nothing yet */
         Sandbox *unsaved;       /* each with a reference */
         bool stopping;          /* nothing is ended or forgotten any more: the next start goes on */
         bool fresh;             /* the database was made now: execd may know more than it */

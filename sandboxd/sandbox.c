@@ -92,6 +92,11 @@ Sandbox *sandbox_ref(Sandbox *s) {
         return s;
 }
 
+void sandbox_note_root(Sandbox *s) {
+        s->n_roots++;
+        s->flat = false;
+}
+
 Sandbox *sandbox_unref(Sandbox *s) {
         if (s && --s->n_ref == 0) {
                 free(s->name);

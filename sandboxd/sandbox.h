@@ -55,6 +55,10 @@ typedef struct Sandbox {
         struct HostsMirror *hosts_mirror;       /* /etc/hosts is being written */
         uint64_t exposed_changes;               /* store_changes() when this port was exposed; port 0: none was */
         uint16_t exposed_port;
+        unsigned n_roots;                       /* that took the place of another */
+        bool restoring;                         /* fsd and execd are at it: one after the other */
+        bool flat;                              /* what it began with is one layer for its clones (flatten.h) */
+        struct Share *share;                    /* what it wrote becomes a snapshot; share.c's */
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
@@ -78,6 +82,9 @@ void sandbox_set_expiry(Sandbox *s, uint64_t expires_msec);
 bool sandbox_is_expired(const Sandbox *s);
 /* There is something at sandbox-execd that can be asked. */
 bool sandbox_is_live(const Sandbox *s);
+
+/* Its root takes the place of another, or may: what is known of that one counts no more. */
+void sandbox_note_root(Sandbox *s);
 
 /* For a record of the database and, so that a lost database can be filled again, for the label at execd: that one has
  * no secrets, as it lies in a file of another program. */
