@@ -42,7 +42,8 @@ def ok(condition, what, *more):
 
 
 def wait_for(what, condition, seconds=10.0):
-    """Polls condition until it is true; its value is returned."""
+    """Polls condition until it is true; its value is returned. An emulated machine is given more time than a real one."""
+    seconds *= SLOW
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -70,7 +71,7 @@ def patiently(function, seconds=15 * SLOW):
         time.sleep(0.05)
 
 
-def request(method, path, body=None, headers=None, timeout=60, raw=False):
+def request(method, path, body=None, headers=None, timeout=60 * SLOW, raw=False):
     """(status, headers, body). A dict or list becomes JSON; bytes and files go as they are."""
     headers = dict(headers or {})
     if body is not None and not hasattr(body, "read") and not isinstance(body, (bytes, bytearray)):
