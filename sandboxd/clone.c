@@ -6,6 +6,7 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
 #include "sandboxd/flatten.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
@@ -14,6 +15,9 @@
 /* Freeze() tells whether what the source wrote can be shared. If not, a snapshot is taken that nobody sees, and deleted as
  * soon as all clones stand on it: its files go with the last of them. Then the clones are created side by side, each in
  * the way of any other sandbox. */
+
+#define WAIT_USEC (50 * USEC_PER_MSEC)
+#define WAITS_MAX 200U
 
 typedef struct Cloning {
         Manager *manager;
@@ -25,6 +29,8 @@ typedef struct Cloning {
         uint32_t generation;
         unsigned n_layers;      /* that they stand on, without those of the image */
         unsigned n, n_pending;
+        unsigned n_waits;
+        sd_event_source *wait;
         CreateNamed on_named;
         Sandbox **made;
         unsigned n_made;
@@ -38,6 +44,7 @@ static Cloning *cloning_free(Cloning *c) {
                 for (unsigned i = 0; i < c->n_made; i++)
                         sandbox_unref(c->made[i]);
                 free(c->made);
+                sd_event_source_disable_unref(c->wait);
                 sandbox_unref(c->source);
                 json_decref(c->record);
                 sd_bus_error_free(&c->error);
@@ -175,9 +182,35 @@ static void end_with(Cloning *c, int r, const sd_bus_error *error) {
         finish(c);
 }
 
+static int freeze_source(Cloning *c);
+
+static int on_wait_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Cloning *c = userdata;
+        int r;
+
+        (void) source;
+        (void) usec;
+        r = freeze_source(c);
+        if (r < 0)
+                end_with(c, r, NULL);
+        return 0;
+}
+
+/* Somebody else has it copied, or restored, at the moment: no reason to tell a client to come again. */
+static bool wait_for_source(Cloning *c, const sd_bus_error *error) {
+        if (!sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) || !c->source || c->source->leaving ||
+            c->manager->stopping || c->n_waits++ == WAITS_MAX)
+                return false;
+        c->wait = sd_event_source_disable_unref(c->wait);
+        return sd_event_add_time_relative(c->manager->event, &c->wait, CLOCK_MONOTONIC, WAIT_USEC, 1, on_wait_over,
+                                          c) >= 0;
+}
+
 static void on_snapshot(json_t *record, const sd_bus_error *error, void *userdata) {
         Cloning *c = userdata;
 
+        if (!record && wait_for_source(c, error))
+                return;
         if (!record) {
                 end_with(c, -EIO, error);
                 return;

@@ -6,7 +6,7 @@ import statistics
 import time
 
 from sandboxd import VM, Sandbox, configure, eq, ok, parallel, request, shell, status_of, wait_for
-from snapshots import STORE, UNITS, alive, clone, copies, forget, nothing_stored, of_snapshot, root_of, stored
+from snapshots import STORE, UNITS, alive, background, clone, copies, forget, nothing_stored, of_snapshot, root_of, stored
 
 GENERATIONS = 10 if VM else 20
 LARGE = 4000000 if VM else 60000000
@@ -71,6 +71,10 @@ def clones_at_once():
         made = parallel([lambda: clone(s), lambda: s.put("/workspace/w", b"w") and clone(s), lambda: clone(s)])
         eq(made[1].out("cat /workspace/w"), "w", "a write that was answered before the clone was asked for")
         for c in made:
+            c.delete()
+        background(s, "while :; do echo >>/data/tick; sleep 0.02; done")
+        for c in parallel([lambda: clone(s)] * 3): # each is a copy, one after the other
+            eq(c.out("cat /data/f*"), expected)
             c.delete()
     nothing_stored("nothing is left", 30)
 
