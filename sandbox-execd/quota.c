@@ -109,8 +109,9 @@ int quota_get(int fd, uint32_t project, uint64_t *ret_used_bytes, uint64_t *ret_
         return 0;
 }
 
+/* Four of ours, and what the overlay makes in two of them. */
 #define DIRECTORIES_BYTES (64 * KiB)
-#define DIRECTORIES_INODES 8U
+#define DIRECTORIES_INODES 16U
 
 /* Not lifted and put back: we might not get to the second. */
 static int make_room(int fd, uint32_t project) {
@@ -131,9 +132,6 @@ static int make_room(int fd, uint32_t project) {
 int quota_assign_more(int root_fd, uid_t owner, uint32_t project) {
         int r;
 
-        r = quota_assign(root_fd, owner, project);
-        if (r != -EDQUOT && r != -ENOSPC)
-                return r;
         r = make_room(root_fd, project);
         return r < 0 ? r : quota_assign(root_fd, owner, project);
 }
