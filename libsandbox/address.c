@@ -76,6 +76,17 @@ bool prefixes_overlap(const Prefix *a, const Prefix *b) {
         return ((a->address ^ b->address) & mask) == 0;
 }
 
+static bool is_in(uint32_t address, const Prefix *prefixes, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (prefixes_overlap(prefixes + i, &(Prefix) { address, 32 }))
+                        return true;
+        return false;
+}
+
+bool address_is_guarded(uint32_t address, const Prefix *allowed, size_t n_allowed) {
+        return !is_in(address, allowed, n_allowed) && is_in(address, guarded_prefixes, n_guarded_prefixes);
+}
+
 uint32_t range_gateway(const Prefix *range) {
         return range->address + 1;
 }

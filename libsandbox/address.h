@@ -28,6 +28,8 @@ int address_parse(const char *s, uint32_t *ret);
 const char *address_format(uint32_t address, char buffer[ADDRESS_TEXT_MAX]);
 uint32_t prefix_mask(unsigned bits);
 bool prefixes_overlap(const Prefix *a, const Prefix *b);
+/* Of the guarded ones, and of none that is allowed. */
+bool address_is_guarded(uint32_t address, const Prefix *allowed, size_t n_allowed);
 
 /* The first address of a range is the gateway that all its sandboxes see, the others are theirs. The n-th try to find
  * one for this id: where it begins is as random as the id, so that one that was just freed is not soon another's. */

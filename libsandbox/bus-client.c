@@ -25,6 +25,22 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return 1;
 }
 
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusClient *c = userdata;
+
+        (void) m;
+        (void) error;
+        if (c->options.on_ready)
+                c->options.on_ready(c, c->options.userdata);
+        return 1;
+}
+
+/* What the bus library tells of the connection itself. */
+static int match_local(sd_bus *bus, const char *member, sd_bus_message_handler_t handler, BusClient *c) {
+        return sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local",
+                                         member, handler, NULL, c);
+}
+
 int bus_client_new(const BusClientOptions *options, BusClient **ret) {
         BusClient *c = new0(BusClient, 1);
 
@@ -69,12 +85,15 @@ static int connect_bus(BusClient *c, sd_bus **ret) {
         if (r >= 0)
                 r = sd_bus_set_close_on_exit(bus, false);
         if (r >= 0)
+                r = sd_bus_set_connected_signal(bus, true);
+        if (r >= 0)
                 r = sd_bus_start(bus);
         if (r >= 0)
                 r = sd_bus_attach_event(bus, c->options.event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, c);
+                r = match_local(bus, "Connected", on_connected, c);
+        if (r >= 0)
+                r = match_local(bus, "Disconnected", on_disconnected, c);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(bus);

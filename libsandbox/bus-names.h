@@ -9,6 +9,8 @@
 #define FSD_SOCKET_PATH RUN_DIRECTORY "/fsd.sock"
 #define HOOK_SOCKET_PATH RUN_DIRECTORY "/hook.sock"
 #define NETD_SOCKET_PATH RUN_DIRECTORY "/netd.sock"
+#define PINS_SOCKET_PATH RUN_DIRECTORY "/pins.sock"
+#define DNS_SOCKET_PATH RUN_DIRECTORY "/dns.sock"
 /* One file a sandbox with its deadline, see due.h. */
 #define DUE_DIRECTORY RUN_DIRECTORY "/due"
 /* sandbox-execd's own records and the sockets of the inits, 0700. */
@@ -25,3 +27,7 @@
 #define HOOK_INTERFACE "io.sandboxd.Hook1"
 #define NET_OBJECT "/io/sandboxd/Net1"
 #define NET_INTERFACE "io.sandboxd.Net1"
+#define PINS_OBJECT "/io/sandboxd/Pins1"
+#define PINS_INTERFACE "io.sandboxd.Pins1"
+#define DNS_OBJECT "/io/sandboxd/Dns1"
+#define DNS_INTERFACE "io.sandboxd.Dns1"

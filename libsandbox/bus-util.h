@@ -45,6 +45,8 @@ typedef struct BusClientOptions {
         const char *path;
         /* Adds matches for signals to each new connection. May be NULL. */
         int (*on_connect)(BusClient *client, sd_bus *bus, void *userdata);
+        /* The peer has taken the connection, and said what may be sent over it. May be NULL. */
+        void (*on_ready)(BusClient *client, void *userdata);
         /* The peer went away; pending calls have failed by now. May be NULL. Call bus_client_get() to reconnect. */
         void (*on_disconnect)(BusClient *client, void *userdata);
         void *userdata;
@@ -53,7 +55,8 @@ typedef struct BusClientOptions {
 int bus_client_new(const BusClientOptions *options, BusClient **ret);
 BusClient *bus_client_free(BusClient *c);
 DEFINE_CLEANUP(BusClient *, bus_client_free)
-/* The connection, made if need be; not a new reference. */
+/* The connection, made if need be; not a new reference. Until on_ready() a message with descriptors must not be sent:
+ * sd-bus would wait for the peer, who may only just be starting, and the whole loop with it. */
 int bus_client_get(BusClient *c, sd_bus **ret);
 /* Closes the connection, so that an idle peer can exit. */
 void bus_client_close(BusClient *c);

@@ -23,3 +23,5 @@ int conf_parse_file(const char *path, ConfHandler handler, void *userdata);
 /* All *.conf of the directories; a name in a later directory hides the same name of an earlier one; read in order of
  * the names. Missing directories are fine. */
 int conf_parse_directories(const char *const *directories, ConfHandler handler, void *userdata);
+/* Another number as soon as a file of the directories is another one. */
+uint64_t conf_directories_stamp(const char *const *directories);

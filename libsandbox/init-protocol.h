@@ -36,7 +36,8 @@
 typedef enum InitOperation {
         /* execd -> init, answered by INIT_REPLY with the same sequence */
         INIT_GO = 1,             /* ids are mapped: become uid 0, leave the host's tree. No body. */
-        INIT_CGROUP_NAMESPACE,   /* make it now, while in the scope itself. No body. */
+        INIT_ENTER_CGROUP,       /* make a cgroup namespace, while in the scope itself, then go where the fd, opened for
+                                  * writing, leads: cgroup.procs of init/. No body. */
         INIT_ROOT,               /* InitRoot; fds: /dev template clone, then layers, then optional upper, usr, then
                                   * n_frozen and n_raw of what others have written */
         INIT_EXEC,               /* InitExec; fds: stdin, stdout, stderr, cgroup (O_PATH), then n_keep kept ones, and

@@ -33,13 +33,15 @@ typedef struct Settings {
         uint32_t idle_exit_sec;
         uint32_t slices;
         uint64_t snapshot_budget;
-        uint32_t snapshots_max;
+        uint32_t snapshots_age_sec, snapshots_keep, snapshots_max;
+        bool snapshots_prune;
         char *writable;         /* auto, disk, tmpfs */
         uint64_t writable_bytes, writable_inodes;
         char *network_range, *network_private, *network_allow, *network_dns;
+        uint32_t egress_ttl_min_sec, egress_ttl_max_sec;
         uint32_t pids_max;
         uint64_t runtime_max_sec;
-        uint32_t blank_pool, blank_rate;
+        uint32_t blank_pool, blank_pool_max, blank_rate;
         char *cors_origins;     /* comma-separated; empty: no CORS */
         char *host_names;       /* further names that the Host header may have on loopback */
         uint32_t commands_max;  /* live ones a sandbox */
@@ -49,6 +51,8 @@ typedef struct Settings {
         uint32_t ports_max;     /* a sandbox */
         uint32_t ports_min;     /* number of the lowest that is given away */
         uint64_t body_max, upload_max;
+        uint32_t uploads_max;   /* in parts, a sandbox */
+        uint32_t upload_age_sec;
         uint32_t queue_active_max, queue_sandbox_max, queue_pending_max;
         uint32_t queue_backoff_sec, queue_backoff_max_sec;
         uint32_t queue_keep, queue_keep_sec;

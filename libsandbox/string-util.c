@@ -37,6 +37,16 @@ char *strstrip(char *s) {
         return s;
 }
 
+char *path_prefix(const char *s) {
+        const char *begin = s + strspn(s, "/");
+        size_t n = strlen(begin);
+        char *result;
+
+        for (; n > 0 && begin[n - 1] == '/'; n--)
+                ;
+        return asprintf(&result, "%s%.*s", n > 0 ? "/" : "", (int) n, begin) < 0 ? NULL : result;
+}
+
 /* Length of the valid sequence at p, 0 if there is none. Surrogates, overlong forms and > U+10FFFF are invalid. */
 static size_t utf8_sequence(const unsigned char *p, size_t n) {
         static const struct {

@@ -28,6 +28,9 @@ int free_and_strdup(char **s, const char *value);
 /* Trims white space at both ends, in place. */
 char *strstrip(char *s);
 
+/* What stands before all paths of the API: "/a/b" of "a/b", "/a/b/" and so on, "" of "" and "/". */
+char *path_prefix(const char *s);
+
 bool utf8_is_valid(const char *s, size_t n);
 /* A copy in which each invalid sequence is U+FFFD: names and output of a sandbox on their way into a string. */
 char *utf8_sanitize(const char *s, size_t n);

@@ -99,9 +99,14 @@ void blanks_replenish(Manager *m) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
         (void) source;
         (void) usec;
-        blanks_replenish(userdata);
+        blanks_replenish(m);
+        /* What was kept for another burst that did not come. */
+        while (pool_surplus(pool_of(m)) > 0 && m->blanks.spares)
+                sandbox_end(m->blanks.spares, END_FAILED);
         return 0;
 }
 
@@ -110,6 +115,7 @@ int blanks_init(Manager *m) {
         int r;
 
         *b = (Blanks) { .pool = POOL_INIT(m->settings.blank_pool, m->settings.blank_rate) };
+        b->pool.size_max = m->settings.blank_pool_max;
         b->last = &b->first;
         r = sd_event_add_time(service_event(m->service), &b->timer, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC,
                               on_timer, m);
@@ -144,6 +150,11 @@ static int wait_for_one(Manager *m, sd_bus_message *call) {
         return 1;
 }
 
+static void note_taken(Manager *m) {
+        pool_note_demand(pool_of(m), now_usec(CLOCK_MONOTONIC));
+        blanks_note_busy(m);
+}
+
 int blanks_reserve(Manager *m, sd_bus_message *call) {
         Blanks *b = &m->blanks;
         Sandbox *s = b->spares;
@@ -158,7 +169,7 @@ int blanks_reserve(Manager *m, sd_bus_message *call) {
                 r = hand_over(s, call, /* spare= */ true);
         } else
                 r = wait_for_one(m, call);
-        blanks_note_busy(m);
+        note_taken(m);
         blanks_replenish(m);
         return r;
 }
@@ -189,7 +200,7 @@ void blank_unlend(Sandbox *s) {
         b->pool.n_ready--;
         if (s->created) {
                 b->pool.n_hits++;
-                blanks_note_busy(m);
+                note_taken(m);
         }
         blanks_replenish(m);
 }
@@ -275,6 +286,8 @@ void blanks_reload(Manager *m) {
         (void) blanks_drain(m);
         m->blanks.draining = false;
         m->blanks.pool.size = m->settings.blank_pool;
+        m->blanks.pool.size_max = m->settings.blank_pool_max;
+        m->blanks.pool.burst = 0;
         m->blanks.pool.rate = m->settings.blank_rate;
         blanks_replenish(m);
 }

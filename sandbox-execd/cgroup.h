@@ -9,6 +9,7 @@
  * a leading slash, below the mount point. */
 
 #define CGROUP_NAME_COPY "copy"
+#define CGROUP_NAME_FLATTEN "flatten"
 #define CGROUP_NAME_INIT "init"
 #define CGROUP_NAME_FILES "files"
 #define CGROUP_NAME_RUN "run"

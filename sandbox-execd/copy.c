@@ -20,10 +20,11 @@
 #include "sandbox-execd/spawn.h"
 #include "sandbox-execd/vault.h"
 
-/* frozen -> copied -> thawed. The copying is done by a process of sandbox-files as root of the sandbox, so that ids are
- * right on both sides and a hostile tree meets nobody with rights of the host. It lives in a cgroup of its own, for the
- * others are frozen. That they are is in the sandbox's record before they are: whoever kills us leaves a next daemon that
- * lets them go on. */
+/* A copy of all that a sandbox wrote: frozen -> copied -> thawed. One of what it began with needs no standing still, since
+ * nobody can write there; it is made beside all else, and in the way of nothing. The copying is done by a process of
+ * sandbox-files as root of the sandbox, so that ids are right on both sides and a hostile tree meets nobody with rights of
+ * the host. It lives in a cgroup of its own, for the others are frozen. That they are is in the sandbox's record before
+ * they are: whoever kills us leaves a next daemon that lets them go on. */
 
 #define FROZEN_POLL_USEC (USEC_PER_MSEC / 2)
 #define FROZEN_TIMEOUT_USEC (5 * USEC_PER_SEC)
@@ -31,6 +32,7 @@
 
 typedef struct Copy {
         Sandbox *sandbox;
+        bool flatten;           /* of what the sandbox began with */
         sd_bus_message *call;
         uint64_t bytes_max, until_usec;
         int target_fd, result_fd, below_fds[2];
@@ -85,17 +87,30 @@ void copy_note_pause(Sandbox *s) {
         save(s, !s->paused);
 }
 
-void copy_undo(Sandbox *s) {
-        _cleanup_close_ int dir = cgroup_open(s->cgroup_fd, CGROUP_NAME_COPY);
+static void end_group(const Sandbox *s, const char *group) {
+        _cleanup_close_ int dir = cgroup_open(s->cgroup_fd, group);
 
         if (dir >= 0) {
                 (void) cgroup_kill(dir);
-                (void) unlinkat(s->cgroup_fd, CGROUP_NAME_COPY, AT_REMOVEDIR);
+                (void) unlinkat(s->cgroup_fd, group, AT_REMOVEDIR);
         }
+}
+
+void copy_undo(Sandbox *s) {
+        end_group(s, CGROUP_NAME_COPY);
+        end_group(s, CGROUP_NAME_FLATTEN);
         (void) set_frozen(s, CGROUP_NAME_FILES, false);
         if (s->record.copying)
                 (void) set_frozen(s, CGROUP_NAME_RUN, false);
         save(s, false);
+}
+
+static Copy **slot_of(Sandbox *s, bool flatten) {
+        return flatten ? &s->flatten : &s->copy;
+}
+
+static const char *group_of(const Copy *c) {
+        return c->flatten ? CGROUP_NAME_FLATTEN : CGROUP_NAME_COPY;
 }
 
 static Copy *copy_free(Copy *c) {
@@ -116,9 +131,7 @@ static Copy *copy_free(Copy *c) {
 }
 DEFINE_CLEANUP(Copy *, copy_free)
 
-void copy_done(Sandbox *s) {
-        Copy *c = TAKE_PTR(s->copy);
-
+static void copy_end(Sandbox *s, Copy *c) {
         if (!c)
                 return;
         (void) sd_bus_reply_method_errorf(c->call, BUS_ERROR_NO_SUCH_SANDBOX, "Sandbox '%s' has ended.",
@@ -127,6 +140,11 @@ void copy_done(Sandbox *s) {
                 (void) sd_bus_reply_method_errorf(c->deferred[i], BUS_ERROR_NO_SUCH_SANDBOX,
                                                   "Sandbox '%s' has ended.", s->record.id.digits);
         copy_free(c);
+}
+
+void copy_done(Sandbox *s) {
+        copy_end(s, TAKE_PTR(s->copy));
+        copy_end(s, TAKE_PTR(s->flatten));
 }
 
 int copy_defer(Sandbox *s, sd_bus_message *call) {
@@ -141,13 +159,15 @@ int copy_defer(Sandbox *s, sd_bus_message *call) {
 }
 
 /* Who had to wait goes on, then whoever asked has his answer. */
-static void finish(Sandbox *s, int error, uint64_t bytes, uint64_t files) {
+static void finish(Copy *copy, int error, uint64_t bytes, uint64_t files) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-        _cleanup_(copy_freep) Copy *c = TAKE_PTR(s->copy);
+        _cleanup_(copy_freep) Copy *c = copy;
+        Sandbox *s = c->sandbox;
 
-        if (s->state != SANDBOX_ENDING)
+        *slot_of(s, c->flatten) = NULL;
+        if (!c->flatten && s->state != SANDBOX_ENDING)
                 thaw(s);
-        (void) unlinkat(s->cgroup_fd, CGROUP_NAME_COPY, AT_REMOVEDIR);
+        (void) unlinkat(s->cgroup_fd, group_of(c), AT_REMOVEDIR);
         for (size_t i = 0; i < c->n_deferred; i++)
                 file_worker_reply(s, c->deferred[i]);
         if (error >= 0) {
@@ -165,9 +185,9 @@ static int read_result(Copy *c, uint64_t *ret_bytes, uint64_t *ret_files) {
         unsigned error;
         ssize_t n;
 
-        n = loop_read(c->result_fd, text, sizeof text - 1);
+        n = read(c->result_fd, text, sizeof text - 1); /* written at one go; never waits */
         if (n < 0)
-                return (int) n;
+                return errno == EAGAIN ? -EPROTO : -errno;
         text[n] = 0;
         if (sscanf(text, "%u %" SCNu64 " %" SCNu64, &error, ret_bytes, ret_files) != 3 || error > 4095)
                 return -EPROTO; /* it died before it could say why */
@@ -175,15 +195,15 @@ static int read_result(Copy *c, uint64_t *ret_bytes, uint64_t *ret_files) {
 }
 
 static int on_copied(sd_event_source *source, const siginfo_t *info, void *userdata) {
-        Sandbox *s = userdata;
         uint64_t bytes = 0, files = 0;
+        Copy *c = userdata;
         int r;
 
         (void) source;
-        r = read_result(s->copy, &bytes, &files);
+        r = read_result(c, &bytes, &files);
         if (r >= 0 && (info->si_code != CLD_EXITED || info->si_status != 0))
                 r = -EPROTO;
-        finish(s, r, bytes, files);
+        finish(c, r, bytes, files);
         return 0;
 }
 
@@ -193,15 +213,21 @@ static int spawn_worker(Sandbox *s, Copy *c) {
         SpawnResult worker;
         int fds[2], r;
 
-        r = cgroup_make(s->cgroup_fd, CGROUP_NAME_COPY);
+        /* One that a daemon left was killed, and what is cloned into such a one is ended at once. */
+        (void) unlinkat(s->cgroup_fd, group_of(c), AT_REMOVEDIR);
+        r = cgroup_make(s->cgroup_fd, group_of(c));
         if (r < 0)
                 return r;
-        cgroup_fd = openat(s->cgroup_fd, CGROUP_NAME_COPY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (c->flatten) /* where the controller is there: all else of the sandbox comes first */
+                (void) write_text_at(s->cgroup_fd, CGROUP_NAME_FLATTEN "/cpu.weight", "1");
+        cgroup_fd = openat(s->cgroup_fd, group_of(c), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (cgroup_fd < 0 || pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         c->result_fd = fds[0];
         write_fd = fds[1];
-        r = vault_open(s, &v);
+        r = fd_set_nonblock(c->result_fd, true);
+        if (r >= 0)
+                r = vault_open(s, &v);
         if (r >= 0)
                 r = spawn_copy(&(SpawnCopy) {
                                 .cgroup_fd = cgroup_fd, .user_fd = v.user_fd, .mount_fd = v.vault_fd,
@@ -211,7 +237,7 @@ static int spawn_worker(Sandbox *s, Copy *c) {
         if (r < 0)
                 return r;
         r = sd_event_add_child_pidfd(service_event(s->manager->service), &c->child, worker.pidfd, WEXITED, on_copied,
-                                     s);
+                                     c);
         if (r < 0) {
                 safe_close(worker.pidfd);
                 return r;
@@ -223,13 +249,13 @@ static int spawn_worker(Sandbox *s, Copy *c) {
 
 /* The kernel holds notes of cgroup.events back: asking is faster. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        Sandbox *s = userdata;
-        Copy *c = s->copy;
+        Copy *c = userdata;
+        Sandbox *s = c->sandbox;
         int r;
 
-        if (!all_are_frozen(s)) {
+        if (!c->flatten && !all_are_frozen(s)) {
                 if (usec > c->until_usec) {
-                        finish(s, -ETIMEDOUT, 0, 0);
+                        finish(c, -ETIMEDOUT, 0, 0);
                         return 0;
                 }
                 (void) sd_event_source_set_time_relative(source, FROZEN_POLL_USEC);
@@ -237,7 +263,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         r = spawn_worker(s, c);
         if (r < 0)
-                finish(s, r, 0, 0);
+                finish(c, r, 0, 0);
         return 0;
 }
 
@@ -269,17 +295,21 @@ static int open_sources(Sandbox *s, Copy *c) {
         if (r < 0)
                 return r;
         composition_upper_name(composition.generation, upper);
-        r = vault_open_directory(&v, upper);
-        if (r >= 0)
-                c->sources[c->n_sources++] = r;
+        if (!c->flatten) {
+                r = vault_open_directory(&v, upper);
+                if (r >= 0)
+                        c->sources[c->n_sources++] = r;
+        }
         lower = composition.root_lower;
         while (r >= 0 && composition_next(&lower, &p) > 0) {
-                if (p.kind == PART_LAYER)
+                if (p.kind == PART_LAYER || (c->flatten && p.kind != PART_FROZEN))
                         continue;
                 r = c->n_sources < ELEMENTSOF(c->sources) ? vault_open_directory(&v, p.name) : -E2BIG;
                 if (r >= 0)
                         c->sources[c->n_sources++] = r;
         }
+        if (r >= 0 && c->n_sources == 0)
+                r = -EOPNOTSUPP; /* it began with nothing but the image, or was restored since */
         if (r < 0)
                 return r;
         open_below(&v, composition.root_lower, &c->below_fds[0]);
@@ -313,31 +343,32 @@ static int freeze(Sandbox *s) {
         return 0;
 }
 
-int copy_start(Sandbox *s, int directory_fd, uint64_t bytes_max, sd_bus_message *call) {
+int copy_start(Sandbox *s, const CopyOptions *options, sd_bus_message *call) {
         _cleanup_(copy_freep) Copy *c = NULL;
         int r;
 
-        if (s->copy)
+        if (*slot_of(s, options->flatten))
                 return -EBUSY;
         c = new0(Copy, 1);
         if (!c)
                 return -ENOMEM;
-        *c = (Copy) { .sandbox = s, .call = sd_bus_message_ref(call), .bytes_max = bytes_max, .target_fd = -EBADF,
-                      .result_fd = -EBADF, .below_fds = { -EBADF, -EBADF }, .until_usec = now_usec(CLOCK_MONOTONIC) + FROZEN_TIMEOUT_USEC };
+        *c = (Copy) { .sandbox = s, .flatten = options->flatten, .call = sd_bus_message_ref(call),
+                      .bytes_max = options->bytes_max, .target_fd = -EBADF, .result_fd = -EBADF,
+                      .below_fds = { -EBADF, -EBADF }, .until_usec = now_usec(CLOCK_MONOTONIC) + FROZEN_TIMEOUT_USEC };
         service_hold(s->manager->service);
         r = open_sources(s, c);
         if (r >= 0)
-                r = open_target(s, c, directory_fd);
+                r = open_target(s, c, options->directory_fd);
         if (r >= 0)
                 r = sd_event_add_time_relative(service_event(s->manager->service), &c->timer, CLOCK_MONOTONIC, 0, 1,
-                                               on_timer, s);
+                                               on_timer, c);
         if (r < 0)
                 return r;
-        r = freeze(s);
+        r = c->flatten ? 0 : freeze(s);
         if (r < 0) {
                 thaw(s);
                 return r;
         }
-        s->copy = TAKE_PTR(c);
+        *slot_of(s, options->flatten) = TAKE_PTR(c);
         return 0;
 }

@@ -6,8 +6,14 @@
 /* All that a sandbox has written over its image, as one layer in a directory of the store. Its commands and file workers
  * stand still meanwhile; whoever asks is told nothing of that, and a pause that clients ask for is kept apart. */
 
-/* Answers the call when it is done. -EBUSY: one is under way. */
-int copy_start(Sandbox *s, int directory_fd, uint64_t bytes_max, sd_bus_message *call);
+typedef struct CopyOptions {
+        int directory_fd;       /* of the store */
+        uint64_t bytes_max;
+        bool flatten;           /* only what the sandbox began with, while it goes on */
+} CopyOptions;
+
+/* Answers the call when it is done. -EBUSY: one is under way; -EOPNOTSUPP: there is nothing to flatten. */
+int copy_start(Sandbox *s, const CopyOptions *options, sd_bus_message *call);
 /* The sandbox ends: whoever waits is told so. */
 void copy_done(Sandbox *s);
 /* Of an earlier daemon: nothing stays frozen. */

@@ -24,6 +24,7 @@ static const char *const kinds[_LAYER_KIND_MAX] = {
         [LAYER_UPPER] = "upper",
         [LAYER_USR] = "usr",
         [LAYER_FROZEN] = "frozen",
+        [LAYER_MERGED] = "merged",
 };
 
 LayerKind layer_kind_from_string(const char *s) {

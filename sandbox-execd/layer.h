@@ -8,6 +8,9 @@
 /* Layers of a root: directories that sandbox-fsd passes as descriptors, cloned as detached mounts and mapped into the
  * id range of one sandbox. */
 
+/* Of sandbox-fsd; what sandboxes write goes to its file system. */
+#define STORE_PATH "/var/lib/sandbox"
+
 /* First id of the range in which images lie on disk, so that a set-uid root file of an image is never the host's. */
 #define FOREIGN_ID_FIRST 2147352576U
 
@@ -16,6 +19,7 @@ typedef enum LayerKind {
         LAYER_UPPER,
         LAYER_USR,
         LAYER_FROZEN, /* what a snapshot holds: u and u2 */
+        LAYER_MERGED, /* the same: all that the source of a clone began with, in one */
         _LAYER_KIND_MAX,
         _LAYER_KIND_INVALID = -EINVAL,
 } LayerKind;

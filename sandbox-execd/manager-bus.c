@@ -42,10 +42,14 @@ int method_error(sd_bus_error *error, int r, const char *what) {
         return bus_error_set(error, name, "Failed to %s: %s.", what, strerror(-r));
 }
 
-/* The socket lets in the services only; this says which of them may call what. Without a server (a test over a
- * socketpair) the caller is one of us. */
+/* Without a server (a test over a socketpair) the caller is one of us. */
+static uid_t peer_uid(sd_bus_message *message, Manager *m) {
+        return m->server ? bus_server_peer_uid(m->server, sd_bus_message_get_bus(message)) : 0;
+}
+
+/* The socket lets in the services only; this says which of them may call what. */
 int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_error *error) {
-        uid_t uid = m->server ? bus_server_peer_uid(m->server, sd_bus_message_get_bus(message)) : 0;
+        uid_t uid = peer_uid(message, m);
 
         if (uid == 0 || uid == m->sandboxd_uid || (fsd_may && uid == m->fsd_uid))
                 return 0;
@@ -107,12 +111,23 @@ static int method_pool(sd_bus_message *message, void *userdata, sd_bus_error *er
                                           "Making", "u", p->n_making,
                                           "Misses", "t", p->n_misses,
                                           "Ready", "u", p->n_ready,
-                                          "Size", "u", p->used ? p->size : 0,
+                                          "Size", "u", p->used ? pool_size(p) : 0,
                                           "Waiting", "u", p->n_waiting);
 }
 
+bool method_peer_is_root(sd_bus_message *message, Manager *m) {
+        return peer_uid(message, m) == 0;
+}
+
+int method_tree_error(sd_bus_error *error, int r) {
+        if (r != -EPERM)
+                return r;
+        log_warning("A directory was passed that is neither of the store nor listed in images.d.");
+        return bus_error_set(error, BUS_ERROR_DENIED, "Not a directory that a sandbox may have.");
+}
+
 /* The descriptors in a message end with it; the creation goes on longer, so it gets its own. */
-int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error) {
+int create_request_read_layers(sd_bus_message *message, Manager *m, CreateRequest *q, sd_bus_error *error) {
         int r, fd;
 
         r = sd_bus_message_enter_container(message, 'a', "(hsu)");
@@ -133,6 +148,9 @@ int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus
                 if (fd < 0)
                         return -errno;
                 q->layers[q->n_layers++] = (Layer) { fd, kind, origin };
+                r = method_peer_is_root(message, m) ? 0 : trees_check_layer(&m->trees, &q->layers[q->n_layers - 1]);
+                if (r < 0)
+                        return method_tree_error(error, r);
         }
         return r < 0 ? r : sd_bus_message_exit_container(message);
 }
@@ -153,7 +171,7 @@ static int method_create(sd_bus_message *message, void *userdata, sd_bus_error *
         if (!q)
                 return -ENOMEM;
         q->spec = SANDBOX_SPEC_DEFAULT;
-        r = create_request_read_layers(message, q, error);
+        r = create_request_read_layers(message, userdata, q, error);
         if (r >= 0)
                 r = bus_fields_read(message, sandbox_spec_fields, n_sandbox_spec_fields, &q->spec, error);
         if (r >= 0)
@@ -509,12 +527,17 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_NO_RESULT, method_unexpose, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Ports", SD_BUS_ARGS("s", id), SD_BUS_RESULT("a(qsqb)", ports), method_ports,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("s", id), SD_BUS_RESULT("u", generation), method_freeze,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("s", id),
+                                SD_BUS_RESULT("u", generation, "s", result, "u", written, "u", frozen),
+                                method_freeze, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Flatten", SD_BUS_ARGS("s", id, "h", directory, "t", bytes_max),
+                                SD_BUS_RESULT("t", bytes, "t", files), method_flatten, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Copy", SD_BUS_ARGS("s", id, "h", directory, "t", bytes_max),
                                 SD_BUS_RESULT("t", bytes, "t", files), method_copy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ReplaceRoot", SD_BUS_ARGS("s", id, "a(hsu)", mounts), SD_BUS_NO_RESULT,
                                 method_replace_root, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ShareRoot", SD_BUS_ARGS("s", id, "a(hsu)", mounts), SD_BUS_RESULT("b", now),
+                                method_share_root, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartFileWorker", SD_BUS_ARGS("s", id), SD_BUS_RESULT("h", socket),
                                 method_start_file_worker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("AttachVolume",

@@ -14,5 +14,8 @@ typedef enum MethodNeeds {
  * caller may call more than sandbox-fsd may. */
 int method_sandbox(sd_bus_message *message, Manager *m, MethodNeeds needs, Sandbox **ret, sd_bus_error *error);
 int method_check_peer(sd_bus_message *message, Manager *m, bool fsd_may, sd_bus_error *error);
+/* Root may pass any directory; those of others are looked at first (tree.h), and -EPERM is Denied. */
+bool method_peer_is_root(sd_bus_message *message, Manager *m);
+int method_tree_error(sd_bus_error *error, int r);
 /* The error of ours for an errno that comes from below. */
 int method_error(sd_bus_error *error, int r, const char *what);

@@ -2,6 +2,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "libsandbox/due.h"
@@ -107,17 +109,20 @@ static bool scope_is_known(Manager *m, const char *digits) {
         return false;
 }
 
-static void kill_orphan(Manager *m, int slice_fd, const char *scope) {
-        SystemdRequestOptions options = { .action = SYSTEMD_STOP, .unit = scope };
-        _cleanup_close_ int fd = cgroup_open(slice_fd, scope);
+static void kill_orphan(Manager *m, const char *slice, const char *scope) {
+        char path[PATH_MAX];
+        _cleanup_close_ int fd = -EBADF;
 
         log_warning("Scope %s has no record, killing it.", scope);
+        if ((size_t) snprintf(path, sizeof path, "/sandbox.slice/%s/%s", slice, scope) >= sizeof path)
+                return;
+        fd = cgroup_open(m->cgroups.root_fd, path);
         if (fd >= 0)
                 (void) cgroup_kill(fd);
-        (void) systemd_client_request(m->systemd, &options, NULL); /* it may be empty */
+        leftovers_add(m->leftovers, path); /* it may be empty, or systemd's no more */
 }
 
-typedef void (*DirectoryHandler)(Manager *m, int dir_fd, const char *name);
+typedef void (*DirectoryHandler)(Manager *m, int parent_fd, const char *parent, const char *name);
 
 static void for_each_directory(Manager *m, int parent_fd, const char *name, DirectoryHandler handler) {
         _cleanup_closedir_ DIR *d = NULL;
@@ -127,17 +132,19 @@ static void for_each_directory(Manager *m, int parent_fd, const char *name, Dire
                 return;
         while ((entry = readdir(d)))
                 if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                        handler(m, dirfd(d), entry->d_name);
+                        handler(m, dirfd(d), name, entry->d_name);
 }
 
-static void check_scope(Manager *m, int slice_fd, const char *name) {
+static void check_scope(Manager *m, int slice_fd, const char *slice, const char *name) {
         char digits[SANDBOX_ID_SHORT + 1];
 
+        (void) slice_fd;
         if (sandbox_id_from_scope(name, digits) >= 0 && !scope_is_known(m, digits))
-                kill_orphan(m, slice_fd, name);
+                kill_orphan(m, slice, name);
 }
 
-static void check_slice(Manager *m, int parent_fd, const char *name) {
+static void check_slice(Manager *m, int parent_fd, const char *parent, const char *name) {
+        (void) parent;
         if (startswith(name, "sandbox-") && endswith(name, ".slice"))
                 for_each_directory(m, parent_fd, name, check_scope);
 }

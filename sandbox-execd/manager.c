@@ -76,6 +76,10 @@ static int set_up_host(Manager *m) {
         return cgroup_mounts_find(&m->cgroups);
 }
 
+static void on_no_leftovers(void *userdata) {
+        manager_ended(userdata);
+}
+
 static int set_up_parts(Manager *m) {
         sd_event *event = service_event(m->service);
         int r;
@@ -91,8 +95,13 @@ static int set_up_parts(Manager *m) {
         if (r >= 0)
                 r = deadlines_new(event, m->systemd, &m->deadlines);
         if (r >= 0)
+                r = leftovers_new(event, m->systemd, m->cgroups.root_fd, &m->leftovers);
+        if (r >= 0)
                 r = blanks_init(m);
-        return r < 0 ? log_error_errno(r, "Failed to set up: %m") : 0;
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up: %m");
+        leftovers_on_none(m->leftovers, on_no_leftovers, m);
+        return 0;
 }
 
 int manager_new(Service *service, Manager **ret) {
@@ -103,7 +112,8 @@ int manager_new(Service *service, Manager **ret) {
         if (!m)
                 return log_oom();
         *m = (Manager) { .service = service, .state_fd = -EBADF, .due_fd = -EBADF, .dev_fd = -EBADF, .wake_usec = 0,
-                         .cgroups = CGROUP_MOUNTS_NULL, .state_path = EXECD_STATE_DIRECTORY };
+                         .cgroups = CGROUP_MOUNTS_NULL, .state_path = EXECD_STATE_DIRECTORY,
+                         .trees = TREES_DEFAULT };
 
         r = settings_load(&m->settings);
         if (r < 0)
@@ -131,11 +141,13 @@ Manager *manager_free(Manager *m) {
                 }
         hashmap_free(m->sandboxes);
         deadlines_free(m->deadlines);
+        leftovers_free(m->leftovers);
         systemd_client_free(m->systemd);
         sd_event_source_disable_unref(m->restore_timer);
         id_ranges_free(m->ranges);
         seccomp_policy_done(&m->seccomp);
         cgroup_mounts_done(&m->cgroups);
+        trees_done(&m->trees);
         settings_done(&m->settings);
         safe_close(m->state_fd);
         safe_close(m->due_fd);
@@ -148,11 +160,11 @@ Sandbox *manager_get(Manager *m, const char *id) {
         return hashmap_get(m->sandboxes, id);
 }
 
-/* Blanks are given back before an exit on idle, and what systemd was not told yet is waited for. */
+/* Blanks are given back before an exit on idle; what is left of them and what systemd was not told yet is waited for. */
 int manager_drain(void *userdata) {
         Manager *m = userdata;
 
-        return m && (blanks_drain(m) > 0 || deadlines_pending(m->deadlines));
+        return m && (blanks_drain(m) > 0 || deadlines_pending(m->deadlines) || leftovers_pending(m->leftovers));
 }
 
 void manager_set_idle(Manager *m) {
@@ -184,7 +196,7 @@ void manager_forget(Manager *m, Sandbox *s) {
                 manager_emit_gone(m, s);
 }
 
-/* The last blank of those that stood between the daemon and its exit. */
+/* The last blank of those that stood between the daemon and its exit, or what was left of them. */
 void manager_ended(Manager *m) {
         if (m->blanks.draining)
                 service_check_idle(m->service);

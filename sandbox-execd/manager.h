@@ -9,8 +9,10 @@
 #include "sandbox-execd/deadline.h"
 #include "sandbox-execd/id-range.h"
 #include "sandbox-execd/sandbox.h"
+#include "sandbox-execd/scope-leftover.h"
 #include "sandbox-execd/seccomp-policy.h"
 #include "sandbox-execd/systemd-client.h"
+#include "sandbox-execd/tree.h"
 
 /* The one owner of all state of the daemon. */
 struct Manager {
@@ -21,8 +23,10 @@ struct Manager {
         Hashmap *sandboxes;
         IdRanges *ranges;
         SeccompPolicy seccomp;
+        Trees trees;
         CgroupMounts cgroups;
         Deadlines *deadlines;
+        Leftovers *leftovers;
         uint64_t wake_usec; /* sandboxd wants to be started; may be earlier than what its file says */
         int state_fd, due_fd, dev_fd;
         const char *state_path;

@@ -47,16 +47,22 @@ static int status_field(const char *text, const char *key, char *ret, size_t siz
         return -EBADMSG;
 }
 
-/* Names stand first in the file and the kernel escapes line ends in them, so the first line of a key is the real one. */
-int process_parse_status(const char *text, uint32_t base, Process *p) {
-        char ids[128], pids[256];
-        uint32_t uid;
-        char *last;
+int process_parse_inner_pid(const char *text, uint32_t *ret) {
+        char pids[256];
+        const char *last;
 
-        if (status_field(text, "NSpid", pids, sizeof pids) < 0 || status_field(text, "Uid", ids, sizeof ids) < 0)
+        if (status_field(text, "NSpid", pids, sizeof pids) < 0)
                 return -EBADMSG;
         last = strrchr(pids, '\t');
-        if (parse_u32(last ? last + 1 : pids, &p->pid) < 0)
+        return parse_u32(last ? last + 1 : pids, ret) < 0 ? -EBADMSG : 0;
+}
+
+/* Names stand first in the file and the kernel escapes line ends in them, so the first line of a key is the real one. */
+int process_parse_status(const char *text, uint32_t base, Process *p) {
+        char ids[128];
+        uint32_t uid;
+
+        if (process_parse_inner_pid(text, &p->pid) < 0 || status_field(text, "Uid", ids, sizeof ids) < 0)
                 return -EBADMSG;
         ids[strcspn(ids, "\t")] = 0;
         if (parse_u32(ids, &uid) < 0)
@@ -104,14 +110,27 @@ static int read_bytes(const char *path, char *buffer, size_t size) {
         return fd < 0 ? -errno : (int) loop_read(fd, buffer, size);
 }
 
+static int read_status(pid_t pid, char **ret) {
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%i/status", pid);
+        return read_text_at(AT_FDCWD, path, 64 * KiB, ret);
+}
+
+int process_inner_pid(pid_t pid, uint32_t *ret) {
+        _cleanup_free_ char *status = NULL;
+        int r = read_status(pid, &status);
+
+        return r < 0 ? r : process_parse_inner_pid(status, ret);
+}
+
 static int process_read(pid_t pid, uint32_t base, Process *ret) {
         _cleanup_free_ char *status = NULL, *stat = NULL;
         char path[64], line[COMMAND_LINE_MAX];
         Process p = {};
         int r, n;
 
-        snprintf(path, sizeof path, "/proc/%i/status", pid);
-        r = read_text_at(AT_FDCWD, path, 64 * KiB, &status);
+        r = read_status(pid, &status);
         if (r >= 0)
                 r = process_parse_status(status, base, &p);
         if (r < 0)

@@ -22,7 +22,11 @@ void processes_done(Processes *p);
 /* base is the first id of the sandbox's range. */
 int processes_read(int cgroup_fd, uint32_t base, Processes *ret);
 
+/* The number that it has in the pid namespace that it lives in. */
+int process_inner_pid(pid_t pid, uint32_t *ret);
+
 /* Parsers: -EBADMSG. */
+int process_parse_inner_pid(const char *text, uint32_t *ret);
 int process_parse_status(const char *text, uint32_t base, Process *p);
 int process_parse_stat(const char *text, uint64_t ticks_per_second, Process *p);
 /* NUL-separated arguments to one line; an empty one is [name] of the status file's Name. */

@@ -109,6 +109,33 @@ int quota_get(int fd, uint32_t project, uint64_t *ret_used_bytes, uint64_t *ret_
         return 0;
 }
 
+/* Four of ours, and what the overlay makes in two of them. */
+#define DIRECTORIES_BYTES (64 * KiB)
+#define DIRECTORIES_INODES 16U
+
+/* Not lifted and put back: we might not get to the second. */
+static int make_room(int fd, uint32_t project) {
+        struct if_dqblk have = {};
+        int r;
+
+        r = project_quota(fd, Q_GETQUOTA, project, &have);
+        if (r < 0)
+                return r;
+        if (have.dqb_bhardlimit > 0)
+                have.dqb_bhardlimit = MAX(have.dqb_bhardlimit, (have.dqb_curspace + DIRECTORIES_BYTES) / KiB);
+        if (have.dqb_ihardlimit > 0)
+                have.dqb_ihardlimit = MAX(have.dqb_ihardlimit, have.dqb_curinodes + DIRECTORIES_INODES);
+        have.dqb_valid = QIF_LIMITS;
+        return project_quota(fd, Q_SETQUOTA, project, &have);
+}
+
+int quota_assign_more(int root_fd, uid_t owner, uint32_t project) {
+        int r;
+
+        r = make_room(root_fd, project);
+        return r < 0 ? r : quota_assign(root_fd, owner, project);
+}
+
 int quota_assign(int root_fd, uid_t owner, uint32_t project) {
         static const char *const names[] = { "u", "u2", "w", "w2" };
         int r = 0;

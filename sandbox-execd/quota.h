@@ -23,3 +23,5 @@ int quota_assign_directory(int fd, uid_t owner, uint32_t project);
 int quota_get(int fd, uint32_t project, uint64_t *ret_used_bytes, uint64_t *ret_max_bytes);
 /* Makes the directories of a writable directory, which belong to owner, the project's, and all that is made in them. */
 int quota_assign(int root_fd, uid_t owner, uint32_t project);
+/* The same for a project that may be full: its bounds grow by what the directories themselves take. */
+int quota_assign_more(int root_fd, uid_t owner, uint32_t project);

@@ -5,10 +5,25 @@
 
 /* What a sandbox has written, as a layer of others: shared where it lies, as long as nobody writes to it any more. */
 
-/* Makes what it has written so far immutable, and gives it a fresh upper over that: nothing is copied. Others can be made
- * on what is below that generation (relayer_add_shared()). -EBUSY: something runs in it, and so may write; -E2BIG: too
- * many layers already; -EOPNOTSUPP: its writable layer cannot be shared. */
-int relayer_freeze(Sandbox *s, unsigned *ret_generation);
+typedef enum FreezeResult {
+        FREEZE_DONE,      /* others can be made on what is below that generation (relayer_add_shared()) */
+        FREEZE_ON_DISK,   /* relayer_share() can do it */
+        FREEZE_UNTOUCHED, /* and has nothing to do: nothing was written since it did it last */
+} FreezeResult;
+
+typedef struct FreezeAnswer {
+        FreezeResult result;
+        unsigned generation;
+        unsigned n_written, n_frozen; /* what a clone stands on: of the source itself, and of what that began with */
+} FreezeAnswer;
+
+/* Makes what it has written so far immutable, and gives it a fresh upper over that: nothing is copied. -EBUSY: something
+ * runs in it, and so may write; -E2BIG: too many layers already; -EOPNOTSUPP: its writable layer cannot be shared. */
+int relayer_freeze(Sandbox *s, FreezeAnswer *ret);
+
+/* The same where the upper lies in the store: the first of the frozen layers given is that upper, and the next one is
+ * given, too. 0: it was done before. -ESTALE: it is another one. */
+int relayer_share(Sandbox *s, const Layer *layers, size_t n_layers);
 
 /* The mounts of what the source had written before that generation, for the sandbox: mapped ones, topmost first, and as
  * many that are not mapped. */

@@ -60,8 +60,10 @@ int root_check(const CreateRequest *q, sd_bus_error *error) {
         }
         if (counts[LAYER_LOWER] == 0 || counts[LAYER_LOWER] > INIT_LAYERS_MAX)
                 return bus_error_set(error, BUS_ERROR_INVALID, "A root has 1 to %u layers.", INIT_LAYERS_MAX);
-        if (counts[LAYER_UPPER] > 1 || counts[LAYER_USR] > 1 || counts[LAYER_FROZEN] > 1)
-                return bus_error_set(error, BUS_ERROR_INVALID, "A root has one upper, one /usr, one frozen at most.");
+        if (counts[LAYER_UPPER] > 1 || counts[LAYER_USR] > 1 ||
+            counts[LAYER_FROZEN] + counts[LAYER_MERGED] >= INIT_FROZEN_MAX || counts[LAYER_MERGED] > 1)
+                return bus_error_set(error, BUS_ERROR_INVALID, "A root has one upper, one /usr, %u frozen at most.",
+                                     INIT_FROZEN_MAX - 1);
         return check_spec(&q->spec, error);
 }
 
@@ -75,6 +77,14 @@ static int clone_one(Sandbox *s, const Layer *layer, int own_fd) {
                                          "Failed to map a layer into the sandbox's ids: %m");
         s->trees[s->n_trees++] = tree;
         return 0;
+}
+
+static size_t count_layers(const CreateRequest *q, LayerKind kind) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < q->n_layers; i++)
+                n += q->layers[i].kind == kind;
+        return n;
 }
 
 /* What another sandbox had written, as it was then. */
@@ -94,11 +104,15 @@ static int add_shared(Sandbox *s, int *raw) {
                 return r;
         s->n_trees += n;
         s->n_frozen = s->n_raw = n;
+        if (n + count_layers(s->create, LAYER_FROZEN) + count_layers(s->create, LAYER_MERGED) > INIT_FROZEN_MAX) {
+                close_many(raw, n);
+                return -E2BIG;
+        }
         return 0;
 }
 
 int root_clone_layers(Sandbox *s) {
-        static const LayerKind order[] = { LAYER_LOWER, LAYER_UPPER, LAYER_USR, LAYER_FROZEN };
+        static const LayerKind order[] = { LAYER_LOWER, LAYER_UPPER, LAYER_USR, LAYER_FROZEN, LAYER_MERGED };
         const CreateRequest *q = s->create;
         _cleanup_close_ int own_fd = -EBADF;
         int raw[INIT_FROZEN_MAX];
@@ -129,7 +143,7 @@ int root_clone_layers(Sandbox *s) {
                                         return r;
                                 }
                                 s->record.writable_disk |= order[k] == LAYER_UPPER;
-                                s->n_frozen += order[k] == LAYER_FROZEN;
+                                s->n_frozen += order[k] >= LAYER_FROZEN;
                         }
         }
         for (size_t i = 0; i < s->n_raw; i++)

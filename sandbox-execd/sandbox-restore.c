@@ -10,6 +10,7 @@
 #include "sandbox-execd/command.h"
 #include "sandbox-execd/copy.h"
 #include "sandbox-execd/manager.h"
+#include "sandbox-execd/process.h"
 #include "sandbox-execd/sandbox-steps.h"
 #include "sandbox-execd/stats.h"
 
@@ -91,19 +92,22 @@ int sandbox_connect(Sandbox *s) {
         return init_client_new(&options, &s->init);
 }
 
-/* Init's pid on the host: it is alone in its cgroup. */
+/* Init's pid on the host. A helper of the daemon before us may still be at work beside it (vault.h). */
 static int find_pid(Sandbox *s) {
         _cleanup_free_ pid_t *pids = NULL;
+        uint32_t inner;
         size_t n;
         int r;
 
         r = cgroup_read_pids(s->cgroup_fd, CGROUP_NAME_INIT "/cgroup.procs", &pids, &n);
         if (r < 0)
                 return r;
-        if (n != 1)
-                return -ESRCH;
-        s->pid = pids[0];
-        return 0;
+        for (size_t i = 0; i < n; i++)
+                if (process_inner_pid(pids[i], &inner) >= 0 && inner == 1) {
+                        s->pid = pids[i];
+                        return 0;
+                }
+        return -ESRCH;
 }
 
 static int check_range(const Sandbox *s) {

@@ -29,8 +29,6 @@
  * need a process in the user namespace, the cgroup namespace needs init in the scope itself, controllers need the scope
  * to be free of processes, the layers need the maps. It was found by trying, on systemd 252 and 257. */
 
-#define OOM_SCORE_ADJUST "500"
-
 /* The range is on disk before anything uses it, so that it never has two owners, whenever we die. */
 static int apply_record(Sandbox *s) {
         int r;
@@ -130,15 +128,8 @@ static int undo_clone(Sandbox *s) {
 }
 
 static int apply_maps(Sandbox *s) {
-        char path[64];
-        int r;
+        int r = spawn_write_maps(s->pid, 0, s->record.base, ID_RANGE_SIZE);
 
-        snprintf(path, sizeof path, "/proc/%i/oom_score_adj", s->pid);
-        r = write_text_at(AT_FDCWD, path, OOM_SCORE_ADJUST);
-        if (r < 0)
-                return r;
-        /* Commands inherit the score and cannot lower it; the daemons of the host go last. */
-        r = spawn_write_maps(s->pid, 0, s->record.base, ID_RANGE_SIZE);
         return r < 0 ? r : 1;
 }
 
@@ -201,9 +192,11 @@ static void stop_half_made(Sandbox *s) {
                 (void) systemd_client_request(s->manager->systemd, &options, NULL);
 }
 
-/* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing. */
+/* Systemd would find them one by one, and looks into each three times. Whoever comes second finds nothing, or is put off
+ * by that: see scope-leftover.h. */
 static void remove_sub_cgroups(int cgroup_fd) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY };
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN, CGROUP_NAME_FILES, CGROUP_NAME_COPY,
+                                             CGROUP_NAME_FLATTEN };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 (void) cgroup_remove_tree(cgroup_fd, names[i]);
@@ -229,35 +222,35 @@ static int undo_scope(Sandbox *s) {
         /* Nothing runs any more, and no other sandbox can get its id: what is left to free is nobody's but ours. */
         manager_reply_killed(s);
         remove_sub_cgroups(s->cgroup_fd);
+        leftovers_add(s->manager->leftovers, s->cgroup_path);
         s->events_source = sd_event_source_disable_unref(s->events_source);
         s->cgroup_fd = safe_close(s->cgroup_fd);
         stop_half_made(s);
         return 1;
 }
 
-/* While init is in the scope itself: were it in its sub-cgroup already, that would be the root of the namespace, and
- * with the mount option nsdelegate the cgroups of the commands would be out of its reach. */
-static int apply_cgroup_namespace(Sandbox *s) {
+static int apply_cgroups(Sandbox *s) {
+        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN };
+        int r = 0;
+
         s->cgroup_fd = cgroup_open(s->manager->cgroups.root_fd, s->cgroup_path);
         if (s->cgroup_fd < 0)
                 return s->cgroup_fd;
-        return init_client_call_simple(s->init, INIT_CGROUP_NAMESPACE, on_step_reply, s);
-}
-
-/* A cgroup with controllers for its children may have no process of its own: init moves down. The write waits for an RCU
- * grace period, but the one for the scope has just paid for it. */
-static int apply_cgroup_init(Sandbox *s) {
-        static const char *const names[] = { CGROUP_NAME_INIT, CGROUP_NAME_RUN };
-        char pid[16];
-        int r = 0;
-
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(names); i++)
                 r = cgroup_make(s->cgroup_fd, names[i]);
-        if (r < 0)
-                return r;
-        snprintf(pid, sizeof pid, "%i", s->pid);
-        r = write_text_at(s->cgroup_fd, CGROUP_NAME_INIT "/cgroup.procs", pid);
         return r < 0 ? r : 1;
+}
+
+/* A cgroup with controllers for its children may have no process of its own, so init moves down. Before that, in the scope
+ * itself, it makes the namespace: were it in its sub-cgroup already, that would be the root of the namespace, and with the
+ * mount option nsdelegate the cgroups of the commands would be out of its reach. */
+static int apply_cgroup_init(Sandbox *s) {
+        _cleanup_close_ int fd = openat(s->cgroup_fd, CGROUP_NAME_INIT "/cgroup.procs", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+        InitHeader m = { .operation = INIT_ENTER_CGROUP };
+
+        if (fd < 0)
+                return -errno;
+        return init_client_call(s->init, &m, sizeof m, &fd, 1, on_step_reply, s);
 }
 
 /* On both levels, for the files of a controller appear where the level above enables it: in run/ for the sandbox, in
@@ -439,7 +432,7 @@ const SandboxStep sandbox_steps[] = {
         { "connect",          apply_connect,          undo_connect  },
         { "go",               apply_go,               NULL          },
         { "scope",            apply_scope,            undo_scope    },
-        { "cgroup-namespace", apply_cgroup_namespace, NULL          },
+        { "cgroups",          apply_cgroups,          NULL          },
         { "cgroup-init",      apply_cgroup_init,      NULL          },
         { "controllers",      apply_controllers,      NULL          },
         { "idmap",            apply_idmap,            undo_idmap    },

@@ -21,9 +21,6 @@ extern const unsigned n_sandbox_steps_parked;
 /* Index by name or number; UINT_MAX when there is none. */
 unsigned sandbox_step_find(const char *name);
 
-/* What sandboxes write goes to the file system of the store. */
-#define STORE_PATH "/var/lib/sandbox"
-
 /* Properties of the scope, for SystemdRequestOptions. */
 int scope_append_properties(sd_bus_message *m, void *userdata);
 typedef struct ScopeLimits {

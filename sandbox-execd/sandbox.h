@@ -42,14 +42,14 @@ const char *end_reason_to_string(EndReason r);
 typedef struct CreateRequest {
         sd_bus_message *call;
         SandboxSpec spec;
-        Layer layers[INIT_LAYERS_MAX + 3];
+        Layer layers[INIT_LAYERS_MAX + INIT_FROZEN_MAX + 2];
         size_t n_layers;
 } CreateRequest;
 
 CreateRequest *create_request_free(CreateRequest *q);
 DEFINE_CLEANUP(CreateRequest *, create_request_free)
 /* The mounts of a root, as sandbox-fsd passes them. */
-int create_request_read_layers(sd_bus_message *message, CreateRequest *q, sd_bus_error *error);
+int create_request_read_layers(sd_bus_message *message, Manager *m, CreateRequest *q, sd_bus_error *error);
 
 struct Sandbox {
         Manager *manager;
@@ -62,6 +62,7 @@ struct Sandbox {
         unsigned pause_tries;
         struct FreezeWait *freeze_wait; /* for file workers that are about to end */
         struct Replace *replace; /* it is being given another root (snapshot-bus.h) */
+        struct Copy *flatten;    /* what it began with is being copied, which is in nobody's way */
         struct Copy *copy;       /* what it wrote is being copied: nothing may run meanwhile (copy.h) */
         unsigned fresh_generation; /* of the upper that nothing was written to when it looked like this (relayer.h) */
         VaultMark fresh_mark;
@@ -84,6 +85,7 @@ struct Sandbox {
         SystemdRequest *request; /* the scope's job, then its limits */
         unsigned defaults;       /* of the manager, when its scope was asked for */
         bool limits_pending;
+        bool mounting;           /* a process of ours is in its directories (volume-mount.h) */
         bool network;            /* its scope lets packets pass */
         int trees[INIT_LAYERS_MAX + 3 + 2 * INIT_FROZEN_MAX];
         size_t n_trees;

@@ -45,6 +45,7 @@ static int relayer_error(sd_bus_error *error, int r, const char *what) {
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Something runs in the sandbox.");
         case -E2BIG:
         case -EOPNOTSUPP:
+        case -ESTALE:
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "What the sandbox wrote cannot be shared.");
         default:
                 return method_error(error, r, what);
@@ -62,19 +63,34 @@ static void freeze_wait_free(Sandbox *s) {
         }
 }
 
+static const char *const freeze_results[] = {
+        [FREEZE_DONE] = "done",
+        [FREEZE_ON_DISK] = "disk",
+        [FREEZE_UNTOUCHED] = "untouched",
+};
+
+static int freeze(Sandbox *s, FreezeAnswer *ret) {
+        return s->copy || s->replace ? -EBUSY : relayer_freeze(s, ret);
+}
+
+static int reply_frozen(sd_bus_message *call, const FreezeAnswer *a) {
+        return sd_bus_reply_method_return(call, "usuu", a->generation, freeze_results[a->result], a->n_written,
+                                          a->n_frozen);
+}
+
 static int on_freeze_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         Sandbox *s = userdata;
-        unsigned generation;
+        FreezeAnswer answer;
         int r;
 
-        r = s->copy || s->replace ? -EBUSY : relayer_freeze(s, &generation);
+        r = freeze(s, &answer);
         if (r == -EBUSY && sandbox_has_no_command(s) && usec < s->freeze_wait->until_usec) {
                 (void) sd_event_source_set_time_relative(source, END_POLL_USEC);
                 return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
         if (r >= 0)
-                (void) sd_bus_reply_method_return(s->freeze_wait->call, "u", generation);
+                (void) reply_frozen(s->freeze_wait->call, &answer);
         else {
                 relayer_error(&e, r, "share what the sandbox wrote");
                 (void) sd_bus_reply_method_error(s->freeze_wait->call, &e);
@@ -102,35 +118,57 @@ static int freeze_later(Sandbox *s, sd_bus_message *call) {
 }
 
 int method_freeze(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        unsigned generation;
+        FreezeAnswer answer;
         Sandbox *s;
         int r;
 
         r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
         if (r < 0)
                 return r;
-        r = s->copy || s->replace ? -EBUSY : relayer_freeze(s, &generation);
+        r = freeze(s, &answer);
         if (r == -EBUSY && !s->copy && !s->replace && !s->freeze_wait && sandbox_has_no_command(s))
                 return freeze_later(s, message);
         if (r < 0)
                 return relayer_error(error, r, "share what the sandbox wrote");
-        return sd_bus_reply_method_return(message, "u", generation);
+        return reply_frozen(message, &answer);
+}
+
+static int read_copy(sd_bus_message *message, void *userdata, Sandbox **ret, CopyOptions *options,
+                     sd_bus_error *error) {
+        int r;
+
+        r = method_sandbox(message, userdata, NEEDS_LIVE, ret, error);
+        if (r >= 0)
+                r = sd_bus_message_read(message, "ht", &options->directory_fd, &options->bytes_max);
+        if (r >= 0 && !method_peer_is_root(message, userdata))
+                r = method_tree_error(error, trees_check_store(&(*ret)->manager->trees, options->directory_fd));
+        return r;
+}
+
+int method_flatten(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        CopyOptions options = { .flatten = true };
+        Sandbox *s;
+        int r;
+
+        r = read_copy(message, userdata, &s, &options, error);
+        if (r < 0)
+                return r;
+        r = copy_start(s, &options, message);
+        return r < 0 ? relayer_error(error, r, "merge what the sandbox began with") : 1;
 }
 
 int method_copy(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        uint64_t bytes_max;
+        CopyOptions options = {};
         Sandbox *s;
-        int fd, r;
+        int r;
 
-        r = method_sandbox(message, userdata, NEEDS_LIVE, &s, error);
-        if (r >= 0)
-                r = sd_bus_message_read(message, "ht", &fd, &bytes_max);
+        r = read_copy(message, userdata, &s, &options, error);
         if (r < 0)
                 return r;
         if (s->copy || s->replace)
                 return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox '%s' is being copied or restored already.",
                                      s->record.id.digits);
-        r = copy_start(s, fd, bytes_max, message);
+        r = copy_start(s, &options, message);
         return r < 0 ? method_error(error, r, "copy the files") : 1;
 }
 
@@ -224,7 +262,8 @@ static int replace_start(Sandbox *s, CreateRequest *layers) {
         return r;
 }
 
-int method_replace_root(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int read_root(sd_bus_message *message, void *userdata, Sandbox **ret_sandbox, CreateRequest **ret,
+                     sd_bus_error *error) {
         _cleanup_(create_request_freep) CreateRequest *q = NULL;
         Sandbox *s;
         int r;
@@ -239,12 +278,38 @@ int method_replace_root(sd_bus_message *message, void *userdata, sd_bus_error *e
         if (!q)
                 return -ENOMEM;
         q->spec = SANDBOX_SPEC_DEFAULT;
-        r = create_request_read_layers(message, q, error);
+        r = create_request_read_layers(message, userdata, q, error);
         if (r >= 0)
                 r = root_check(q, error);
         if (r < 0)
                 return r;
+        *ret_sandbox = s;
+        *ret = TAKE_PTR(q);
+        return 0;
+}
+
+int method_replace_root(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        CreateRequest *q;
+        Sandbox *s;
+        int r;
+
+        r = read_root(message, userdata, &s, &q, error);
+        if (r < 0)
+                return r;
         q->call = sd_bus_message_ref(message);
-        r = replace_start(s, TAKE_PTR(q));
+        r = replace_start(s, q);
         return r < 0 ? method_error(error, r, "replace the root") : 1;
+}
+
+int method_share_root(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        _cleanup_(create_request_freep) CreateRequest *q = NULL;
+        Sandbox *s;
+        int r;
+
+        r = read_root(message, userdata, &s, &q, error);
+        if (r < 0)
+                return r;
+        r = relayer_share(s, q->layers, q->n_layers);
+        return r < 0 ? relayer_error(error, r, "share what the sandbox wrote")
+                     : sd_bus_reply_method_return(message, "b", r > 0);
 }

@@ -33,7 +33,6 @@ enum {
 };
 
 #define STACK_SIZE (256 * KiB)
-#define NEW_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
 #define CAPABILITY_MAX 63
 
 /* All children share our memory until they exec: they only make system calls, and what they leave in Child and errno is
@@ -96,8 +95,10 @@ static int clone_child(struct clone_args *args, int (*function)(void *), Child *
         args->flags |= CLONE_VM | CLONE_FILES | CLONE_PIDFD;
         args->pidfd = (uintptr_t) &pidfd;
         args->exit_signal = SIGCHLD;
-        args->stack = (uintptr_t) stack;
-        args->stack_size = STACK_SIZE;
+        if (args->stack == 0) {
+                args->stack = (uintptr_t) stack;
+                args->stack_size = STACK_SIZE;
+        }
 
         pid = spawn_clone3(args, sizeof *args, function, child);
         if (pid < 0)
@@ -187,7 +188,8 @@ static int init_child(void *userdata) {
         /* The pid namespace is new, the rights are still the host's: a procfs made inside the user namespace is refused
          * where the host's own /proc is covered in places (ProtectKernelTunables= of this daemon's unit). */
         proc = (int) CHILD_CHECK(c, child_mount_proc());
-        CHILD_CHECK(c, unshare(NEW_NAMESPACES));
+        /* The other namespaces are made by init: they are half of what a blank costs, and we stand still here. */
+        CHILD_CHECK(c, unshare(CLONE_NEWUSER));
         CHILD_CHECK(c, child_keep_capabilities());
 
         CHILD_CHECK(c, child_standard_descriptors());
@@ -315,45 +317,56 @@ int spawn_copy(const SpawnCopy *copy, SpawnResult *ret) {
         return clone_and_exec(&args, copy_child, &child.child, "sandbox-files", ret);
 }
 
-typedef struct Inside {
-        Child child; /* first: clone_child() clears it */
-        int user_fd, mount_fd, result;
-        int (*function)(void *argument);
-        void *argument;
-} Inside;
-
 /* The ids are changed without the C library, which would have all threads of a process follow. */
-static int inside_child(void *userdata) {
-        Inside *i = userdata;
-
-        CHILD_CHECK(&i->child, setns(i->user_fd, CLONE_NEWUSER));
-        CHILD_CHECK(&i->child, setns(i->mount_fd, CLONE_NEWNS));
-        CHILD_CHECK(&i->child, syscall(SYS_setresgid, 0, 0, 0));
-        CHILD_CHECK(&i->child, syscall(SYS_setgroups, 0, NULL));
-        CHILD_CHECK(&i->child, syscall(SYS_setresuid, 0, 0, 0));
-        i->result = i->function(i->argument);
+static int become_root_inside(int user_fd, int mount_fd) {
+        if (setns(user_fd, CLONE_NEWUSER) < 0 || setns(mount_fd, CLONE_NEWNS) < 0 ||
+            syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+            syscall(SYS_setresuid, 0, 0, 0) < 0)
+                return -errno;
         return 0;
 }
 
-int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), void *argument) {
-        struct clone_args args = { .flags = CLONE_VFORK };
-        Inside inside = { .user_fd = user_fd, .mount_fd = mount_fd, .function = function, .argument = argument };
-        SpawnResult result = { .pidfd = -EBADF };
-        int r;
+/* Nothing here is shared with the daemon. Of its descriptors those that are needed are put where the slots are, which are
+ * this process's own. */
+static int inside_child(void *userdata) {
+        const SpawnInside *inside = userdata;
+        const int fds[] = { inside->user_fd, inside->mount_fd, inside->fd >= 0 ? inside->fd : SLOT_NULL };
+        int r = 0;
 
-        r = clone_child(&args, inside_child, &inside.child, &result);
-        if (r < 0)
-                return r;
-        reap(&result);
-        /* The child's change of rights was one of our memory, too: see layer.c. */
-        (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-        if (inside.child.error > 0)
-                return log_warning_errno(inside.child.error, "Failed to enter a sandbox (%s:%i): %m", __FILE__,
-                                         inside.child.line);
-        return inside.result;
+        child_reset_signals();
+        for (int i = 0; r >= 0 && i < 3; i++)
+                r = put_into_slot(fds[i], SLOT_ARGUMENT + i);
+        if (r >= 0 && (close_range(0, SLOT_ARGUMENT - 1, 0) < 0 || close_range(SLOT_END, UINT_MAX, 0) < 0))
+                r = -errno;
+        if (r >= 0)
+                r = become_root_inside(SLOT_ARGUMENT, SLOT_ARGUMENT + 1);
+        if (r >= 0)
+                r = inside->function(inside->fd >= 0 ? SLOT_ARGUMENT + 2 : -EBADF, inside->argument);
+        return r < 0 ? -r : 0;
 }
 
-/* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. */
+int spawn_inside(const SpawnInside *inside, SpawnResult *ret) {
+        int pidfd = -EBADF;
+        struct clone_args args = {
+                .flags = CLONE_PIDFD,
+                .pidfd = (uintptr_t) &pidfd,
+                .exit_signal = SIGCHLD,
+                .stack = (uintptr_t) stack,
+                .stack_size = STACK_SIZE,
+        };
+        long pid;
+
+        pid = spawn_clone3(&args, sizeof args, inside_child, (void *) inside);
+        if (pid < 0)
+                return log_error_errno((int) pid, "Failed to clone a process for a sandbox: %m");
+        *ret = (SpawnResult) { .pid = (pid_t) pid, .pidfd = pidfd };
+        return 0;
+}
+
+/* Owns a user namespace until it is killed; it shares our memory, so it may do nothing but wait. On a stack of its own:
+ * it may take a moment to die, while the next child is on the other one. */
+#define IDLE_STACK_SIZE (16 * KiB)
+
 static int idle_child(void *userdata) {
         (void) userdata;
         for (;;)
@@ -378,13 +391,18 @@ int spawn_write_maps(pid_t pid, uint32_t inside, uint32_t outside, uint32_t size
 }
 
 int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size) {
-        struct clone_args args = { .flags = CLONE_NEWUSER };
+        static _Alignas(64) char idle_stack[IDLE_STACK_SIZE];
+        static SpawnResult owner = { .pidfd = -EBADF };
+        struct clone_args args = { .flags = CLONE_NEWUSER, .stack = (uintptr_t) idle_stack,
+                                   .stack_size = sizeof idle_stack };
         _cleanup_close_ int fd = -EBADF;
-        SpawnResult owner = { .pidfd = -EBADF };
         char path[64];
         Child child;
         int r;
 
+        /* The last one has had the time to die: to wait for it at once would cost two changes of context. */
+        if (owner.pidfd >= 0)
+                reap(&owner);
         r = clone_child(&args, idle_child, &child, &owner);
         if (r < 0)
                 return r;
@@ -396,6 +414,5 @@ int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size) {
                         r = -errno;
         }
         (void) syscall(SYS_pidfd_send_signal, owner.pidfd, SIGKILL, NULL, 0);
-        reap(&owner);
         return r < 0 ? r : TAKE_FD(fd);
 }

@@ -26,10 +26,17 @@ int spawn_file_worker(int cgroup_fd, int bus_fd, int user_fd, int mount_fd, Spaw
 /* Calls the function in a child, in the cgroup if there is one, and waits. It shares our memory and our descriptors, so
  * that what it opens is ours; it may change its ids and namespaces, and do what is fit for a child of vfork(). */
 int spawn_run(int cgroup_fd, int (*function)(void *), void *argument);
-/* Runs function(argument) as root of a sandbox, in its user and mount namespaces, and waits for it: it may make system
- * calls and nothing else, and must close what it opens. It is in no cgroup and no pid namespace of the sandbox, which
- * therefore can neither see nor stop it. Returns what function returns. */
-int spawn_inside(int user_fd, int mount_fd, int (*function)(void *argument), void *argument);
+/* Begins function(fd, argument) as root of a sandbox, in its user and mount namespaces, in a process that exits with what
+ * it returns, as a positive errno. It has a copy of our memory and no descriptor but that one (< 0: none), and is in no
+ * cgroup and no pid namespace of the sandbox, which therefore can neither see nor end it; but whose directories it looks
+ * into, he can have it wait there: so nobody may wait for it in turn. */
+typedef struct SpawnInside {
+        int user_fd, mount_fd, fd; /* borrowed */
+        int (*function)(int fd, const void *argument);
+        const void *argument;
+} SpawnInside;
+
+int spawn_inside(const SpawnInside *inside, SpawnResult *ret);
 /* A user namespace that maps size ids from inside to outside, for idmapped mounts. No process is left in it. */
 int spawn_user_namespace(uint32_t inside, uint32_t outside, uint32_t size);
 /* In the cgroup, in the two namespaces: copies the n_sources directories, topmost first, into target as one layer, and

@@ -83,6 +83,7 @@ typedef struct Task {
         const char *name;
         const VaultRebuild *rebuild;
         VaultMark *mark;
+        int *twice;
         int result;
         int line;  /* of the failure */
         int opened[OPENED_MAX]; /* and not to be kept: the table of descriptors is the daemon's */
@@ -141,6 +142,17 @@ static int task_clone(Task *t) {
 
 int vault_clone(const Vault *v, const char *name) {
         return task_run(&(Task) { .vault = v, .function = task_clone, .name = name });
+}
+
+static int task_clone_twice(Task *t) {
+        t->twice[0] = OPEN(t, syscall(SYS_open_tree, AT_FDCWD, t->name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        t->twice[1] = TRY(t, syscall(SYS_open_tree, AT_FDCWD, t->name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        t->n_opened = 0;
+        return 0;
+}
+
+int vault_clone_twice(const Vault *v, const char *name, int ret[static 2]) {
+        return task_run(&(Task) { .vault = v, .function = task_clone_twice, .name = name, .twice = ret });
 }
 
 static int task_open(Task *t) {
@@ -208,13 +220,15 @@ static int make_tmpfs(Task *t, const char *size_of) {
 }
 
 /* The root directory of an overlay has the attributes of its upper one. */
-static int make_like(Task *t, int directory, const char *name, const char *size_of) {
+static int make_like(Task *t, int directory, const char *name) {
+        const VaultRebuild *b = t->rebuild;
         char path[64];
         struct stat st;
 
-        snprintf(path, sizeof path, "%s/%s", size_of, name);
+        snprintf(path, sizeof path, "%s/%s", b->size_of, name);
         TRY(t, fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW));
-        TRY(t, mkdirat(directory, name, 0700));
+        if (b->upper_fd < 0)
+                TRY(t, mkdirat(directory, name, 0700));
         TRY(t, fchownat(directory, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW));
         return TRY(t, fchmodat(directory, name, st.st_mode & 07777, 0));
 }
@@ -230,11 +244,11 @@ static int make_upper(Task *t) {
                         return mount;
         }
         r = attach(t, mount, b->upper);
-        if (b->upper_fd >= 0 || r < 0)
+        if (r < 0 || (b->upper_fd >= 0 && !b->upper_is_like))
                 return r;
         fd = OPEN(t, open(b->upper, O_PATH | O_DIRECTORY | O_CLOEXEC));
         for (size_t i = 0; i < ELEMENTSOF(directories) && r >= 0; i++)
-                r = make_like(t, fd, directories[i], b->size_of);
+                r = make_like(t, fd, directories[i]);
         return r;
 }
 
@@ -314,7 +328,9 @@ static int enter_sandbox(Task *t, int root, int usr) {
         }
         TRY(t, fchdir(root));
         TRY(t, syscall(SYS_pivot_root, ".", "."));
-        return TRY(t, umount2(".", MNT_DETACH));
+        /* The new root stands: what fails from here on is no failure. */
+        (void) umount2(".", MNT_DETACH);
+        return 0;
 }
 
 static int task_rebuild(Task *t) {
@@ -341,8 +357,8 @@ static int task_rebuild(Task *t) {
         if (r < 0)
                 return r;
 
-        if (b->n_drop > 0)
-                TRY(t, setns(t->vault->vault_fd, CLONE_NEWNS));
+        if (b->n_drop > 0 && setns(t->vault->vault_fd, CLONE_NEWNS) < 0)
+                return 0;
         for (size_t i = 0; i < b->n_drop; i++)
                 if (umount2(b->drop[i], MNT_DETACH) >= 0)
                         (void) rmdir(b->drop[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libsandbox/macro.h"
@@ -25,6 +26,7 @@ int vault_read_composition(const Sandbox *s, Composition *ret);
 
 /* What has a name there, as a detached mount of its own, or as an O_PATH descriptor if it is only to be read. */
 int vault_clone(const Vault *v, const char *name);
+int vault_clone_twice(const Vault *v, const char *name, int ret[static 2]);
 int vault_open_directory(const Vault *v, const char *name);
 
 typedef struct VaultMount {
@@ -38,6 +40,7 @@ typedef struct VaultRebuild {
         const char *root_lower, *usr_lower; /* usr_lower "": none */
         const char *upper;                  /* its name */
         int upper_fd;                       /* < 0: a tmpfs as large as that named size_of */
+        bool upper_is_like;                 /* that: its directories get the same attributes */
         const char *size_of;
         const VaultMount *attach;           /* first of all */
         size_t n_attach;

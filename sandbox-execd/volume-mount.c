@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -20,17 +21,25 @@
 
 /* The sandbox owns every directory on the way and may change them while we walk. So the path is walked component by
  * component, by descriptors, and no link is ever followed: the worst that it can do is to have the volume in another place
- * of its own tree.
+ * of its own tree, or to have us wait, for a directory is locked while somebody lists it or makes something in it. Hence a
+ * process that nobody waits for: it alone is late, and with it this sandbox's next volume.
  *
  * An idmapped clone shows the volume's files as the sandbox's own, whichever range the one before had; on disk they
  * belong to the range of images. */
 
-/* What the process inside works with: it shares our memory and our descriptors. */
+/* What the process inside works with. */
 typedef struct Inside {
         const char *path;
-        int tree_fd;            /* -EBADF: unmount */
-        struct statx root;      /* of the volume */
+        struct statx root; /* of the volume */
 } Inside;
+
+/* Until the process has ended. */
+typedef struct MountJob {
+        Manager *manager;
+        SandboxId sandbox;
+        VolumeMountHandler handler;
+        void *userdata;
+} MountJob;
 
 static int open_component(int directory, const char *name) {
         struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
@@ -81,9 +90,9 @@ static int look(int fd, const struct statx *root) {
                        : -EBUSY;
 }
 
-static int mount_inside(void *userdata) {
+static int mount_inside(int tree_fd, const void *argument) {
         _cleanup_close_ int parent = -EBADF, target = -EBADF;
-        const Inside *i = userdata;
+        const Inside *i = argument;
         char last[NAME_MAX + 1];
         int r;
 
@@ -93,19 +102,20 @@ static int mount_inside(void *userdata) {
         r = look(target, &i->root);
         if (r != 0)
                 return MIN(r, 0);
-        if (syscall(SYS_move_mount, i->tree_fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        if (syscall(SYS_move_mount, tree_fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
                 return -errno;
         return 0;
 }
 
 /* By the name in the directory that it is in: there is no unmounting by descriptor, and an open one of the mount would
  * keep it busy. */
-static int unmount_inside(void *userdata) {
+static int unmount_inside(int fd, const void *argument) {
         _cleanup_close_ int parent = -EBADF, target = -EBADF;
-        const Inside *i = userdata;
+        const Inside *i = argument;
         char last[NAME_MAX + 1];
         int r;
 
+        (void) fd;
         target = walk(i->path, /* make= */ false, &parent, last);
         if (target < 0)
                 return target == -ENOENT || target == -ENOTDIR || target == -ELOOP ? 0 : target;
@@ -127,8 +137,43 @@ static int open_namespace(const Sandbox *s, const char *name) {
         return fd < 0 ? -errno : fd;
 }
 
-static int run_inside(Sandbox *s, int (*function)(void *userdata), Inside *inside) {
+static int on_ended(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        _cleanup_free_ MountJob *job = userdata;
+        Sandbox *s = manager_get(job->manager, job->sandbox.digits);
+
+        if (s)
+                s->mounting = false;
+        job->handler(info->si_code == CLD_EXITED ? -info->si_status : -ECONNRESET, job->userdata);
+        service_release(job->manager->service);
+        sd_event_source_disable_unref(source);
+        return 0;
+}
+
+static int watch(Sandbox *s, const SpawnResult *process, VolumeMountHandler handler, void *userdata) {
+        _cleanup_free_ MountJob *job = new0(MountJob, 1);
+        sd_event_source *source;
+        int r = -ENOMEM;
+
+        if (job) {
+                *job = (MountJob) { s->manager, s->record.id, handler, userdata };
+                r = sd_event_add_child_pidfd(service_event(s->manager->service), &source, process->pidfd, WEXITED,
+                                             on_ended, job);
+        }
+        if (r < 0) {
+                safe_close(process->pidfd);
+                return r;
+        }
+        (void) sd_event_source_set_child_pidfd_own(source, true);
+        service_hold(s->manager->service);
+        s->mounting = true;
+        TAKE_PTR(job);
+        return 0;
+}
+
+static int run_inside(Sandbox *s, SpawnInside *inside, VolumeMountHandler handler, void *userdata) {
         _cleanup_close_ int user = -EBADF, mount = -EBADF;
+        SpawnResult process;
+        int r;
 
         user = open_namespace(s, "user");
         if (user < 0)
@@ -136,7 +181,10 @@ static int run_inside(Sandbox *s, int (*function)(void *userdata), Inside *insid
         mount = open_namespace(s, "mnt");
         if (mount < 0)
                 return mount;
-        return spawn_inside(user, mount, function, inside);
+        inside->user_fd = user;
+        inside->mount_fd = mount;
+        r = spawn_inside(inside, &process);
+        return r < 0 ? r : watch(s, &process, handler, userdata);
 }
 
 static int clone_volume(const Sandbox *s, const VolumeMount *mount) {
@@ -150,11 +198,13 @@ static int clone_volume(const Sandbox *s, const VolumeMount *mount) {
         return layer_clone(&layer, map, s->manager->fsd_uid, &idmapped);
 }
 
-int volume_mount(Sandbox *s, const VolumeMount *mount) {
+int volume_mount(Sandbox *s, const VolumeMount *mount, VolumeMountHandler handler, void *userdata) {
         Inside inside = { .path = mount->path };
         _cleanup_close_ int tree = -EBADF;
         int r;
 
+        if (s->mounting)
+                return -EAGAIN;
         r = get_root(mount->data_fd, &inside.root);
         if (r < 0)
                 return r;
@@ -162,14 +212,17 @@ int volume_mount(Sandbox *s, const VolumeMount *mount) {
         if (tree < 0)
                 return log_sandbox_errno(LOG_WARNING, tree, s->record.id.digits,
                                          "Failed to map a volume into the sandbox's ids: %m");
-        inside.tree_fd = tree;
-        return run_inside(s, mount_inside, &inside);
+        return run_inside(s, &(SpawnInside) { .function = mount_inside, .argument = &inside, .fd = tree }, handler,
+                          userdata);
 }
 
-int volume_unmount(Sandbox *s, const VolumeMount *mount) {
-        Inside inside = { .path = mount->path, .tree_fd = -EBADF };
+int volume_unmount(Sandbox *s, const VolumeMount *mount, VolumeMountHandler handler, void *userdata) {
+        Inside inside = { .path = mount->path };
         int r;
 
+        if (s->mounting)
+                return -EAGAIN;
         r = get_root(mount->data_fd, &inside.root);
-        return r < 0 ? r : run_inside(s, unmount_inside, &inside);
+        return r < 0 ? r : run_inside(s, &(SpawnInside) { .function = unmount_inside, .argument = &inside,
+                                                          .fd = -EBADF }, handler, userdata);
 }

@@ -15,8 +15,13 @@ typedef struct VolumeMount {
         bool read_only;
 } VolumeMount;
 
-/* Directories on the way are made. -ELOOP, -ENOTDIR: there is a link, or something else that is none; -EBUSY: something
+/* Once, if 0 was returned before; the sandbox may be gone. */
+typedef void (*VolumeMountHandler)(int r, void *userdata);
+
+/* One at a time in a sandbox: -EAGAIN. Nothing that was passed is needed any more when they return.
+ *
+ * Directories on the way are made. -ELOOP, -ENOTDIR: there is a link, or something else that is none; -EBUSY: something
  * else is mounted there. */
-int volume_mount(Sandbox *s, const VolumeMount *mount);
+int volume_mount(Sandbox *s, const VolumeMount *mount, VolumeMountHandler handler, void *userdata);
 /* -EBUSY: in use. What is not mounted is no error. */
-int volume_unmount(Sandbox *s, const VolumeMount *mount);
+int volume_unmount(Sandbox *s, const VolumeMount *mount, VolumeMountHandler handler, void *userdata);

@@ -38,9 +38,12 @@
 /* What a reply has shown may be open for a moment longer than its client knows: in a worker, in a message, in sandboxd. */
 #define BUSY_PAUSE_USEC (20 * USEC_PER_MSEC)
 #define BUSY_TRIES 15U
+#define QUEUE_TRIES 1500U /* half a minute */
 
 /* One call, until it is answered: systemd may be asked in between, and the sandbox may end meanwhile. */
-typedef struct VolumeCall {
+typedef struct VolumeCall VolumeCall;
+
+struct VolumeCall {
         sd_bus_message *message;
         Manager *manager;
         SandboxId sandbox;
@@ -49,9 +52,10 @@ typedef struct VolumeCall {
         int volume_fd;
         VolumeSpec spec;
         bool on_tmpfs;
-        sd_event_source *timer;  /* until the next try to unmount */
-        unsigned tries;
-} VolumeCall;
+        void (*again)(VolumeCall *c);
+        sd_event_source *timer; /* until the next try */
+        unsigned tries, busy_tries;
+};
 
 static VolumeCall *volume_call_free(VolumeCall *c) {
         if (c) {
@@ -64,6 +68,16 @@ static VolumeCall *volume_call_free(VolumeCall *c) {
         return NULL;
 }
 DEFINE_CLEANUP(VolumeCall *, volume_call_free)
+
+/* The unit that is asked for is that of the id, so the directory must be, too. */
+static int check_directory(sd_bus_message *message, Manager *m, const char *volume, int fd, sd_bus_error *error) {
+        char path[64];
+
+        if (method_peer_is_root(message, m))
+                return 0;
+        (void) snprintf(path, sizeof path, "volumes/%s", volume);
+        return method_tree_error(error, trees_check_entry(&m->trees, fd, path));
+}
 
 /* The id, and the descriptor of the directory that bears this name. */
 static int volume_call_new(sd_bus_message *message, Manager *m, VolumeCall **ret, sd_bus_error *error) {
@@ -82,6 +96,9 @@ static int volume_call_new(sd_bus_message *message, Manager *m, VolumeCall **ret
         c->volume_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (c->volume_fd < 0)
                 return -errno;
+        r = check_directory(message, m, volume, fd, error);
+        if (r < 0)
+                return r;
         (void) snprintf(c->volume, sizeof c->volume, "%s", volume);
         (void) snprintf(c->unit, sizeof c->unit, MOUNT_UNIT, volume);
         *ret = TAKE_PTR(c);
@@ -150,7 +167,7 @@ static int append_image(sd_bus_message *m, const VolumeCall *c) {
 
         (void) snprintf(what, sizeof what, STORE_PATH "/volumes/%s/" IMAGE, c->volume);
         return sd_bus_message_append(m, "(sv)(sv)(sv)", "What", "s", what, "Type", "s", "ext4", "Options", "s",
-                                     "loop," KEPT_OPTIONS);
+                                     "loop,errors=remount-ro," KEPT_OPTIONS);
 }
 
 static int append_mount(sd_bus_message *m, void *userdata) {
@@ -162,18 +179,6 @@ static int append_mount(sd_bus_message *m, void *userdata) {
         if (r < 0)
                 return r;
         return c->on_tmpfs ? append_tmpfs(m, c) : append_image(m, c);
-}
-
-static int attach(const VolumeCall *c) {
-        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
-        _cleanup_close_ int data = -EBADF;
-
-        if (!s || s->state != SANDBOX_LIVE)
-                return -ENXIO;
-        data = open_data(c);
-        if (data < 0)
-                return data;
-        return volume_mount(s, &(VolumeMount) { c->path, data, c->spec.read_only });
 }
 
 /* What the sandbox itself has put in the way is its owner's to hear of. */
@@ -206,6 +211,67 @@ static void answer_attach(const VolumeCall *c, int r) {
         (void) sd_bus_reply_method_error(c->message, &error);
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        VolumeCall *c = userdata;
+
+        (void) source;
+        (void) usec;
+        service_release(c->manager->service);
+        c->again(c);
+        return 0;
+}
+
+static int wait_a_moment(VolumeCall *c) {
+        int r;
+
+        c->timer = sd_event_source_disable_unref(c->timer);
+        r = sd_event_add_time_relative(service_event(c->manager->service), &c->timer, CLOCK_MONOTONIC, BUSY_PAUSE_USEC,
+                                       USEC_PER_MSEC, on_retry, c);
+        if (r >= 0)
+                service_hold(c->manager->service);
+        return r;
+}
+
+/* Whether it is tried again: another volume of the sandbox's is on its way. */
+static bool is_later(VolumeCall *c, int r) {
+        return r == -EAGAIN && c->tries++ < QUEUE_TRIES && wait_a_moment(c) >= 0;
+}
+
+static Sandbox *find_live(const VolumeCall *c) {
+        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
+
+        return s && s->state == SANDBOX_LIVE ? s : NULL;
+}
+
+static void on_attached(int r, void *userdata) {
+        _cleanup_(volume_call_freep) VolumeCall *c = userdata;
+
+        answer_attach(c, find_live(c) ? r : -ENXIO);
+}
+
+static int attach(VolumeCall *c) {
+        _cleanup_close_ int data = -EBADF;
+        Sandbox *s = find_live(c);
+
+        if (!s)
+                return -ENXIO;
+        data = open_data(c);
+        if (data < 0)
+                return data;
+        return volume_mount(s, &(VolumeMount) { c->path, data, c->spec.read_only }, on_attached, c);
+}
+
+/* Takes the call. */
+static void try_attach(VolumeCall *call) {
+        _cleanup_(volume_call_freep) VolumeCall *c = call;
+        int r = attach(c);
+
+        if (r >= 0 || is_later(c, r))
+                TAKE_PTR(c);
+        else
+                answer_attach(c, r);
+}
+
 /* A unit of this name may have come in between, from a daemon that died before it was told. */
 static void on_mounted(int error, const char *details, void *userdata) {
         _cleanup_(volume_call_freep) VolumeCall *c = userdata;
@@ -222,7 +288,10 @@ static void on_mounted(int error, const char *details, void *userdata) {
                 log_warning("Volume %s is mounted, but not in our namespace: is / not shared?", c->volume);
         else if (r < 0)
                 log_warning_errno(r, "Failed to mount volume %s (%s): %m", c->volume, details ?: "?");
-        answer_attach(c, r < 0 ? r : attach(c));
+        if (r >= 0)
+                try_attach(TAKE_PTR(c));
+        else
+                answer_attach(c, r);
 }
 
 static int ask_systemd(VolumeCall *c, SystemdAction action, void (*on_done)(int error, const char *details, void *userdata)) {
@@ -272,20 +341,15 @@ int method_attach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         c->sandbox = s->record.id;
+        c->again = try_attach;
         r = bound(c);
-        if (r > 0) {
+        if (r < 0)
+                return attach_error(c, r, error);
+        if (r > 0)
                 TAKE_PTR(c);
-                return 1;
-        }
-        if (r >= 0)
-                r = attach(c);
-        return r < 0 ? attach_error(c, r, error) : sd_bus_reply_method_return(message, NULL);
-}
-
-static int detach(const VolumeCall *c, Sandbox *s) {
-        _cleanup_close_ int data = open_data(c);
-
-        return data < 0 ? data : volume_unmount(s, &(VolumeMount) { .path = c->path, .data_fd = data });
+        else
+                try_attach(TAKE_PTR(c));
+        return 1;
 }
 
 static void answer_detach(const VolumeCall *c, int r) {
@@ -304,36 +368,31 @@ static void answer_detach(const VolumeCall *c, int r) {
         (void) sd_bus_reply_method_error(c->message, &error);
 }
 
-static void try_detach(VolumeCall *call);
+static void on_detached(int r, void *userdata) {
+        _cleanup_(volume_call_freep) VolumeCall *c = userdata;
 
-static int on_busy_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        VolumeCall *c = userdata;
-
-        (void) source;
-        (void) usec;
-        service_release(c->manager->service);
-        try_detach(c);
-        return 0;
+        if (r == -EBUSY && c->busy_tries++ < BUSY_TRIES && wait_a_moment(c) >= 0)
+                TAKE_PTR(c);
+        else
+                answer_detach(c, find_live(c) ? r : -ENXIO);
 }
 
-static int wait_a_moment(VolumeCall *c) {
-        int r;
+static int detach(VolumeCall *c) {
+        _cleanup_close_ int data = -EBADF;
+        Sandbox *s = find_live(c);
 
-        c->timer = sd_event_source_disable_unref(c->timer);
-        r = sd_event_add_time_relative(service_event(c->manager->service), &c->timer, CLOCK_MONOTONIC, BUSY_PAUSE_USEC,
-                                       USEC_PER_MSEC, on_busy_timer, c);
-        if (r >= 0)
-                service_hold(c->manager->service);
-        return r;
+        if (!s)
+                return -ENXIO;
+        data = open_data(c);
+        return data < 0 ? data : volume_unmount(s, &(VolumeMount) { .path = c->path, .data_fd = data }, on_detached, c);
 }
 
 /* Takes the call. */
 static void try_detach(VolumeCall *call) {
         _cleanup_(volume_call_freep) VolumeCall *c = call;
-        Sandbox *s = manager_get(c->manager, c->sandbox.digits);
-        int r = s && s->state == SANDBOX_LIVE ? detach(c, s) : -ENXIO;
+        int r = detach(c);
 
-        if (r == -EBUSY && c->tries++ < BUSY_TRIES && wait_a_moment(c) >= 0)
+        if (r >= 0 || is_later(c, r))
                 TAKE_PTR(c);
         else
                 answer_detach(c, r);
@@ -352,6 +411,7 @@ int method_detach_volume(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         c->sandbox = s->record.id;
+        c->again = try_detach;
         try_detach(TAKE_PTR(c));
         return 1;
 }

@@ -22,24 +22,6 @@
 #define LISTED_NAMES_BYTES 512U
 #define DIGEST_DIGITS 64U
 
-const char *const catalog_directories[] = {
-        "/usr/lib/sandboxd/images.d",
-        "/etc/sandboxd/images.d",
-        "/run/sandboxd/images.d",
-        NULL,
-};
-
-static const char *const kind_names[_IMAGE_KIND_MAX] = {
-        [IMAGE_HOST] = "host",
-        [IMAGE_DIR] = "dir",
-        [IMAGE_TAR] = "tar",
-        [IMAGE_UNSUPPORTED] = "unsupported",
-};
-
-const char *image_kind_to_string(ImageKind kind) {
-        return kind_names[kind];
-}
-
 static bool name_has_form(const char *name, const char *further) {
         size_t n = strlen(name);
 
@@ -56,26 +38,6 @@ static bool name_has_form(const char *name, const char *further) {
 
 bool image_name_is_valid(const char *name) {
         return name_has_form(name, "");
-}
-
-int image_source_parse(const char *source, ImageKind *ret_kind, const char **ret_path) {
-        const char *colon = strchr(source, ':'), *path = colon ? colon + 1 : NULL;
-        size_t n = colon ? (size_t) (colon - source) : strlen(source);
-
-        if (isempty(source))
-                return -EINVAL;
-        for (ImageKind kind = IMAGE_HOST; kind < IMAGE_UNSUPPORTED; kind++) {
-                if (strlen(kind_names[kind]) != n || strncmp(source, kind_names[kind], n) != 0)
-                        continue;
-                if (path ? path[0] != '/' : kind != IMAGE_HOST)
-                        return -EINVAL;
-                *ret_kind = kind;
-                *ret_path = path;
-                return 0;
-        }
-        *ret_kind = IMAGE_UNSUPPORTED;
-        *ret_path = NULL;
-        return 0;
 }
 
 static void image_done(Image *i) {
@@ -236,47 +198,6 @@ static int parse_line(const ConfLine *line, void *userdata) {
         return -ENOENT;
 }
 
-/* FNV-1a: nobody gains from a collision here, he who can write these files can write what he likes into them. */
-static void mix(uint64_t *hash, const void *data, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                *hash = (*hash ^ ((const unsigned char *) data)[i]) * UINT64_C(1099511628211);
-}
-
-static void mix_stat(uint64_t *hash, int directory_fd, const char *name) {
-        struct stat st;
-
-        mix(hash, name, strlen(name));
-        if (fstatat(directory_fd, name, &st, 0) < 0)
-                return;
-        mix(hash, &st.st_ino, sizeof st.st_ino);
-        mix(hash, &st.st_size, sizeof st.st_size);
-        mix(hash, &st.st_mtim, sizeof st.st_mtim);
-}
-
-/* Order of the entries may differ between two looks without a change, so each counts by itself. */
-static uint64_t directories_stamp(const char *const *directories) {
-        uint64_t stamp = 1;
-
-        for (; *directories; directories++) {
-                const struct dirent *entry;
-                DIR *dir = opendir(*directories);
-
-                mix_stat(&stamp, AT_FDCWD, *directories);
-                if (!dir)
-                        continue;
-                while ((entry = readdir(dir))) {
-                        uint64_t hash = UINT64_C(14695981039346656037);
-
-                        if (entry->d_name[0] == '.')
-                                continue;
-                        mix_stat(&hash, dirfd(dir), entry->d_name);
-                        stamp += hash;
-                }
-                closedir(dir);
-        }
-        return stamp;
-}
-
 int catalog_parse_text(Catalog *c, const char *file, char *text) {
         _cleanup_(parser_done) Parser p = { .catalog = c };
         int r, k;
@@ -287,7 +208,7 @@ int catalog_parse_text(Catalog *c, const char *file, char *text) {
 }
 
 int catalog_refresh(Catalog *c) {
-        uint64_t stamp = directories_stamp(c->directories);
+        uint64_t stamp = conf_directories_stamp(c->directories);
         _cleanup_(parser_done) Parser p = { .catalog = c };
         int r, k;
 

@@ -3,17 +3,10 @@
 
 #include <systemd/sd-bus.h>
 
+#include "libsandbox/image-source.h"
 #include "libsandbox/macro.h"
 
 /* Names of images and what they stand for, from the files of images.d. Only what is listed exists. */
-
-typedef enum ImageKind {
-        IMAGE_HOST,        /* /usr of the host, or of the tree around path */
-        IMAGE_DIR,         /* a directory with a root file system */
-        IMAGE_TAR,         /* a tar of one */
-        IMAGE_UNSUPPORTED, /* a source of which this version knows nothing */
-        _IMAGE_KIND_MAX,
-} ImageKind;
 
 typedef struct Image {
         char *name;   /* or a pattern of names */
@@ -32,8 +25,6 @@ typedef struct Catalog {
         bool loaded;
 } Catalog;
 
-extern const char *const catalog_directories[];
-
 void catalog_done(Catalog *c);
 /* Reads the files again if any of them changed. */
 int catalog_refresh(Catalog *c);
@@ -44,8 +35,5 @@ int catalog_parse_text(Catalog *c, const char *file, char *text);
  * the next catalog_refresh(). */
 int catalog_find(const Catalog *c, const char *name, const Image **ret, sd_bus_error *error);
 
-/* Kind and path of a source. -EINVAL: not even the form of one. */
-int image_source_parse(const char *source, ImageKind *ret_kind, const char **ret_path);
-const char *image_kind_to_string(ImageKind kind);
 /* Letters, digits and "._-/:@+", at most 255, beginning with a letter or digit, no "..", no "//". */
 bool image_name_is_valid(const char *name);

@@ -43,6 +43,36 @@ int file_write(const FileRoot *root, const FileWrite *write);
 int file_temporary_name(char ret[32]);
 /* Exactly size bytes. */
 int file_copy_bytes(int from_fd, int to_fd, uint64_t size);
+/* What a new file takes the place of. 1: a regular file, 0: nothing or a link, which is replaced. */
+int file_look_at_replaced(int directory_fd, const char *name, struct stat *ret_st);
+/* Mode and owner of what it replaces; NULL: the mode alone. */
+int file_take_over_attributes(int fd, mode_t mode, const struct stat *replaced);
+int file_make_parents(const FileRoot *root, const char *path);
+
+/* file-upload.c: a file that comes in parts. They are gathered in another one, part, beside the target, where they stay
+ * whatever happens to the sender or to us; the target is as it was until the end. */
+typedef struct FileUpload {
+        const char *path, *part;
+        uint64_t size;
+        mode_t mode;
+        bool keep_mode;
+} FileUpload;
+
+/* -ENOSPC: there is no room for so much. */
+int file_upload_begin(const FileRoot *root, const FileUpload *upload);
+/* How much of it is there. Like the two below it waits a moment for who is at it; -ETXTBSY: that one goes on. */
+int file_upload_size(const FileRoot *root, const char *part, uint64_t *ret_size);
+/* At most size bytes of a pipe, or a regular file, to the end of part, which is at offset: else -ESTALE. A source that
+ * ends early is no error: *ret_size is what is there now. */
+typedef struct FileAppend {
+        const char *part;
+        uint64_t offset, size;
+        int source_fd;
+} FileAppend;
+
+int file_upload_append(const FileRoot *root, const FileAppend *append, uint64_t *ret_size);
+/* -ESTALE: it has another size. */
+int file_upload_finish(const FileRoot *root, const FileUpload *upload);
 
 /* file-list.c */
 typedef struct FileEntry {

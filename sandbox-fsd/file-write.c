@@ -85,16 +85,15 @@ static int put_in_place(Target *t) {
         return 0;
 }
 
-/* 1: a regular file is there, 0: nothing or a link, which is replaced. */
-static int look_at_existing(const Target *t, struct stat *ret_st) {
-        if (fstatat(t->directory_fd, t->name, ret_st, AT_SYMLINK_NOFOLLOW) < 0)
+int file_look_at_replaced(int directory_fd, const char *name, struct stat *ret_st) {
+        if (fstatat(directory_fd, name, ret_st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (S_ISLNK(ret_st->st_mode))
                 return 0;
         if (!S_ISREG(ret_st->st_mode))
                 return S_ISDIR(ret_st->st_mode) ? -EISDIR : -ENXIO;
         /* Replacing needs rights on the directory only, but a file that its user made read-only is meant so. */
-        if (faccessat(t->directory_fd, t->name, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) < 0)
+        if (faccessat(directory_fd, name, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         return 1;
 }
@@ -168,20 +167,18 @@ int file_copy_bytes(int from_fd, int to_fd, uint64_t size) {
         return 0;
 }
 
-static int set_attributes(const Target *t, const FileWrite *w, const struct stat *existing) {
-        mode_t mode = w->mode & 07777;
-
-        if (existing && w->keep_mode) {
-                mode = existing->st_mode & 07777;
+int file_take_over_attributes(int fd, mode_t mode, const struct stat *replaced) {
+        if (replaced) {
+                mode = replaced->st_mode;
                 /* Only root may give files away; a user's file stays the user's. */
-                if (fchown(t->fd, existing->st_uid, existing->st_gid) < 0 && errno != EPERM)
+                if (fchown(fd, replaced->st_uid, replaced->st_gid) < 0 && errno != EPERM)
                         return -errno;
         }
-        return fchmod(t->fd, mode) < 0 ? -errno : 0;
+        return fchmod(fd, mode & 07777) < 0 ? -errno : 0;
 }
 
 /* As clients of the API expect it, who write to a/b/c without a mkdir before. */
-static int make_parents(const FileRoot *root, const char *path) {
+int file_make_parents(const FileRoot *root, const char *path) {
         _cleanup_free_ char *parent = NULL, *name = NULL;
         int r;
 
@@ -198,12 +195,12 @@ int file_write(const FileRoot *root, const FileWrite *w) {
 
         if (w->size > FILE_WRITE_MAX)
                 return -EFBIG;
-        r = make_parents(root, w->path);
+        r = file_make_parents(root, w->path);
         if (r >= 0)
                 r = file_open_parent(root, w->path, &t.directory_fd, &t.name);
         if (r < 0)
                 return r;
-        exists = look_at_existing(&t, &st);
+        exists = file_look_at_replaced(t.directory_fd, t.name, &st);
         if (exists < 0)
                 return exists;
 
@@ -215,7 +212,7 @@ int file_write(const FileRoot *root, const FileWrite *w) {
         else
                 r = loop_write(t.fd, w->bytes, w->size);
         if (r >= 0)
-                r = set_attributes(&t, w, exists ? &st : NULL);
+                r = file_take_over_attributes(t.fd, w->mode, exists && w->keep_mode ? &st : NULL);
         if (r >= 0)
                 r = put_in_place(&t);
         return r;

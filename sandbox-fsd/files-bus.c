@@ -117,6 +117,58 @@ static int method_write_small(sd_bus_message *m, void *userdata, sd_bus_error *e
         return sd_bus_reply_method_return(m, NULL);
 }
 
+static int method_begin_upload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FilesServer *s = userdata;
+        FileUpload upload = {};
+        int r;
+
+        r = sd_bus_message_read(m, "ssst", NULL, &upload.path, &upload.part, &upload.size);
+        if (r < 0)
+                return r;
+        r = file_upload_begin(&s->root, &upload);
+        return r < 0 ? files_error(error, r, upload.path) : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_upload_size(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FilesServer *s = userdata;
+        const char *part;
+        uint64_t size;
+        int r;
+
+        r = sd_bus_message_read(m, "ss", NULL, &part);
+        if (r < 0)
+                return r;
+        r = file_upload_size(&s->root, part, &size);
+        return r < 0 ? files_error(error, r, part) : sd_bus_reply_method_return(m, "t", size);
+}
+
+static int method_append(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FilesServer *s = userdata;
+        FileAppend append = {};
+        uint64_t size;
+        int r;
+
+        r = sd_bus_message_read(m, "sstth", NULL, &append.part, &append.offset, &append.size, &append.source_fd);
+        if (r < 0)
+                return r;
+        r = file_upload_append(&s->root, &append, &size);
+        return r < 0 ? files_error(error, r, append.part) : sd_bus_reply_method_return(m, "t", size);
+}
+
+static int method_finish_upload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FilesServer *s = userdata;
+        FileUpload upload = {};
+        int keep_mode, r;
+
+        r = sd_bus_message_read(m, "ssstub", NULL, &upload.path, &upload.part, &upload.size, &upload.mode, &keep_mode);
+        if (r < 0)
+                return r;
+        upload.keep_mode = keep_mode;
+        r = file_upload_finish(&s->root, &upload);
+        return r < 0 ? files_error(error, r, r == -ENOENT ? upload.part : upload.path)
+                     : sd_bus_reply_method_return(m, NULL);
+}
+
 static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         FilesServer *s = userdata;
         const char *path;
@@ -403,6 +455,15 @@ const sd_bus_vtable files_vtable[] = {
                                 SD_BUS_RESULT("t", written), method_write, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("WriteSmall", SD_BUS_ARGS("s", id, "s", path, "u", mode, "b", keep_mode, "ay", bytes),
                                 SD_BUS_NO_RESULT, method_write_small, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("BeginUpload", SD_BUS_ARGS("s", id, "s", path, "s", part, "t", size),
+                                SD_BUS_NO_RESULT, method_begin_upload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("UploadSize", SD_BUS_ARGS("s", id, "s", part),
+                                SD_BUS_RESULT("t", size), method_upload_size, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Append", SD_BUS_ARGS("s", id, "s", part, "t", offset, "t", length, "h", source),
+                                SD_BUS_RESULT("t", size), method_append, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("FinishUpload", SD_BUS_ARGS("s", id, "s", path, "s", part, "t", size, "u", mode,
+                                                            "b", keep_mode),
+                                SD_BUS_NO_RESULT, method_finish_upload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("s", id, "s", path),
                                 SD_BUS_NO_RESULT, method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListDirectory", SD_BUS_ARGS("s", id, "s", path, "t", skip, "u", max),

@@ -41,7 +41,9 @@ static const ErrorText error_texts[] = {
         { ENXIO,        BUS_ERROR_NOT_A_FILE,      "not a regular file"                         },
         { EPERM,        BUS_ERROR_DENIED,          "not allowed"                                },
         { EROFS,        BUS_ERROR_DENIED,          "read-only"                                  },
+        { ESTALE,       BUS_ERROR_WRONG_STATE,     "its size is another one"                    },
         { ETIMEDOUT,    BUS_ERROR_TIMED_OUT,       "took too long"                              },
+        { ETXTBSY,      BUS_ERROR_WRONG_STATE,     "is being written"                           },
         { EXDEV,        BUS_ERROR_PATH_REFUSED,    "not an absolute path"                       },
 };
 

@@ -224,6 +224,7 @@ int helper_main(const char *work) {
         char text[HELPER_TEXT_MAX] = "", result[HELPER_TEXT_MAX + 16];
         int r = -EINVAL;
 
+        (void) fcntl(HELPER_FD_RESULT, F_SETFD, FD_CLOEXEC);
         for (size_t i = 0; i < ELEMENTSOF(works); i++)
                 if (streq(works[i].name, work))
                         r = do_work(&works[i], text);

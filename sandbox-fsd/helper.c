@@ -37,15 +37,16 @@ Helper *helper_free(Helper *h) {
         return NULL;
 }
 
-/* "<positive errno> <text>" */
+/* "<positive errno> <text>", written at one go. Its end is not waited for: a program that the helper has started may live on,
+ * and have the other end of the pipe. */
 static int read_result(Helper *h, char text[HELPER_TEXT_MAX]) {
         char buffer[HELPER_TEXT_MAX], *space;
         int64_t error;
         ssize_t n;
 
-        n = loop_read(h->result_fd, buffer, sizeof buffer - 1);
+        n = read(h->result_fd, buffer, sizeof buffer - 1);
         if (n < 0)
-                return (int) n;
+                return errno == EAGAIN ? -EPROTO : -errno;
         buffer[n] = 0;
         space = strchr(buffer, ' ');
         if (!space)
@@ -145,6 +146,9 @@ int helper_new(const HelperOptions *options, Helper **ret) {
                 return -errno;
         h->result_fd = fds[0];
         write_fd = fds[1];
+        r = fd_set_nonblock(h->result_fd, true);
+        if (r < 0)
+                return r;
 
         pid = fork();
         if (pid < 0)

@@ -15,6 +15,7 @@
 
 static const BusField root_fields[] = {
         { "From",           BUS_FIELD_STRING, offsetof(RootOptions, from)            },
+        { "Share",          BUS_FIELD_STRING, offsetof(RootOptions, share)           },
         { "Snapshot",       BUS_FIELD_STRING, offsetof(RootOptions, snapshot)        },
         { "Writable",       BUS_FIELD_STRING, offsetof(RootOptions, writable)        },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(RootOptions, writable_bytes)  },
@@ -122,11 +123,13 @@ static int method_prepare_root(sd_bus_message *m, void *userdata, sd_bus_error *
                 return bus_error_set(error, BUS_ERROR_INVALID, "Writable must be 'disk' or 'tmpfs'.");
 
         if ((options.from && !sandbox_id_is_valid(options.from)) ||
-            (options.snapshot && !snapshot_id_is_valid(options.snapshot)))
+            (options.snapshot && !snapshot_id_is_valid(options.snapshot)) ||
+            (options.share && !snapshot_id_is_valid(options.share)))
                 return bus_error_set(error, BUS_ERROR_INVALID, "Not the id of a sandbox, or of a snapshot.");
 
         request.from = options.from;
         request.snapshot = options.snapshot;
+        request.share = options.share;
         request.on_disk = options.writable ? streq(options.writable, "disk") : store_has_quotas(&i->store);
         (void) sd_bus_message_ref(m); /* on_prepared()'s */
         r = images_prepare(i, &request, error);

@@ -15,6 +15,7 @@
 #include "libsandbox/time-util.h"
 #include "sandbox-fsd/helper.h"
 #include "sandbox-fsd/host-layer.h"
+#include "sandbox-fsd/images-internal.h"
 #include "sandbox-fsd/removal.h"
 
 /* A layer is made once, by a helper, under a temporary name, and is never changed after it got its own: sandboxes that
@@ -24,19 +25,6 @@
 #define TAR_BYTES_MAX (16 * GiB)
 #define LINK_NAME_MAX 128U
 #define DIGEST_DIFFERS "it does not have the digest that is asked for"
-
-typedef struct Waiter Waiter;
-
-struct Waiter {
-        Waiter *next;
-        char *usr; /* path of the /usr to show, NULL: none */
-        char *id;
-        char *snapshot; /* over the layer; NULL: none */
-        bool on_disk; /* with a writable directory */
-        char *digest; /* that the layer must have, NULL: any */
-        PrepareHandler handler;
-        void *userdata;
-};
 
 /* A layer that is being made. */
 typedef struct LayerJob {
@@ -49,68 +37,18 @@ typedef struct LayerJob {
         Waiter *waiters;
 } LayerJob;
 
-static void image_mounts_done(ImageMounts *m) {
-        for (size_t i = 0; i < m->n; i++)
-                safe_close(m->mounts[i].fd);
-        m->n = 0;
-}
-
-/* Takes the descriptor over. */
-static void mounts_add(ImageMounts *m, int fd, const char *target, uint32_t id_origin) {
-        assert(m->n < IMAGE_MOUNTS_MAX);
-        m->mounts[m->n++] = (ImageMount) { .fd = fd, .target = target, .id_origin = id_origin };
-}
-
 static Waiter *waiter_free(Waiter *w) {
         if (w) {
                 free(w->usr);
                 free(w->id);
                 free(w->digest);
                 free(w->snapshot);
+                free(w->share);
                 free(w);
         }
         return NULL;
 }
 DEFINE_CLEANUP(Waiter *, waiter_free)
-
-static int open_directory_path(const char *path) {
-        int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-        return fd < 0 ? -errno : fd;
-}
-
-/* What comes beside the layer. Takes layer_fd over. */
-static int complete_mounts(Images *i, const Waiter *w, int layer_fd, uint32_t id_origin, ImageMounts *m) {
-        int fd, r;
-
-        mounts_add(m, layer_fd, "layer", id_origin);
-        if (w->usr) {
-                fd = open_directory_path(w->usr);
-                if (fd < 0)
-                        return fd;
-                mounts_add(m, fd, "usr", 0);
-        }
-        if (w->snapshot) {
-                fd = store_open_snapshot(&i->store, w->snapshot);
-                if (fd < 0)
-                        return fd;
-                mounts_add(m, fd, "frozen", FOREIGN_BASE);
-                r = store_use_snapshot(&i->store, w->id, w->snapshot);
-                if (r < 0)
-                        return r;
-        }
-        if (w->on_disk) {
-                /* What it wrote before is still mapped until its new root stands. */
-                r = w->snapshot ? store_set_root_aside(&i->store, w->id) : 0;
-                if (r < 0)
-                        return r;
-                r = store_open_root(&i->store, w->id, &fd);
-                if (r < 0)
-                        return r;
-                mounts_add(m, fd, "upper", FOREIGN_BASE);
-        }
-        return 0;
-}
 
 /* A full disk, a tar that is too large and one that is none are for the operator to tell apart, the rest is ours. */
 static void set_error(sd_bus_error *error, int r, const char *text) {
@@ -118,6 +56,7 @@ static void set_error(sd_bus_error *error, int r, const char *text) {
                          : r == -EFBIG                  ? BUS_ERROR_TOO_LARGE
                          : r == -ETIMEDOUT              ? BUS_ERROR_TIMED_OUT
                          : r == -EBADMSG                ? BUS_ERROR_INVALID
+                         : r == -E2BIG                  ? BUS_ERROR_WRONG_STATE
                                                         : BUS_ERROR_UNAVAILABLE;
 
         (void) bus_error_set(error, name, "Failed to prepare the image: %s", isempty(text) ? strerror(-r) : text);
@@ -155,7 +94,7 @@ DEFINE_CLEANUP(LayerJob *, layer_job_free)
 static bool is_restore(const Images *i, const Waiter *w) {
         _cleanup_free_ char *layer = NULL;
 
-        return w->snapshot && store_get_use(&i->store, w->id, &layer) >= 0;
+        return (w->snapshot || w->share) && store_get_use(&i->store, w->id, &layer) >= 0;
 }
 
 /* layer is its name in the store, NULL for an operator's directory. That it is used is written down before anybody gets
@@ -164,7 +103,7 @@ static void waiter_answer(Images *i, Waiter *w, const char *layer, int layer_fd,
         _cleanup_(image_mounts_done) ImageMounts mounts = {};
         int r;
 
-        r = complete_mounts(i, w, layer_fd, id_origin, &mounts);
+        r = images_complete_mounts(i, w, layer_fd, id_origin, &mounts);
         if (r >= 0 && !is_restore(i, w))
                 r = store_set_use(&i->store, w->id, layer);
         if (r < 0)
@@ -303,12 +242,12 @@ static int wait_for_layer(Images *i, const char *key, const char *layer, int sou
 }
 
 static int prepare_host(Images *i, const Image *image, Waiter *w) {
-        const char *usr = image->path ? image->path : "/usr";
+        const char *usr = image->path ? image->path : IMAGE_HOST_USR;
         _cleanup_close_ int usr_fd = -EBADF, root_fd = -EBADF;
         char key[HOST_LAYER_KEY_MAX];
         int r;
 
-        usr_fd = open_directory_path(usr);
+        usr_fd = images_open_directory(usr);
         if (usr_fd < 0)
                 return usr_fd;
         root_fd = openat(usr_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -323,7 +262,7 @@ static int prepare_host(Images *i, const Image *image, Waiter *w) {
 
 /* Shown as it is, by the ids that it has on disk: an operator's tree is not copied, and so must not change. */
 static int prepare_directory(Images *i, const Image *image, Waiter *w) {
-        int fd = open_directory_path(image->path);
+        int fd = images_open_directory(image->path);
 
         if (fd < 0)
                 return fd;
@@ -366,7 +305,7 @@ static int add_needed_host(Images *i, const Image *image, char ***names) {
         char key[HOST_LAYER_KEY_MAX];
         int r;
 
-        usr_fd = open_directory_path(image->path ? image->path : "/usr");
+        usr_fd = images_open_directory(image->path ? image->path : IMAGE_HOST_USR);
         if (usr_fd < 0)
                 return 0;
         root_fd = openat(usr_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -405,7 +344,7 @@ static int prepare_same(Images *i, const Image *image, Waiter *w, const char *la
         if (image->kind == IMAGE_DIR || streq(layer, STORE_NO_LAYER))
                 return prepare_directory(i, image, w);
         if (image->kind == IMAGE_HOST) {
-                w->usr = strdup(image->path ? image->path : "/usr");
+                w->usr = strdup(image->path ? image->path : IMAGE_HOST_USR);
                 if (!w->usr)
                         return -ENOMEM;
         }
@@ -417,22 +356,44 @@ static int prepare_same(Images *i, const Image *image, Waiter *w, const char *la
         return 0;
 }
 
-/* 0: neither is asked for. */
+/* A share that was interrupted may have noted already that the sandbox stands on what it wrote: then what is below that. */
+static int find_base(Images *i, const PrepareRequest *request, Waiter *w) {
+        _cleanup_free_ char *latest = NULL;
+        int r;
+
+        w->share = strdup(request->share);
+        if (!w->share)
+                return -ENOMEM;
+        r = store_get_used_snapshot(&i->store, request->id, &latest);
+        if (r < 0)
+                return r;
+        if (streq(latest, request->share))
+                return store_get_snapshot_below(&i->store, latest, &w->snapshot);
+        w->snapshot = TAKE_PTR(latest);
+        return 0;
+}
+
+/* 0: none of them is asked for. */
 static int find_same(Images *i, const PrepareRequest *request, Waiter *w, char **ret_layer) {
+        const char *from = request->share ? request->id : request->from;
         int r = 0;
 
-        if (!request->from && !request->snapshot)
+        if (!from && !request->snapshot)
                 return 0;
-        if (request->snapshot)
+        if (request->share)
+                r = find_base(i, request, w);
+        else if (request->snapshot)
                 w->snapshot = strdup(request->snapshot);
         else
-                r = store_get_used_snapshot(&i->store, request->from, &w->snapshot);
+                r = store_get_used_snapshot(&i->store, from, &w->snapshot);
         if (r < 0 && r != -ENOENT)
                 return r;
         if (request->snapshot && !w->snapshot)
                 return -ENOMEM;
+        w->merged = request->from && w->snapshot &&
+                    store_snapshot_is_adopted(&i->store, request->from, w->snapshot);
         r = w->snapshot ? store_get_snapshot_layer(&i->store, w->snapshot, ret_layer)
-                        : store_get_use(&i->store, request->from, ret_layer);
+                        : store_get_use(&i->store, from, ret_layer);
         return r < 0 ? r : 1;
 }
 
@@ -489,52 +450,6 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
         return 0;
 }
 
-/* What was deleted while somebody stood on it, and nobody does now. */
-static void remove_unwanted(Images *i) {
-        for (;;) {
-                _cleanup_free_ char *name = NULL;
-
-                if (store_retire_unwanted(&i->store, &name) < 0 ||
-                    removal_start(i, i->store.snapshots_fd, name) < 0)
-                        return;
-        }
-}
-
-int images_remove_snapshot(Images *i, const char *snapshot) {
-        _cleanup_free_ char *name = NULL;
-        int r;
-
-        r = store_retire_snapshot(&i->store, snapshot, &name);
-        i->collect_due = true;
-        return r < 0 || !name ? r : removal_start(i, i->store.snapshots_fd, name);
-}
-
-/* Of restores; they went on being mapped until now. */
-static void remove_old_roots(Images *i, const char *id) {
-        for (;;) {
-                _cleanup_free_ char *name = NULL;
-
-                if (store_retire_old_root(&i->store, id, &name) < 0 ||
-                    removal_start(i, i->store.roots_fd, name) < 0)
-                        return;
-        }
-}
-
-/* The answer waits for the rename only. From then on the id may be used again. */
-int images_remove_root(Images *i, const char *id) {
-        _cleanup_free_ char *name = NULL;
-        int r;
-
-        r = store_retire_root(&i->store, id, &name);
-        store_forget_use(&i->store, id);
-        remove_old_roots(i, id);
-        remove_unwanted(i);
-        i->collect_due = true;
-        if (r == -ENOENT)
-                return 0;
-        return r < 0 ? r : removal_start(i, i->store.roots_fd, name);
-}
-
 /* What an earlier run of us began. Under these prefixes nothing is in use, so no lock is needed to know. */
 static void remove_leftovers(Images *i, int directory_fd, const char *prefix) {
         _cleanup_strv_free_ char **names = NULL;
@@ -566,10 +481,12 @@ int images_init(Images *i, const ImagesOptions *options) {
                 return log_error_errno(r, "Failed to open the store %s: %m", options->store_directory);
 
         store_retire_unfinished(&i->store);
+        store_mend_shares(&i->store);
+        store_drop_notes(&i->store);
         remove_leftovers(i, i->store.images_fd, STORE_TEMPORARY_PREFIX);
         remove_leftovers(i, i->store.roots_fd, STORE_GONE_PREFIX);
         remove_leftovers(i, i->store.snapshots_fd, STORE_GONE_PREFIX);
-        remove_unwanted(i);
+        images_remove_unwanted(i);
         remove_leftovers(i, i->store.volumes_fd, STORE_GONE_PREFIX);
         return 0;
 }

@@ -4,6 +4,7 @@
 #include <systemd/sd-bus.h>
 
 #include "libsandbox/hashmap.h"
+#include "libsandbox/init-protocol.h"
 #include "libsandbox/service.h"
 #include "sandbox-fsd/catalog.h"
 #include "sandbox-fsd/host-key.h"
@@ -37,6 +38,7 @@ typedef struct RootOptions {
         uint64_t writable_bytes, writable_inodes;
         char *from;     /* a sandbox: the layer that it has, whatever the image leads to now */
         char *snapshot; /* the layer that it has, and it over that */
+        char *share;    /* what the sandbox wrote becomes that snapshot: the root that it shall have then */
 } RootOptions;
 
 /* The mounts of a root. */
@@ -46,7 +48,8 @@ typedef struct ImageMount {
         uint32_t id_origin;
 } ImageMount;
 
-#define IMAGE_MOUNTS_MAX 4U
+#define SNAPSHOTS_STACKED_MAX (INIT_FROZEN_MAX - 1U)
+#define IMAGE_MOUNTS_MAX (3U + SNAPSHOTS_STACKED_MAX)
 
 typedef struct ImageMounts {
         ImageMount mounts[IMAGE_MOUNTS_MAX];
@@ -59,7 +62,7 @@ typedef void (*PrepareHandler)(int r, ImageMounts *mounts, const sd_bus_error *e
 
 typedef struct PrepareRequest {
         const char *image, *id;
-        const char *from, *snapshot; /* NULL: a root of the image and nothing else */
+        const char *from, *snapshot, *share; /* NULL: a root of the image and nothing else */
         bool on_disk;
         PrepareHandler handler;
         void *userdata;
@@ -70,5 +73,10 @@ int images_prepare(Images *i, const PrepareRequest *request, sd_bus_error *error
 /* -ENOENT: there is none. One that is in use goes with its last user. */
 int images_remove_snapshot(Images *i, const char *snapshot);
 int images_remove_root(Images *i, const char *id);
+/* The root that was prepared over a snapshot has taken the place of the one before; or it has not, and never will. */
+int images_settle(Images *i, const char *id);
+int images_revert(Images *i, const char *id, const char *snapshot);
+/* Snapshots that were deleted while somebody stood on them, and nobody does now. */
+void images_remove_unwanted(Images *i);
 /* Names of the link and the layer that the next create of this image would take, as far as they are there. */
 int images_add_needed(Images *i, const Image *image, char ***names);

@@ -107,7 +107,7 @@ static int run(Context *c) {
                         .service = c->service,
                         .program = "/proc/self/exe",
                         .store_directory = STORE_DIRECTORY,
-                        .catalog_directories = catalog_directories,
+                        .catalog_directories = image_directories,
                 },
                 .execd_path = EXECD_SOCKET_PATH,
                 .worker_idle_usec = WORKER_IDLE_USEC,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
+#include "libsandbox/parse-util.h"
 #include "libsandbox/sandbox-id.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/store.h"
@@ -16,6 +18,8 @@
  * in use gets another name, under which it is found when its last user goes; who uses it does not notice. */
 
 #define LAYER_PREFIX ".layer-"
+#define BELOW_PREFIX ".below-"
+#define SIZE_PREFIX ".size-"
 
 bool snapshot_id_is_valid(const char *id) {
         return object_id_is_valid(id, "snap");
@@ -39,15 +43,16 @@ static Name use_name(const char *sandbox, const char *snapshot) {
         return name;
 }
 
+static int set_link(const Store *s, const char *prefix, const char *snapshot, const char *target) {
+        return store_put_link(s->snapshots_fd, STORE_GONE_PREFIX, name_of(prefix, snapshot).text, target);
+}
+
 static int set_layer(const Store *s, const char *snapshot, const char *sandbox) {
         _cleanup_free_ char *layer = NULL;
         int r;
 
         r = store_get_use(s, sandbox, &layer);
-        if (r < 0)
-                return r;
-        (void) unlinkat(s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text, 0);
-        return symlinkat(layer, s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text) < 0 ? -errno : 0;
+        return r < 0 ? r : set_link(s, LAYER_PREFIX, snapshot, layer);
 }
 
 /* A restored sandbox stands on the layer of what it was restored from, whatever it began with. */
@@ -60,10 +65,19 @@ static int set_layer_of(const Store *s, const char *snapshot, const char *sandbo
                 return set_layer(s, snapshot, sandbox);
         if (r >= 0)
                 r = store_get_snapshot_layer(s, below, &layer);
+        return r < 0 ? r : set_link(s, LAYER_PREFIX, snapshot, layer);
+}
+
+int store_note_base(const Store *s, const char *snapshot, const char *sandbox) {
+        _cleanup_free_ char *below = NULL;
+        int r;
+
+        r = set_layer_of(s, snapshot, sandbox);
+        if (r >= 0)
+                r = store_get_used_snapshot(s, sandbox, &below);
         if (r < 0)
-                return r;
-        (void) unlinkat(s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text, 0);
-        return symlinkat(layer, s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text) < 0 ? -errno : 0;
+                return r == -ENOENT ? 0 : r;
+        return set_link(s, BELOW_PREFIX, snapshot, below);
 }
 
 int store_make_snapshot(const Store *s, const char *snapshot, const char *sandbox, int *ret_fd) {
@@ -91,11 +105,30 @@ int store_make_snapshot(const Store *s, const char *snapshot, const char *sandbo
         return *ret_fd < 0 ? -errno : 0;
 }
 
-int store_publish_snapshot(const Store *s, const char *snapshot) {
+int store_publish_snapshot(const Store *s, const char *snapshot, uint64_t bytes) {
+        char text[24];
+        int r;
+
+        (void) snprintf(text, sizeof text, "%" PRIu64, bytes);
+        r = set_link(s, SIZE_PREFIX, snapshot, text);
+        if (r < 0)
+                return r;
         if (renameat2(s->snapshots_fd, name_of(STORE_SNAPSHOT_TEMPORARY_PREFIX, snapshot).text, s->snapshots_fd, snapshot,
-                      RENAME_NOREPLACE) < 0)
-                return -errno;
-        return 0;
+                      RENAME_NOREPLACE) >= 0)
+                return 0;
+        r = -errno;
+        if (r == -ENOENT) /* it counted as unfinished when we began */
+                (void) unlinkat(s->snapshots_fd, name_of(SIZE_PREFIX, snapshot).text, 0);
+        return r;
+}
+
+uint64_t store_get_snapshot_size(const Store *s, const char *snapshot) {
+        _cleanup_free_ char *text = NULL;
+        uint64_t bytes;
+
+        return store_read_link(s->snapshots_fd, name_of(SIZE_PREFIX, snapshot).text, &text) >= 0 &&
+                               parse_u64(text, &bytes) >= 0
+                       ? bytes : 0;
 }
 
 int store_open_snapshot(const Store *s, const char *snapshot) {
@@ -105,6 +138,10 @@ int store_open_snapshot(const Store *s, const char *snapshot) {
                 fd = openat(s->snapshots_fd, name_of(STORE_UNWANTED_PREFIX, snapshot).text,
                             O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
+}
+
+int store_get_snapshot_below(const Store *s, const char *snapshot, char **ret_below) {
+        return store_read_link(s->snapshots_fd, name_of(BELOW_PREFIX, snapshot).text, ret_below);
 }
 
 int store_get_snapshot_layer(const Store *s, const char *snapshot, char **ret_layer) {
@@ -137,19 +174,80 @@ static int latest_use(const Store *s, const char *sandbox, unsigned long *ret_or
         return *ret_snapshot ? 0 : latest ? -ENOMEM : -ENOENT;
 }
 
-int store_use_snapshot(const Store *s, const char *sandbox, const char *snapshot) {
+static int set_order(const Store *s, const char *use, const char *order) {
+        return store_put_link(s->roots_fd, STORE_GONE_PREFIX, use, order);
+}
+
+/* "5,3": it was noted as the third one before; "5m": merged of what the sandbox began with. */
+static int note_use(const Store *s, const char *sandbox, const char *snapshot, const char *mark) {
         Name name = use_name(sandbox, snapshot);
+        _cleanup_free_ char *earlier = NULL;
         unsigned long highest;
-        char order[24];
+        char order[48];
         int r;
 
         r = latest_use(s, sandbox, &highest, NULL);
         if (r < 0)
                 return r;
-        (void) snprintf(order, sizeof order, "%lu", highest + 1);
-        if (unlinkat(s->roots_fd, name.text, 0) < 0 && errno != ENOENT)
-                return -errno;
-        return symlinkat(order, s->roots_fd, name.text) < 0 ? -errno : 0;
+        r = store_read_link(s->roots_fd, name.text, &earlier);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (earlier)
+                (void) snprintf(order, sizeof order, "%lu%s,%.*s", highest + 1, mark, (int) strcspn(earlier, ","),
+                                earlier);
+        else
+                (void) snprintf(order, sizeof order, "%lu%s", highest + 1, mark);
+        return set_order(s, name.text, order);
+}
+
+int store_use_snapshot(const Store *s, const char *sandbox, const char *snapshot) {
+        return note_use(s, sandbox, snapshot, "");
+}
+
+int store_adopt_snapshot(const Store *s, const char *sandbox, const char *snapshot) {
+        _cleanup_free_ char *layer = NULL;
+        int r;
+
+        r = store_get_use(s, sandbox, &layer); /* it may have ended meanwhile */
+        return r < 0 ? r : note_use(s, sandbox, snapshot, "m");
+}
+
+bool store_snapshot_is_adopted(const Store *s, const char *sandbox, const char *snapshot) {
+        _cleanup_free_ char *order = NULL;
+
+        return store_read_link(s->roots_fd, use_name(sandbox, snapshot).text, &order) >= 0 &&
+               order[strspn(order, "0123456789")] == 'm';
+}
+
+int store_unuse_snapshot(const Store *s, const char *sandbox, const char *snapshot) {
+        Name name = use_name(sandbox, snapshot);
+        _cleanup_free_ char *order = NULL;
+        const char *earlier;
+        int r;
+
+        r = store_read_link(s->roots_fd, name.text, &order);
+        if (r < 0)
+                return r;
+        earlier = strchr(order, ',');
+        if (earlier)
+                return set_order(s, name.text, earlier + 1);
+        return unlinkat(s->roots_fd, name.text, 0) < 0 ? -errno : 0;
+}
+
+int store_forget_earlier(const Store *s, const char *sandbox) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *latest = NULL;
+        int r;
+
+        r = store_get_used_snapshot(s, sandbox, &latest);
+        if (r >= 0)
+                r = store_list_leftovers(s->roots_fd, use_name(sandbox, "").text, &names);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        STRV_FOREACH(name, names)
+                if (!streq(*name, use_name(sandbox, latest).text))
+                        (void) unlinkat(s->roots_fd, *name, 0);
+        return 0;
 }
 
 int store_get_used_snapshot(const Store *s, const char *sandbox, char **ret_snapshot) {
@@ -167,7 +265,26 @@ void store_forget_snapshots(const Store *s, const char *sandbox) {
                 (void) unlinkat(s->roots_fd, *name, 0);
 }
 
-static int is_used(const Store *s, const char *snapshot) {
+static int is_below_another(const Store *s, const char *snapshot) {
+        _cleanup_strv_free_ char **names = NULL;
+        int r;
+
+        r = store_list_leftovers(s->snapshots_fd, BELOW_PREFIX, &names);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *below = NULL;
+
+                r = store_read_link(s->snapshots_fd, *name, &below);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                if (below && streq(below, snapshot))
+                        return 1;
+        }
+        return 0;
+}
+
+int store_snapshot_is_used(const Store *s, const char *snapshot) {
         _cleanup_strv_free_ char **names = NULL;
         int r;
 
@@ -177,7 +294,14 @@ static int is_used(const Store *s, const char *snapshot) {
         STRV_FOREACH(name, names)
                 if (endswith(*name, snapshot))
                         return 1;
-        return 0;
+        return is_below_another(s, snapshot);
+}
+
+static const char *const note_prefixes[] = { BELOW_PREFIX, SIZE_PREFIX, LAYER_PREFIX };
+
+static void drop_notes_of(const Store *s, const char *snapshot) {
+        for (size_t i = 0; i < ELEMENTSOF(note_prefixes); i++)
+                (void) unlinkat(s->snapshots_fd, name_of(note_prefixes[i], snapshot).text, 0);
 }
 
 /* Within the directory, which is ours. The note of its layer goes last: that layer is free then. */
@@ -190,7 +314,7 @@ static int retire(const Store *s, const char *from, const char *snapshot, char *
                 return r;
         if (renameat(s->snapshots_fd, from, s->snapshots_fd, name) < 0)
                 return -errno;
-        (void) unlinkat(s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text, 0);
+        drop_notes_of(s, snapshot);
         *ret_name = TAKE_PTR(name);
         return 0;
 }
@@ -200,7 +324,7 @@ int store_retire_snapshot(const Store *s, const char *snapshot, char **ret_name)
 
         assert(snapshot_id_is_valid(snapshot));
 
-        r = is_used(s, snapshot);
+        r = store_snapshot_is_used(s, snapshot);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -213,7 +337,7 @@ int store_retire_snapshot(const Store *s, const char *snapshot, char **ret_name)
         if (r == -ENOENT) /* one that was never finished */
                 r = retire(s, name_of(STORE_SNAPSHOT_TEMPORARY_PREFIX, snapshot).text, snapshot, ret_name);
         if (r == -ENOENT)
-                (void) unlinkat(s->snapshots_fd, name_of(LAYER_PREFIX, snapshot).text, 0);
+                drop_notes_of(s, snapshot);
         return r;
 }
 
@@ -227,7 +351,7 @@ int store_retire_unwanted(const Store *s, char **ret_name) {
         STRV_FOREACH(name, names) {
                 const char *snapshot = *name + strlen(STORE_UNWANTED_PREFIX);
 
-                if (is_used(s, snapshot) == 0)
+                if (store_snapshot_is_used(s, snapshot) == 0)
                         return retire(s, *name, snapshot, ret_name);
         }
         return -ENOENT;
@@ -245,8 +369,46 @@ void store_retire_unfinished(const Store *s) {
         }
 }
 
+static bool is_there(const Store *s, const char *snapshot) {
+        static const char *const prefixes[] = { "", STORE_UNWANTED_PREFIX, STORE_SNAPSHOT_TEMPORARY_PREFIX };
+
+        for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
+                if (faccessat(s->snapshots_fd, name_of(prefixes[i], snapshot).text, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
+                        return true;
+        return false;
+}
+
+/* One that sandboxes stand on is about to be there: its notes come first (store_end_share()). */
+void store_drop_notes(const Store *s) {
+        for (size_t i = 0; i < ELEMENTSOF(note_prefixes); i++) {
+                _cleanup_strv_free_ char **names = NULL;
+
+                if (store_list_leftovers(s->snapshots_fd, note_prefixes[i], &names) < 0)
+                        continue;
+                STRV_FOREACH(name, names) {
+                        const char *snapshot = *name + strlen(note_prefixes[i]);
+
+                        if (!is_there(s, snapshot) && store_snapshot_is_used(s, snapshot) == 0)
+                                (void) unlinkat(s->snapshots_fd, *name, 0);
+                }
+        }
+}
+
 int store_list_snapshots(const Store *s, char ***ret_ids) {
         return store_list_leftovers(s->snapshots_fd, "snap_", ret_ids);
+}
+
+int store_list_unwanted(const Store *s, char ***ret_ids) {
+        _cleanup_strv_free_ char **names = NULL;
+        int r;
+
+        r = store_list_leftovers(s->snapshots_fd, STORE_UNWANTED_PREFIX, &names);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(name, names)
+                memmove(*name, *name + strlen(STORE_UNWANTED_PREFIX), strlen(*name + strlen(STORE_UNWANTED_PREFIX)) + 1);
+        *ret_ids = TAKE_PTR(names);
+        return 0;
 }
 
 int store_list_snapshot_layers(const Store *s, char ***layers) {

@@ -142,22 +142,27 @@ int store_get_link(const Store *s, const char *name, char **ret_key) {
         return store_read_link(s->images_fd, name, ret_key);
 }
 
-/* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
-int store_set_link(const Store *s, const char *name, const char *key) {
+/* In one step: there is no moment without one. */
+int store_put_link(int directory_fd, const char *prefix, const char *name, const char *target) {
         _cleanup_free_ char *temporary = NULL;
         int r;
 
-        r = store_random_name(STORE_TEMPORARY_PREFIX, &temporary);
+        r = store_random_name(prefix, &temporary);
         if (r < 0)
                 return r;
-        if (symlinkat(key, s->images_fd, temporary) < 0)
+        if (symlinkat(target, directory_fd, temporary) < 0)
                 return -errno;
-        if (renameat(s->images_fd, temporary, s->images_fd, name) < 0) {
+        if (renameat(directory_fd, temporary, directory_fd, name) < 0) {
                 r = -errno;
-                (void) unlinkat(s->images_fd, temporary, 0);
+                (void) unlinkat(directory_fd, temporary, 0);
                 return r;
         }
         return 0;
+}
+
+/* Over an old one, unlike layers: a link that somebody has just read stays right, its layer does not go away. */
+int store_set_link(const Store *s, const char *name, const char *key) {
+        return store_put_link(s->images_fd, STORE_TEMPORARY_PREFIX, name, key);
 }
 
 /* The children first, then the directory goes to the range: it is whole before it has its name. */
@@ -235,6 +240,10 @@ int store_open_root(const Store *s, const char *id, int *ret_fd) {
         return open_or_make(s->roots_fd, id, fill_root, ret_fd);
 }
 
+int store_make_root(const Store *s, const char *name) {
+        return make_filled(s->roots_fd, name, fill_root);
+}
+
 int store_open_volume(const Store *s, const char *id, int *ret_fd) {
         assert(object_id_is_valid(id, VOLUME_ID_PREFIX));
         return open_or_make(s->volumes_fd, id, fill_volume, ret_fd);
@@ -265,26 +274,57 @@ int store_retire_volume(const Store *s, const char *id, char **ret_name) {
         return retire(s->volumes_fd, id, ret_name);
 }
 
-int store_set_root_aside(const Store *s, const char *id) {
-        _cleanup_free_ char *name = NULL, *prefix = NULL;
+static int make_old_name(const char *id, const char *snapshot, char **ret) {
+        return asprintf(ret, STORE_OLD_PREFIX "%s-%s", id, snapshot) < 0 ? -ENOMEM : 0;
+}
+
+/* One of that name is of an earlier time: it is not the one that this restore would be undone with. */
+int store_set_root_aside(const Store *s, const char *id, const char *snapshot) {
+        _cleanup_free_ char *name = NULL, *prefix = NULL, *earlier = NULL;
         int r;
 
-        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
-                return -ENOMEM;
-        r = store_random_name(prefix, &name);
+        r = make_old_name(id, snapshot, &name);
+        if (r >= 0)
+                r = make_old_name(id, "", &prefix);
+        if (r >= 0)
+                r = store_random_name(prefix, &earlier);
         if (r < 0)
                 return r;
+        if (renameat(s->roots_fd, name, s->roots_fd, earlier) < 0 && errno != ENOENT)
+                return -errno;
         return renameat(s->roots_fd, id, s->roots_fd, name) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int list_old_roots(const Store *s, const char *id, char ***ret_names) {
+        _cleanup_free_ char *prefix = NULL;
+        int r;
+
+        r = make_old_name(id, "", &prefix);
+        return r < 0 ? r : store_list_leftovers(s->roots_fd, prefix, ret_names);
+}
+
+int store_take_root_back(const Store *s, const char *id, const char *snapshot, char **ret_name) {
+        _cleanup_free_ char *old = NULL, *name = NULL;
+        int r;
+
+        r = make_old_name(id, snapshot, &old);
+        if (r < 0)
+                return r;
+        if (faccessat(s->roots_fd, old, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        r = retire(s->roots_fd, id, &name);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        *ret_name = TAKE_PTR(name);
+        return renameat2(s->roots_fd, old, s->roots_fd, id, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
 int store_retire_old_root(const Store *s, const char *id, char **ret_name) {
         _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *prefix = NULL, *name = NULL;
+        _cleanup_free_ char *name = NULL;
         int r;
 
-        if (asprintf(&prefix, STORE_OLD_PREFIX "%s-", id) < 0)
-                return -ENOMEM;
-        r = store_list_leftovers(s->roots_fd, prefix, &names);
+        r = list_old_roots(s, id, &names);
         if (r < 0)
                 return r;
         if (!names)
@@ -394,6 +434,22 @@ static int add_used(const Store *s, char ***ids) {
         return r;
 }
 
+/* Of one that was given a snapshot, and then we died. */
+static int add_standing(const Store *s, char ***ids) {
+        _cleanup_strv_free_ char **uses = NULL;
+        int r;
+
+        r = list_names(s->roots_fd, has_prefix, STORE_SNAPSHOT_USE_PREFIX, &uses);
+        STRV_FOREACH(use, uses) {
+                char id[SANDBOX_ID_LENGTH + 1];
+
+                (void) snprintf(id, sizeof id, "%s", *use + strlen(STORE_SNAPSHOT_USE_PREFIX));
+                if (r >= 0 && sandbox_id_is_valid(id) && !strv_contains(*ids, id))
+                        r = strv_extend(ids, id);
+        }
+        return r;
+}
+
 int store_list_roots(const Store *s, char ***ret_ids) {
         _cleanup_strv_free_ char **ids = NULL;
         int r;
@@ -401,6 +457,8 @@ int store_list_roots(const Store *s, char ***ret_ids) {
         r = list_names(s->roots_fd, is_id, NULL, &ids);
         if (r >= 0)
                 r = add_used(s, &ids);
+        if (r >= 0)
+                r = add_standing(s, &ids);
         if (r < 0)
                 return r;
         *ret_ids = TAKE_PTR(ids);

@@ -4,12 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandbox-fsd/file-ops.h"
 #include "sandbox-fsd/file-path.h"
 
 /* No recursion and no paths: a sandbox can nest directories deeper than our stack and longer than any path, and can
@@ -18,8 +20,9 @@
 
 /* Levels whose directory stays open. Further down a parent is closed and found again as "..". */
 #define OPEN_LEVELS 48U
-/* Far more than any tree that a path can name; bounds our memory. */
-#define LEVELS_MAX 100000U
+/* More than a path can name; bounds our memory. Whoever goes on to nest must not have his tree stay for ever,
+ * so what is deeper is moved to the top, and is found there when the rest is gone. */
+#define LEVELS_MAX 4096U
 
 typedef struct Level {
         DIR *dir; /* NULL while closed */
@@ -31,6 +34,7 @@ typedef struct Level {
 typedef struct Walk {
         Level *levels;
         size_t n_levels, n_allocated;
+        bool moved; /* something came to the top */
 } Walk;
 
 static void walk_pop(Walk *w) {
@@ -53,8 +57,6 @@ static int walk_reserve(Walk *w) {
 
         if (w->n_levels < w->n_allocated)
                 return 0;
-        if (w->n_levels >= LEVELS_MAX)
-                return -ELOOP;
         levels = reallocarray(w->levels, n, sizeof(Level));
         if (!levels)
                 return -ENOMEM;
@@ -86,6 +88,20 @@ static int walk_push(Walk *w, int directory_fd, const char *name) {
         w->levels[w->n_levels++] = (Level) {
                 .dir = dir, .name = TAKE_PTR(copy), .device = st.st_dev, .inode = st.st_ino,
         };
+        return 0;
+}
+
+/* The top one is never closed. */
+static int walk_lift(Walk *w, const char *name) {
+        char fresh[32];
+        int r;
+
+        r = file_temporary_name(fresh);
+        if (r < 0)
+                return r;
+        if (renameat2(dirfd(w->levels[w->n_levels - 1].dir), name, dirfd(w->levels[0].dir), fresh, RENAME_NOREPLACE) < 0)
+                return -errno;
+        w->moved = true;
         return 0;
 }
 
@@ -153,6 +169,10 @@ static int remove_entry(Walk *w, const struct dirent *entry) {
                         return -errno;
         }
 
+        if (w->n_levels >= LEVELS_MAX) {
+                r = walk_lift(w, entry->d_name);
+                return r == -ENOENT ? 0 : r;
+        }
         r = walk_descend(w, entry->d_name);
         if (r == -ENOENT)
                 return 0;
@@ -188,9 +208,12 @@ int tree_remove_contents(int directory_fd, uint64_t until_usec) {
         r = walk_push(&w, directory_fd, NULL);
         while (r >= 0) {
                 r = remove_level(&w, until_usec);
-                if (r == 0 && w.n_levels == 1)
+                if (r == 0 && w.n_levels == 1 && !w.moved)
                         return 0;
-                if (r == 0)
+                if (r == 0 && w.n_levels == 1) {
+                        w.moved = false;
+                        rewinddir(w.levels[0].dir);
+                } else if (r == 0)
                         r = walk_ascend(&w);
         }
         return r;

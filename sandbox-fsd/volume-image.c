@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -98,6 +100,7 @@ static int run(const char *const *argv, int fd) {
         if (pid == 0) {
                 int null = open("/dev/null", O_RDWR);
 
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* who was ended has nobody's work to go on with */
                 for (int i = 0; i < 3; i++)
                         (void) dup2(null, i);
                 if (fcntl(fd, F_SETFD, 0) >= 0)

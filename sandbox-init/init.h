@@ -32,6 +32,8 @@ typedef struct Parked {
         SizedMount shm, tmp, run;
 } Parked;
 
+struct clone_args;
+
 typedef struct Init {
         InitPhase phase;
         bool broken;                 /* GO or ROOT failed half-way: nothing will ever run here */
@@ -48,14 +50,15 @@ typedef struct Init {
         Request request;
 } Init;
 
-/* park.c: GO and CGROUP_NAMESPACE */
+/* park.c: GO and ENTER_CGROUP */
 int init_park(Init *i);
-int init_unshare_cgroup(Init *i);
+int init_enter_cgroup(Init *i);
 /* root.c: ROOT */
 int init_attach_root(Init *i);
 /* lockdown.c: takes from init what commands must not inherit */
 int init_lock_down(const InitRoot *m);
-int init_load_filters(const InitRoot *m);
+int init_load_filters(InitRoot *m);
+long init_clone3(struct clone_args *args);
 /* start.c: EXEC, and what became of it */
 #define STARTING_MAX 16U
 int init_start_command(Init *i);

@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 
 #include "sandbox-init/init.h"
@@ -81,11 +82,46 @@ int init_lock_down(const InitRoot *m) {
         return 0;
 }
 
-/* Last, for they may refuse what came before. Commands inherit both. */
-int init_load_filters(const InitRoot *m) {
-        const struct sock_filter *filters = (const struct sock_filter *) (m + 1);
+/* clone3() has its flags where no filter sees them: init needs it (CLONE_INTO_CGROUP), commands shall fall back to
+ * clone(), whose flags are filtered. To load a filter for each command would take as long as all else that is done for
+ * it. So there is one for all, to which init shows in the arguments that clone3() does not have who calls: 128 random
+ * bits. They are in its memory, and who could read that could have init do as he likes. */
+static uint64_t token[2];
 
-        TRY(load_filter(filters, m->n_allow));
-        TRY(load_filter(filters + m->n_allow, m->n_args));
-        return 0;
+#define WORD(n, half) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + (n) * 8 + (half) * 4)
+#define EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) (value), yes, no)
+
+/* In front of the second one, in whose place in the message it is put: that has been read, and is longer. */
+static int load_second_filter(InitRoot *m) {
+        const struct sock_filter guard[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                EQUAL(__NR_clone3, 0, 9),
+                WORD(2, 0), EQUAL(token[0], 0, 6),
+                WORD(2, 1), EQUAL(token[0] >> 32, 0, 4),
+                WORD(3, 0), EQUAL(token[1], 0, 2),
+                WORD(3, 1), EQUAL(token[1] >> 32, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        };
+        const struct sock_filter *second = (const struct sock_filter *) (m + 1) + m->n_allow;
+        struct sock_filter *both = (struct sock_filter *) m;
+        uint32_t n = m->n_args;
+
+        _Static_assert(sizeof(InitRoot) >= sizeof(guard), "the guard fits in front");
+        for (uint32_t i = 0; i < n; i++)
+                both[ELEMENTSOF(guard) + i] = second[i];
+        for (uint32_t i = 0; i < ELEMENTSOF(guard); i++)
+                both[i] = guard[i];
+        return load_filter(both, ELEMENTSOF(guard) + n);
+}
+
+/* Last, for they may refuse what came before. Commands inherit both. The message is used up. */
+int init_load_filters(InitRoot *m) {
+        if (TRY(SYS(getrandom, token, sizeof(token), 0)) != sizeof(token))
+                return TRY(-EIO);
+        TRY(load_filter((const struct sock_filter *) (m + 1), m->n_allow));
+        return load_second_filter(m);
+}
+
+long init_clone3(struct clone_args *args) {
+        return SYS(clone3, args, sizeof(*args), token[0], token[1]);
 }

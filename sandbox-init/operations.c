@@ -96,7 +96,7 @@ static const struct Operation {
         OperationFlags flags;
 } operations[] = {
         { INIT_GO,               on_go,               REPLIES | ALL_OR_NOTHING },
-        { INIT_CGROUP_NAMESPACE, init_unshare_cgroup, REPLIES | ALL_OR_NOTHING },
+        { INIT_ENTER_CGROUP,     init_enter_cgroup,   REPLIES | ALL_OR_NOTHING },
         { INIT_ROOT,             on_root,             REPLIES | ALL_OR_NOTHING },
         { INIT_EXEC,             init_start_command,  REPLIES_LATER            },
         { INIT_SIGNAL,           on_signal,           REPLIES                  },

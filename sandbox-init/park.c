@@ -12,10 +12,11 @@
 
 #define INIT_FILE 2
 
-/* From the namespaces as execd made them to a parked sandbox: everything that no image and no limit is needed for, so
- * that little is left to do while a client waits. Then nothing of the host is in reach: the tree is a small tmpfs with
- * a masked /proc of the sandbox's own pid namespace. */
+/* From a user and a pid namespace, as execd made them, to a parked sandbox: everything that no image and no limit is
+ * needed for, so that little is left to do while a client waits. Then nothing of the host is in reach: the tree is a small
+ * tmpfs with a masked /proc of the sandbox's own pid namespace. */
 
+#define NEW_NAMESPACES (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
 #define UMOUNT_DETACH 2
 #define OOM_SCORE_ADJUST "500"
 
@@ -140,8 +141,8 @@ static int make_read_only(int root, const char *path) {
         return 0;
 }
 
-/* Changing ids made init undumpable, so its files in /proc are the host root's until it says otherwise. There is
- * nobody yet who could use the moment. */
+/* Commands inherit the score and cannot lower it; the daemons of the host go last. Changing ids made init undumpable, so
+ * its files in /proc are the host root's until it says otherwise. There is nobody yet who could use the moment. */
 static int set_oom_score(int proc) {
         int r;
 
@@ -205,6 +206,7 @@ static int raise_loopback(void) {
 
 int init_park(Init *i) {
         TRY(become_root());
+        TRY(SYS(unshare, NEW_NAMESPACES));
         TRY(leave_keyring());
         (void) SYS(umask, 0022);
         TRY(leave_host_tree());
@@ -215,7 +217,10 @@ int init_park(Init *i) {
         return 0;
 }
 
-int init_unshare_cgroup(Init *i) {
-        (void) i;
-        return (int) TRY(SYS(unshare, CLONE_NEWCGROUP));
+/* The kernel asks who opened the file, not who writes. The write waits for others that move, and at times for a grace
+ * period of RCU: better here than in execd, who has others to look after. */
+int init_enter_cgroup(Init *i) {
+        TRY(SYS(unshare, CLONE_NEWCGROUP));
+        TRY(SYS(write, i->request.fds[0], "0", 1));
+        return 0;
 }

@@ -37,6 +37,11 @@ static int check_bare(const void *message, size_t size, size_t n_fds) {
         return size == sizeof(InitHeader) && n_fds == 0 ? 0 : -EBADMSG;
 }
 
+static int check_one_fd(const void *message, size_t size, size_t n_fds) {
+        (void) message;
+        return size == sizeof(InitHeader) && n_fds == 1 ? 0 : -EBADMSG;
+}
+
 static int check_root(const void *message, size_t size, size_t n_fds) {
         const InitRoot *m = message;
         size_t expected;
@@ -144,7 +149,7 @@ static const struct RequestKind {
         int (*check)(const void *message, size_t size, size_t n_fds);
 } kinds[] = {
         { INIT_GO,               ON(INIT_PHASE_FRESH),  sizeof(InitHeader),      check_bare   },
-        { INIT_CGROUP_NAMESPACE, ON(INIT_PHASE_PARKED), sizeof(InitHeader),      check_bare   },
+        { INIT_ENTER_CGROUP,     ON(INIT_PHASE_PARKED), sizeof(InitHeader),      check_one_fd },
         { INIT_ROOT,             ON(INIT_PHASE_PARKED), sizeof(InitRoot),        check_root   },
         { INIT_EXEC,             ON(INIT_PHASE_LIVE),   sizeof(InitExec),        check_exec   },
         { INIT_SIGNAL,           ON(INIT_PHASE_LIVE),   sizeof(InitSignal),      check_signal },

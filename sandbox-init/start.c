@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <asm/ioctls.h>
-#include <linux/filter.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
 #include <linux/wait.h>
@@ -46,15 +44,6 @@ typedef struct Start {
         ExecStrings strings;
 } Start;
 
-/* clone3() has its flags where no filter sees them: init needs it (CLONE_INTO_CGROUP), commands shall fall back to
- * clone(), whose flags are filtered. */
-static const struct sock_filter no_clone3[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone3, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-};
-
 static int child_descriptors(Start *s) {
         for (int n = 0; n < 3; n++)
                 TRY(SYS(dup3, s->stdio[n], n, 0));
@@ -74,12 +63,6 @@ static int child_ids(const InitExec *m) {
         TRY(SYS(setresgid, m->gid, m->gid, m->gid));
         TRY(SYS(setresuid, m->uid, m->uid, m->uid));
         return 0;
-}
-
-static int child_filter(void) {
-        struct sock_fprog program = { ELEMENTSOF(no_clone3), (struct sock_filter *) no_clone3 };
-
-        return (int) TRY(SYS(seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }
 
 static int child_prepare(Start *s) {
@@ -127,8 +110,6 @@ static void __attribute__((noreturn)) child_main(Start *s) {
                 if (r < 0)
                         (void) step_failed(r, INIT_STEP_CWD);
         }
-        if (r >= 0)
-                r = child_filter();
         if (r >= 0) {
                 (void) SYS(rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
                 r = child_exec(&s->strings);
@@ -255,7 +236,7 @@ static int start_clone(Start *s, Command *c) {
         s->error_fd = ends[1];
         c->start_fd = ends[0];
 
-        pid = SYS(clone3, &args, sizeof(args));
+        pid = init_clone3(&args);
         if (pid == 0)
                 child_main(s);
         (void) SYS(close, ends[1]);

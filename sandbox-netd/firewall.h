@@ -4,9 +4,11 @@
 #include <systemd/sd-bus.h>
 
 #include "libsandbox/address.h"
+#include "sandbox-netd/egress.h"
 
 /* One table of rules of our own, "inet sandboxd". It names interfaces by the beginning of their names and networks by
- * groups of interfaces, so it is the same for one sandbox and for a thousand, and never changes while they come and go.
+ * groups of interfaces, so it is the same for one sandbox and for a thousand, and never changes while they come and go:
+ * what of a sandbox alone is, its list, are elements of sets.
  * Tables of others are not looked at: a packet has to pass theirs, too. */
 
 typedef struct Firewall Firewall;
@@ -24,5 +26,11 @@ DEFINE_CLEANUP(Firewall *, firewall_free)
 
 /* The rules as text. Made of numbers only. */
 int firewall_format(const FirewallSpec *spec, char **ret);
-/* The table is there, and is the one that these rules make; else it is made anew, in one step. */
-int firewall_ensure(Firewall *f, const FirewallSpec *spec, sd_bus_error *error);
+/* The table is there, and is the one that these rules make; else it is made anew with all lists, in one step. */
+int firewall_ensure(Firewall *f, const FirewallSpec *spec, EgressLists *lists, sd_bus_error *error);
+/* The same in any case: the kernel does not have what it should. */
+int firewall_rebuild(Firewall *f, const FirewallSpec *spec, EgressLists *lists, sd_bus_error *error);
+/* Commands in nft's language, in one step: all or -EIO. */
+int firewall_run(Firewall *f, const char *commands);
+/* What one command prints. -ENOENT: it failed. */
+int firewall_list(Firewall *f, const char *command, char **ret);

@@ -225,8 +225,7 @@ static bool is_ours(const char *name) {
         return name && (startswith(name, LINK_EGRESS) || startswith(name, LINK_MEMBER));
 }
 
-int link_foreach(struct nl_sock *host, int (*handler)(const char *name, uint32_t address, void *userdata),
-                 void *userdata) {
+int link_foreach(struct nl_sock *host, int (*handler)(const LinkState *link, void *userdata), void *userdata) {
         struct nl_cache *cache;
         int r;
 
@@ -235,11 +234,13 @@ int link_foreach(struct nl_sock *host, int (*handler)(const char *name, uint32_t
                 return netlink_errno(r);
         for (struct nl_object *o = nl_cache_get_first(cache); r >= 0 && o; o = nl_cache_get_next(o)) {
                 struct rtnl_link *link = (struct rtnl_link *) o;
-                const char *name = rtnl_link_get_name(link), *alias = rtnl_link_get_ifalias(link);
-                uint32_t address;
+                const char *alias = rtnl_link_get_ifalias(link);
+                LinkState state = { .name = rtnl_link_get_name(link),
+                                    .received_bytes = rtnl_link_get_stat(link, RTNL_LINK_RX_BYTES),
+                                    .sent_bytes = rtnl_link_get_stat(link, RTNL_LINK_TX_BYTES) };
 
-                if (is_ours(name) && alias && address_parse(alias, &address) >= 0)
-                        r = handler(name, address, userdata);
+                if (is_ours(state.name) && alias && address_parse(alias, &state.address) >= 0)
+                        r = handler(&state, userdata);
         }
         nl_cache_free(cache);
         return r;

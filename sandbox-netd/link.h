@@ -52,8 +52,14 @@ int link_get_alias(struct nl_sock *host, const char *name, uint32_t *ret);
 /* One that is not there is fine. */
 int link_remove(struct nl_sock *host, const char *name);
 
-/* Of each whole one: its name and address. */
-int link_foreach(struct nl_sock *host, int (*handler)(const char *name, uint32_t address, void *userdata),
-                 void *userdata);
+/* A host's end: what it has received the sandbox has sent. */
+typedef struct LinkState {
+        const char *name;
+        uint32_t address;
+        uint64_t received_bytes, sent_bytes;
+} LinkState;
+
+/* Of each whole one. */
+int link_foreach(struct nl_sock *host, int (*handler)(const LinkState *link, void *userdata), void *userdata);
 /* -EADDRINUSE: a route of the host's own leads into the range, and *ret tells which. */
 int link_check_range(struct nl_sock *host, const Prefix *range, Prefix *ret);

@@ -22,6 +22,10 @@ static int run(void) {
                 r = service_get_sockets(service, "netd", &fds, &n);
         if (r >= 0)
                 r = manager_serve(&m, fds[0]);
+        if (r >= 0)
+                r = service_get_sockets(service, "pins", &fds, &n);
+        if (r >= 0)
+                r = manager_serve_pins(&m, fds[0]);
         if (r >= 0) {
                 service_set_userdata(service, &m);
                 manager_set_idle(&m);
@@ -41,7 +45,8 @@ static int help(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static const BusInterface interfaces[] = { { NET_OBJECT, NET_INTERFACE, manager_vtable } };
+        static const BusInterface interfaces[] = { { NET_OBJECT, NET_INTERFACE, manager_vtable },
+                                                   { PINS_OBJECT, PINS_INTERFACE, pins_vtable } };
 
         log_set_program("sandbox-netd");
         if (argc == 2 && streq(argv[1], "--bus-introspect"))

@@ -9,8 +9,10 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/fd-util.h"
 #include "libsandbox/log.h"
+#include "libsandbox/runtime-files.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-netd/resolver.h"
+#include "sandbox-netd/restrict.h"
 
 /* Connecting is a handful of messages to the kernel, done at one go: nothing here waits for anybody. Whoever kills us in
  * the middle leaves an interface without an alias, which the next try takes away. */
@@ -58,11 +60,24 @@ static int read_settings(Manager *m) {
         return r;
 }
 
+/* /run/sandbox-netd, which stays when we leave. */
+static int open_lists(Manager *m) {
+        int fd = runtime_directory_open(), r;
+
+        if (fd < 0)
+                return fd;
+        r = egress_lists_init(&m->lists, fd);
+        return r < 0 ? log_error_errno(r, "Failed to read the lists: %m") : 0;
+}
+
 int manager_init(Manager *m, Service *service) {
         const struct passwd *user = getpwnam("sandboxd");
         int r;
 
-        *m = (Manager) { .service = service, .sandboxd_uid = user ? user->pw_uid : UID_INVALID };
+        *m = (Manager) { .service = service, .sandboxd_uid = user ? user->pw_uid : UID_INVALID,
+                         .lists.directory_fd = -EBADF };
+        user = getpwnam("sandbox-dns");
+        m->dns_uid = user ? user->pw_uid : UID_INVALID;
         r = settings_load(&m->settings);
         if (r < 0)
                 return log_error_errno(r, "Failed to read the settings: %m");
@@ -72,11 +87,15 @@ int manager_init(Manager *m, Service *service) {
         r = firewall_new(&m->firewall);
         if (r < 0)
                 return log_error_errno(r, "Failed to open the packet filter: %m");
-        return read_settings(m);
+        r = open_lists(m);
+        return r < 0 ? r : read_settings(m);
 }
 
 void manager_done(Manager *m) {
         m->server = bus_server_free(m->server);
+        m->pins_server = bus_server_free(m->pins_server);
+        sd_event_source_disable_unref(m->log_timer);
+        egress_lists_done(&m->lists);
         m->firewall = firewall_free(m->firewall);
         nl_socket_free(m->host);
         free(m->allowed);
@@ -138,7 +157,7 @@ int manager_prepare(Manager *m, bool egress, sd_bus_error *error) {
         if (egress && !forwards("all"))
                 return bus_error_set(error, BUS_ERROR_UNAVAILABLE, "This host does not forward packets: set the sysctl "
                                                                    "net.ipv4.ip_forward to 1.");
-        return firewall_ensure(m->firewall, &m->spec, error);
+        return firewall_ensure(m->firewall, &m->spec, &m->lists, error);
 }
 
 static int find_address(Manager *m, const LinkSpec *spec, unsigned host, unsigned inner, uint32_t *ret) {
@@ -175,6 +194,8 @@ int manager_attach(Manager *m, const Wiring *w, uint32_t *ret, sd_bus_error *err
         link_name_egress(w->id, name);
         if (link_get_alias(m->host, name, ret) >= 0)
                 return 0;
+        /* An earlier one may have had the address that this one is about to get. */
+        manager_collect_lists(m);
         r = netlink_adopt(w->netlink_fd, &inside);
         if (r < 0)
                 return r;

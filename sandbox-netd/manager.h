@@ -10,13 +10,15 @@
 typedef struct Manager {
         Service *service;
         Settings settings;
-        BusServer *server;
-        uid_t sandboxd_uid;
+        BusServer *server, *pins_server;
+        uid_t sandboxd_uid, dns_uid;
         struct nl_sock *host;
         Firewall *firewall;
         FirewallSpec spec;      /* as the settings have it */
         Prefix *allowed;
         bool range_checked;
+        EgressLists lists;
+        sd_event_source *log_timer;
 } Manager;
 
 int manager_init(Manager *m, Service *service);
@@ -41,3 +43,6 @@ int manager_join(Manager *m, const Wiring *w, unsigned network, unsigned member,
 /* Of net-bus.c. */
 extern const sd_bus_vtable manager_vtable[];
 int manager_serve(Manager *m, int listen_fd);
+/* Of pins-bus.c: the socket of sandbox-dns. */
+extern const sd_bus_vtable pins_vtable[];
+int manager_serve_pins(Manager *m, int listen_fd);

@@ -70,9 +70,7 @@ static int choose_server(Client *c, const ClientOptions *options) {
 static int set_prefix(Client *c) {
         const char *prefix = getenv("III_API_PREFIX");
 
-        if (isempty(prefix))
-                prefix = DEFAULT_PREFIX;
-        c->prefix = strdup(prefix + strspn(prefix, "/"));
+        c->prefix = path_prefix(prefix ?: DEFAULT_PREFIX);
         return c->prefix ? 0 : -ENOMEM;
 }
 
@@ -221,6 +219,8 @@ static int set_headers(Transfer *t) {
         /* Waiting a second for a permission to send that no server of ours gives would only slow uploads down. */
         if (r >= 0)
                 r = add_header(t, "Expect:");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(t->spec.headers) && t->spec.headers[i]; i++)
+                r = add_header(t, t->spec.headers[i]);
         if (r >= 0 && t->client->authorization)
                 r = add_header(t, t->client->authorization);
         if (r >= 0)
@@ -250,6 +250,8 @@ static int set_body(Transfer *t) {
                 curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body);
         }
         curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, s->method);
+        if (streq(s->method, "HEAD"))
+                curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
         return 0;
 }
 
@@ -262,7 +264,7 @@ static int set_target(Transfer *t) {
         const Client *c = t->client;
         _cleanup_free_ char *url = NULL;
 
-        if (asprintf(&url, "%s/%s%s", c->base, c->prefix, t->spec.path) < 0)
+        if (asprintf(&url, "%s%s%s", c->base, c->prefix, t->spec.path) < 0)
                 return -ENOMEM;
         curl_easy_setopt(t->easy, CURLOPT_URL, url);
         if (c->socket)

@@ -35,6 +35,7 @@ typedef struct TransferSpec {
         const char *path;             /* below the prefix, with its query */
         const json_t *body;           /* sent as JSON; NULL: none, or source */
         const char *accept;           /* NULL: application/json */
+        const char *headers[3];       /* more lines of the head, up to a NULL */
         /* Takes the body of a 2xx reply; a negative errno ends the transfer. NULL: it is collected. */
         int (*sink)(const char *data, size_t n, void *userdata);
         /* Gives the request's body as application/octet-stream: bytes, 0 at the end, a negative errno; -EAGAIN pauses

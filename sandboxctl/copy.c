@@ -52,7 +52,6 @@ int copy_stat(Copy *c, const char *remote, RemoteFile *ret) {
 
 typedef struct Flow {
         Copy *copy;
-        Transfer *transfer;
         int fd;
 } Flow;
 
@@ -68,15 +67,6 @@ static ssize_t on_source(char *buffer, size_t n, void *userdata) {
                 return -errno;
         progress_add(&f->copy->progress, (uint64_t) k);
         return k;
-}
-
-static int on_sink(const char *data, size_t n, void *userdata) {
-        Flow *f = userdata;
-
-        if (f->copy->progress.size == UINT64_MAX && transfer_reply_size(f->transfer) >= 0)
-                f->copy->progress.size = (uint64_t) transfer_reply_size(f->transfer);
-        progress_add(&f->copy->progress, n);
-        return loop_write(f->fd, data, n);
 }
 
 static int finish(Copy *c, Transfer *t, const char *what) {
@@ -100,11 +90,19 @@ int copy_upload_fd(Copy *c, int fd, const char *remote) {
         Flow flow = { .copy = c, .fd = fd };
         struct stat st = {};
         uint64_t size;
+        bool whole;
         int r;
 
         if (fstat(fd, &st) < 0)
                 return ctl_fail(c->ctl, EXIT_STATUS_FAILURE, "%s: %m", remote);
         size = S_ISREG(st.st_mode) ? (uint64_t) st.st_size : UINT64_MAX;
+        if (size != UINT64_MAX && size >= COPY_PARTS_MIN && lseek(fd, 0, SEEK_CUR) == 0) {
+                r = ctl_connect(c->ctl);
+                if (r == EXIT_STATUS_OK)
+                        r = copy_upload_parts(c, fd, remote, size, st.st_mode & 0777U, &whole);
+                if (r != EXIT_STATUS_USAGE || !whole)
+                        return r;
+        }
         path = raw_path(c, remote, S_ISREG(st.st_mode) ? st.st_mode & 0777U : 0);
         if (!path)
                 return ctl_oom(c->ctl);
@@ -133,8 +131,7 @@ int copy_upload(Copy *c, const char *local, const char *remote) {
 }
 
 /* The permissions that the file had there, as far as our umask lets them through. */
-static void apply_mode(const Transfer *t, int fd) {
-        const char *text = transfer_header(t, "X-File-Mode");
+static void apply_mode(const char *text, int fd) {
         mode_t mask;
 
         if (!text)
@@ -145,26 +142,16 @@ static void apply_mode(const Transfer *t, int fd) {
 }
 
 static int download_fd(Copy *c, const char *remote, int fd, bool with_mode) {
-        _cleanup_(transfer_freep) Transfer *t = NULL;
-        _cleanup_free_ char *path = raw_path(c, remote, 0);
-        Flow flow = { .copy = c, .fd = fd };
+        _cleanup_free_ char *path = raw_path(c, remote, 0), *mode = NULL;
         int r;
 
         if (!path)
                 return ctl_oom(c->ctl);
         r = ctl_connect(c->ctl);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        progress_begin(&c->progress, remote, UINT64_MAX);
-        r = transfer_new(c->ctl->client, &(TransferSpec) { .method = "GET", .path = path,
-                                                           .accept = "application/octet-stream", .sink = on_sink,
-                                                           .userdata = &flow }, &t);
-        if (r < 0)
-                return ctl_oom(c->ctl);
-        flow.transfer = t;
-        r = finish(c, t, remote);
+        if (r == EXIT_STATUS_OK)
+                r = copy_download_parts(c, remote, path, fd, &mode);
         if (r == EXIT_STATUS_OK && with_mode)
-                apply_mode(t, fd);
+                apply_mode(mode, fd);
         return r;
 }
 

@@ -28,6 +28,15 @@ int copy_upload_fd(Copy *c, int fd, const char *remote);
 int copy_download(Copy *c, const char *remote, const char *local);
 int copy_download_fd(Copy *c, const char *remote, int fd);
 
+/* copy-parts.c: a regular file, gone on with where a connection breaks, or the server ends and comes back. Smaller ones
+ * are sent again at once as a whole, which costs less than to ask. */
+#define COPY_PARTS_MIN (8 * MiB)
+
+/* EXIT_STATUS_USAGE and *ret_whole: this server takes it only as a whole. */
+int copy_upload_parts(Copy *c, int fd, const char *remote, uint64_t size, mode_t mode, bool *ret_whole);
+/* To where fd stands; *ret_mode: octal digits, or NULL. */
+int copy_download_parts(Copy *c, const char *remote, const char *path, int fd, char **ret_mode);
+
 /* copy-tree.c */
 int copy_upload_tree(Copy *c, int directory_fd, const char *remote);
 int copy_download_tree(Copy *c, const char *remote, const char *local);

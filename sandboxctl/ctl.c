@@ -293,7 +293,8 @@ int ctl_resolve(Ctl *c, const char *word, char **ret_id) {
         if (n == 0)
                 return ctl_fail(c, EXIT_STATUS_NOT_FOUND, "%s: no sandbox has this id or name", word);
         if (n > 1)
-                return ctl_fail(c, EXIT_STATUS_CONFLICT, "%s: %u sandboxes have this name or start of an id", word, n);
+                return ctl_fail(c, EXIT_STATUS_CONFLICT, "%s: %u sandboxes have this name or start of an id, %s is one; "
+                                "see sandboxctl list", word, n, found);
         *ret_id = strdup(found);
         if (!*ret_id || free_and_strdup(&c->known_id, found) < 0 || free_and_strdup(&c->known, word) < 0)
                 return ctl_oom(c);

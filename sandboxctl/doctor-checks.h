@@ -30,6 +30,13 @@ void doctor_check_space(DoctorResult *r);
 void doctor_check_swap(DoctorResult *r);
 void doctor_check_user_namespaces(DoctorResult *r);
 
+/* doctor-network.c: what sandboxes with a network need. */
+void doctor_check_forward_policy(DoctorResult *r);
+void doctor_check_forwarding(DoctorResult *r);
+void doctor_check_network_sockets(DoctorResult *r);
+void doctor_check_packet_filter(DoctorResult *r);
+void doctor_check_resolver(DoctorResult *r);
+
 /* doctor-units.c: what is set in our units, with all drop-ins. */
 void doctor_check_accounts(DoctorResult *r);
 void doctor_check_sockets(DoctorResult *r);
@@ -39,5 +46,8 @@ void doctor_check_tokens(DoctorResult *r);
 
 /* A line "first:base:count" of /etc/subuid in text whose range meets first..end; NULL: none. For tests. */
 const char *doctor_find_overlap(const char *text, uint64_t first, uint64_t end, char ret[static 64]);
+/* A chain as the kernel tells it: not ours, and what is forwarded ends in it unless a rule says otherwise. *ret: which it
+ * is. For tests. */
+bool doctor_drops_forwarded(const void *attributes, size_t n, char *ret, size_t size);
 /* Whether "Listen=" of a socket unit, as systemctl prints it, names an address that is neither a path nor loopback. */
 bool doctor_listens_beyond_loopback(const char *text);

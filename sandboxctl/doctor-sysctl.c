@@ -15,6 +15,8 @@
 
 const DoctorSysctl doctor_sysctls[] = {
         { "dev.tty.legacy_tiocsti", 0, 0, "0", "no program types into another one's terminal" },
+        { "fs.inotify.max_user_instances", 1 << 20, INT64_MAX, "1048576 or more",
+          "what sandboxes have is counted as the host's root's, too: their memory should end first" },
         { "kernel.dmesg_restrict", 1, INT64_MAX, "1", "the kernel's log tells addresses and names" },
         { "kernel.io_uring_disabled", 2, 2, "2", "io_uring passes by the system call filter" },
         { "kernel.kptr_restrict", 1, INT64_MAX, "1 or 2", "kernel addresses help those who break out" },

@@ -307,6 +307,13 @@ const DoctorCheck doctor_checks[] = {
         { "clock", doctor_check_clock, "times in logs and records are off: enable systemd-timesyncd" },
         { "store quota", check_quota, "writable layers become tmpfs; mount the store's ext4 or xfs with prjquota" },
         { "store space", doctor_check_space, "creating will fail soon: make room" },
+        { "forwarding", doctor_check_forwarding, "sandboxes with a network need it: sysctl net.ipv4.ip_forward=1" },
+        { "packet filter", doctor_check_packet_filter, "sandboxes with a network need it: enable CONFIG_NF_TABLES" },
+        { "forward policy", doctor_check_forward_policy, "sandboxes with a network reach nothing: accept iifname \"sbe*\" and "
+                                                         "oifname \"sbe*\" there" },
+        { "network sockets", doctor_check_network_sockets, "systemctl enable --now sandbox-netd.socket "
+                                                           "sandbox-netd-pins.socket sandbox-dns.socket sandbox-dns-names.socket" },
+        { "name server", doctor_check_resolver, "sandboxes with a network get no names: SANDBOX_NETWORK_DNS" },
         { "sums", doctor_check_sums, "all sandboxes together may use up the host: set it in a drop-in" },
         { "hardening", doctor_check_hardening, "a drop-in changed it: systemctl cat UNIT" },
         { "sockets", doctor_check_sockets, "systemctl enable --now sandboxd.socket sandbox-execd.socket "

@@ -87,7 +87,7 @@ json_t *exec_request_to_json(const Ctl *c, const ExecRequest *request) {
         if (!body || (json_object_size(env) > 0 && json_object_set(body, "env", env) < 0) ||
             json_set_text(body, "cwd", request->cwd) < 0 ||
             json_set_uint(body, "timeout", request->timeout_sec) < 0 ||
-            json_set_uint(body, "user", request->uid) < 0 ||
+            json_set_text(body, "user", request->user) < 0 ||
             (request->stdin && json_object_set_new(body, "stdin", json_true()) < 0) ||
             (request->lossless && json_object_set_new(body, "lossless", json_true()) < 0)) {
                 (void) ctl_fail(c, EXIT_STATUS_USAGE, "the directory is not valid UTF-8");

@@ -7,7 +7,7 @@ typedef struct ExecRequest {
         const char *sandbox;     /* id */
         char *const *argv;
         const char *cwd;         /* NULL: the sandbox's own */
-        uint64_t uid;            /* UINT64_MAX: root of the sandbox */
+        const char *user;        /* NULL: root of the sandbox */
         char *const *env;
         uint64_t timeout_sec;    /* UINT64_MAX: the server's default */
         bool stdin;              /* pass ours on */

@@ -11,6 +11,7 @@ typedef struct SandboxArguments {
         double cpu;              /* < 0: the server's default */
         bool network;
         char **env, **metadata, **secrets;
+        char **allow;            /* with the network, which they imply */
         const char *template;
 } SandboxArguments;
 
@@ -22,6 +23,9 @@ typedef struct SandboxArguments {
         { 'm', "memory", "SIZE", OPTION_MEBIBYTES, &(a).memory_mib, "Memory, in MiB or with K, M, G" }, \
         { 'c', "cpu", "NUMBER", OPTION_NUMBER, &(a).cpu, "Processors, 0.5 to 4" },                 \
         { 0, "network", NULL, OPTION_FLAG, &(a).network, "Connect it to the network" },            \
+        { 0, "allow", "ENTRY", OPTION_STRV, &(a).allow,                                            \
+          "The same, and only this can be reached: 192.0.2.0/24, example.org, *.example.org, each perhaps with :PORT. " \
+          "May be repeated" },                                                                     \
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &(a).env,                                          \
           "Environment variable; KEY alone takes the caller's value. May be repeated" },           \
         { 0, "secret", "KEY=VALUE", OPTION_STRV, &(a).secrets,                                     \

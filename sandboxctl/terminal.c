@@ -354,7 +354,10 @@ static void forget_terminal(const Session *s) {
 }
 
 static void say_how_to_return(const Session *s) {
-        (void) fprintf(stderr, "\n[left: sandboxctl attach %s %s]\n", s->attach->sandbox, s->attach->terminal);
+        if (s->attach->last)
+                (void) fputs("\n[left]\n", stderr);
+        else
+                (void) fprintf(stderr, "\n[left: sandboxctl attach %s %s]\n", s->attach->sandbox, s->attach->terminal);
 }
 
 static int report(Session *s) {

@@ -225,8 +225,9 @@ char *top_counts(const Top *t, const TopView *view) {
                 paused += streq(t->sorted[i]->status, "paused");
         }
         text_time(view->now_msec, moment);
-        return asprintf(&line, "%s  %zu sandboxes: %zu running, %zu paused; by %s%s", moment, t->n, running, paused,
-                        columns[t->sort].name, t->reverse ? ", reversed" : "") < 0 ? NULL : line;
+        return asprintf(&line, "%s  %zu sandbox%s: %zu running, %zu paused; by %s%s", moment, t->n,
+                        t->n == 1 ? "" : "es", running, paused, columns[t->sort].name,
+                        t->reverse ? ", reversed" : "") < 0 ? NULL : line;
 }
 
 /* Not the last value alone: a scale that jumps makes a flat line of a rise. */

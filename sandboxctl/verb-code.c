@@ -33,7 +33,7 @@ const Option git_options[] = {
 
 const Option run_code_options[] = {
         { 'l', "language", "NAME", OPTION_STRING, &arg_language,
-          "python, javascript, typescript, go or bash; python unless given" },
+          "python, javascript, typescript, go or bash, unless the file's name says it" },
         { 'w', "cwd", "PATH", OPTION_STRING, &arg_cwd, "Directory that it starts in" },
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "End it after this time" },
         { 'N', "new", NULL, OPTION_FLAG, &arg_new, "ID is an image: run it in a sandbox of its own" },
@@ -91,6 +91,10 @@ static int env_set(Ctl *c, const char *id, char **words) {
 
         if (!vars)
                 return EXIT_STATUS_USAGE;
+        if (json_object_size(vars) == 0) {
+                json_decref(vars);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "%s has no value here to take, say %s=VALUE", words[0], words[0]);
+        }
         r = ask(c, id, "POST", "/env", json_pack("{s:o}", "vars", vars), &reply);
         return r == EXIT_STATUS_OK && c->json ? ctl_print_json(c, reply) : r;
 }
@@ -262,9 +266,21 @@ static int read_code(const Ctl *c, const char *path, char **ret) {
         return EXIT_STATUS_OK;
 }
 
-static int run_code(Ctl *c, const char *id, const char *code) {
+static const char *language_of(const char *path) {
+        static const char *const languages[][2] = {
+                { ".bash", "bash" }, { ".go", "go" }, { ".js", "javascript" }, { ".mjs", "javascript" },
+                { ".py", "python" }, { ".sh", "bash" }, { ".ts", "typescript" },
+        };
+
+        for (size_t i = 0; !arg_language && i < ELEMENTSOF(languages); i++)
+                if (endswith(path, languages[i][0]))
+                        return languages[i][1];
+        return arg_language ?: "python";
+}
+
+static int run_code(Ctl *c, const char *id, const char *path, const char *code) {
         _cleanup_json_ json_t *reply = NULL;
-        json_t *body = json_pack("{s:s, s:s}", "code", code, "language", arg_language ?: "python");
+        json_t *body = json_pack("{s:s, s:s}", "code", code, "language", language_of(path));
         int r;
 
         (void) json_set_text(body, "cwd", arg_cwd);
@@ -291,12 +307,12 @@ int verb_run_code(Ctl *c, char **words) {
                 return r;
         if (!arg_new) {
                 r = ctl_resolve(c, words[0], &id);
-                return r == EXIT_STATUS_OK ? run_code(c, id, code) : r;
+                return r == EXIT_STATUS_OK ? run_code(c, id, words[1], code) : r;
         }
         r = sandbox_create(c, words[0], &arguments, &sandbox);
         if (r != EXIT_STATUS_OK)
                 return r;
-        r = run_code(c, json_text(sandbox, "id"), code);
+        r = run_code(c, json_text(sandbox, "id"), words[1], code);
         (void) sandbox_delete(c, json_text(sandbox, "id"), NULL);
         return r;
 }

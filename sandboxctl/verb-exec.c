@@ -4,6 +4,7 @@
 #include "libsandbox/string-util.h"
 #include "sandboxctl/exec-stream.h"
 #include "sandboxctl/sandbox-arguments.h"
+#include "sandboxctl/terminal.h"
 #include "sandboxctl/verbs-table.h"
 
 /* A command's status is ours: what the command did and what we failed at must not look the same, hence 125 for all of
@@ -12,9 +13,9 @@
 /* A sandbox made for one command shall not end before it. */
 #define RUN_MARGIN_SEC 60U
 
-static const char *arg_cwd;
+static const char *arg_cwd, *arg_user;
 static char **arg_env;
-static uint64_t arg_timeout = UINT64_MAX, arg_uid = UINT64_MAX;
+static uint64_t arg_timeout = UINT64_MAX;
 static bool arg_interactive, arg_no_input, arg_detach, arg_keep;
 static SandboxArguments arg_sandbox = SANDBOX_ARGUMENTS_DEFAULT;
 
@@ -23,7 +24,7 @@ const Option exec_options[] = {
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "Environment variable; KEY alone takes the caller's value. May be repeated" },
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 'n', "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'd', "detach", NULL, OPTION_FLAG, &arg_detach, "Start it in the background and print its id" },
@@ -33,7 +34,7 @@ const Option exec_options[] = {
 const Option run_options[] = {
         SANDBOX_OPTIONS(arg_sandbox),
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "Kill the command after this time" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         { 'i', "interactive", NULL, OPTION_FLAG, &arg_interactive, "Pass input on, even from a terminal" },
         { 0, "no-input", NULL, OPTION_FLAG, &arg_no_input, "Pass no input on" },
         { 'k', "keep", NULL, OPTION_FLAG, &arg_keep, "Keep the sandbox, and print its id on stderr" },
@@ -64,7 +65,7 @@ int verb_exec(Ctl *c, char **words) {
                 .sandbox = id,
                 .argv = words + 1,
                 .cwd = arg_cwd,
-                .uid = arg_uid,
+                .user = arg_user,
                 .env = arg_env,
                 .timeout_sec = arg_timeout,
                 .stdin = !arg_detach && wants_input(),
@@ -81,29 +82,34 @@ static void run_cleanup(Ctl *c, const char *id) {
                 (void) sandbox_delete(c, id, NULL);
 }
 
-/* Signals are blocked before there is a sandbox: an interrupt must not leave one behind that nobody knows of. */
+/* Signals are blocked before there is a sandbox: an interrupt must not leave one behind that nobody knows of. A shell for
+ * somebody at a terminal has one, that of a script reads it. */
 int verb_run(Ctl *c, char **words) {
         static char *const shell[] = { (char *) "/bin/sh", NULL };
+        bool interactive = !words[1] && !arg_interactive && !arg_no_input && terminal_is_ours();
         _cleanup_json_ json_t *sandbox = NULL;
         ExecRequest request;
         int r;
 
         if (arg_timeout != UINT64_MAX)
                 arg_sandbox.timeout_sec = arg_timeout + RUN_MARGIN_SEC;
-        exec_block_signals();
+        if (interactive)
+                terminal_block_signals();
+        else
+                exec_block_signals();
         r = sandbox_create(c, words[0], &arg_sandbox, &sandbox);
         if (r != EXIT_STATUS_OK)
                 return r;
 
         request = (ExecRequest) {
                 .sandbox = json_text(sandbox, "id"),
-                .argv = words[1] ? words + 1 : shell,
-                .uid = arg_uid,
+                .argv = words[1] || interactive ? words + 1 : shell,
+                .user = arg_user,
                 .timeout_sec = arg_timeout,
-                .stdin = wants_input() || (!words[1] && !arg_no_input),
-                .lossless = true,
+                .stdin = !interactive && (wants_input() || (!words[1] && !arg_no_input)),
+                .lossless = !interactive,
         };
-        r = exec_stream(c, &request);
+        r = interactive ? terminal_run(c, &request, /* last= */ !arg_keep) : exec_stream(c, &request);
         run_cleanup(c, request.sandbox);
         return r;
 }

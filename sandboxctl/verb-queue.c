@@ -18,9 +18,9 @@
 #define POLL_LAST_MSEC 1000U
 #define PAGE 200
 
-static const char *arg_cwd, *arg_status, *arg_sandbox;
+static const char *arg_cwd, *arg_user, *arg_status, *arg_sandbox;
 static char **arg_env;
-static uint64_t arg_timeout = UINT64_MAX, arg_uid = UINT64_MAX, arg_retries = UINT64_MAX;
+static uint64_t arg_timeout = UINT64_MAX, arg_retries = UINT64_MAX;
 static bool arg_wait, arg_quiet;
 
 const Option queue_options[] = {
@@ -28,7 +28,7 @@ const Option queue_options[] = {
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "(submit) Environment variable; KEY alone takes the caller's value. May be repeated" },
         { 't', "timeout", "SECONDS", OPTION_SECONDS, &arg_timeout, "(submit) Kill an attempt after this time" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "(submit) User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "(submit) UID or UID:GID in the sandbox to run it as" },
         { 'r', "max-retries", "NUMBER", OPTION_UINT, &arg_retries, "(submit) Attempts at most" },
         { 0, "wait", NULL, OPTION_FLAG, &arg_wait, "(submit, status, requeue) Wait for the end and print the output" },
         { 's', "status", "STATUS", OPTION_STRING, &arg_status, "(list) Only jobs in this state" },
@@ -118,7 +118,7 @@ static int queue_submit(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         body = exec_request_to_json(c, &(ExecRequest) { .sandbox = id, .argv = words + 1, .cwd = arg_cwd, .env = arg_env,
-                                                        .uid = arg_uid, .timeout_sec = arg_timeout });
+                                                        .user = arg_user, .timeout_sec = arg_timeout });
         if (!body)
                 return EXIT_STATUS_USAGE;
         if (json_set_uint(body, "maxRetries", arg_retries) < 0)

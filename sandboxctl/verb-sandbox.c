@@ -104,8 +104,15 @@ int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments 
                 if (!json_is_null(map) && json_object_set_new(body, maps[i].key, map) < 0)
                         return ctl_oom(c);
         }
-        if (a->network)
+        if (a->network || a->allow)
                 (void) json_object_set_new(body, "network", json_true());
+        if (a->allow) {
+                json_t *list = json_array();
+
+                STRV_FOREACH(entry, a->allow)
+                        (void) json_array_append_new(list, json_string(*entry));
+                (void) json_object_set_new(body, "egress", json_pack("{s:o}", "allow", list));
+        }
         if (json_set_text(body, "image", image) < 0 || json_set_text(body, "template", a->template) < 0 ||
             json_set_text(body, "name", a->name) < 0 || json_set_text(body, "workdir", a->workdir) < 0 ||
             json_set_uint(body, "memory", a->memory_mib) < 0 || json_set_uint(body, "timeout", a->timeout_sec) < 0 ||
@@ -113,6 +120,28 @@ int sandbox_arguments_to_json(Ctl *c, const char *image, const SandboxArguments 
                 return ctl_fail(c, EXIT_STATUS_USAGE, "image, name or directory is not valid UTF-8");
         *ret = TAKE_PTR(body);
         return EXIT_STATUS_OK;
+}
+
+/* The server takes what is next to what was asked for, which is not what was said. */
+static void warn_of_limits(const Ctl *c, const SandboxArguments *a, const json_t *sandbox) {
+        const json_t *config = json_object_get(sandbox, "config");
+        const struct {
+                const char *key, *unit;
+                double asked;
+        } limits[] = {
+                { "memory",  "MiB",        a->memory_mib != UINT64_MAX ? (double) a->memory_mib : -1   },
+                { "timeout", "seconds",    a->timeout_sec != UINT64_MAX ? (double) a->timeout_sec : -1 },
+                { "cpu",     "processors", a->cpu                                                      },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+                const json_t *given = json_object_get(config, limits[i].key);
+
+                if (limits[i].asked < 0 || !json_is_number(given) || json_number_value(given) == limits[i].asked)
+                        continue;
+                ctl_warn(c, "%s: %.10g %s instead of %.10g", limits[i].key, json_number_value(given), limits[i].unit,
+                         limits[i].asked);
+        }
 }
 
 int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t **ret) {
@@ -129,6 +158,7 @@ int sandbox_create(Ctl *c, const char *image, const SandboxArguments *a, json_t 
                 return r;
         if (!object_id_is_valid(json_text(reply, "id"), "sbx"))
                 return ctl_fail(c, EXIT_STATUS_SERVER, "%s: the answer has no id", what);
+        warn_of_limits(c, a, reply);
         *ret = TAKE_PTR(reply);
         return EXIT_STATUS_OK;
 }

@@ -72,18 +72,49 @@ int verb_fork(Ctl *c, char **words) {
         return EXIT_STATUS_OK;
 }
 
+/* Those of other sandboxes are known by their ids only. */
+static int resolve_snapshot(Ctl *c, const char *id, const char *word, char **ret) {
+        _cleanup_free_ char *path = ctl_path("/sandboxes/%s/snapshots", id);
+        _cleanup_json_ json_t *reply = NULL;
+        const char *found = word;
+        unsigned n = 0;
+        json_t *item;
+        size_t i;
+        int r;
+
+        if (!object_id_is_valid(word, "snap")) {
+                r = ctl_request(c, id, "GET", path, NULL, &reply);
+                if (r != EXIT_STATUS_OK)
+                        return r;
+                json_array_foreach(json_object_get(reply, "snapshots"), i, item)
+                        if (streq(json_text(item, "name"), word)) {
+                                found = json_text(item, "id");
+                                n++;
+                        }
+                if (n == 0)
+                        return ctl_fail(c, EXIT_STATUS_NOT_FOUND, "%s: no snapshot of %s has this id or name", word, id);
+                if (n > 1)
+                        return ctl_fail(c, EXIT_STATUS_CONFLICT, "%s: %u snapshots have this name, %s is one; "
+                                        "see sandboxctl snapshot list", word, n, found);
+        }
+        *ret = strdup(found);
+        return *ret ? EXIT_STATUS_OK : ctl_oom(c);
+}
+
 int verb_restore(Ctl *c, char **words) {
-        _cleanup_free_ char *id = NULL, *path = NULL;
+        _cleanup_free_ char *id = NULL, *path = NULL, *snapshot = NULL;
         _cleanup_json_ json_t *reply = NULL;
         json_t *body;
         int r;
 
         r = ctl_resolve(c, words[0], &id);
+        if (r == EXIT_STATUS_OK)
+                r = resolve_snapshot(c, id, words[1], &snapshot);
         if (r != EXIT_STATUS_OK)
                 return r;
-        body = json_pack("{s:s}", "snapshotId", words[1]);
+        body = json_pack("{s:s}", "snapshotId", snapshot);
         if (!body)
-                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is no id of a snapshot", words[1]);
+                return ctl_oom(c);
         path = ctl_path("/sandboxes/%s/snapshots/restore", id);
         r = ctl_request(c, id, "POST", path, body, &reply);
         return r == EXIT_STATUS_OK && c->json ? ctl_print_json(c, reply) : r;
@@ -124,7 +155,7 @@ static int list(Ctl *c, char **words) {
 
 static int snapshot_path(Ctl *c, const char *id, const char *suffix, char **ret) {
         if (!object_id_is_valid(id, "snap"))
-                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is no id of a snapshot", id);
+                return ctl_fail(c, EXIT_STATUS_USAGE, "'%s' is no id of a snapshot, see sandboxctl snapshot list", id);
         *ret = ctl_path("/snapshots/%s%s", id, suffix);
         return EXIT_STATUS_OK;
 }

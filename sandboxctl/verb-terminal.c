@@ -2,42 +2,46 @@
 #include <unistd.h>
 
 #include "libsandbox/string-util.h"
-#include "sandboxctl/exec-stream.h"
 #include "sandboxctl/terminal.h"
 #include "sandboxctl/tty.h"
 #include "sandboxctl/verbs-table.h"
 
-static const char *arg_cwd;
+static const char *arg_cwd, *arg_user;
 static char **arg_env;
-static uint64_t arg_uid = UINT64_MAX;
 
 const Option shell_options[] = {
         { 'w', "cwd", "PATH", OPTION_STRING, &arg_cwd, "Directory that it starts in" },
         { 'e', "env", "KEY=VALUE", OPTION_STRV, &arg_env,
           "Environment variable; KEY alone takes the caller's value. May be repeated" },
-        { 'u', "user", "UID", OPTION_UINT, &arg_uid, "User id in the sandbox to run it as" },
+        { 'u', "user", "USER", OPTION_STRING, &arg_user, "UID or UID:GID in the sandbox to run it as" },
         {},
 };
 
+bool terminal_is_ours(void) {
+        return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
 /* What both verbs need: a terminal of the caller's, which costs nothing to look for, and then the sandbox. */
 static int begin(Ctl *c, const char *word, char **ret_id) {
-        if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+        if (terminal_is_ours())
                 return ctl_resolve(c, word, ret_id);
         return ctl_fail(c, EXIT_STATUS_USAGE, "this needs a terminal, see 'exec' for scripts");
 }
 
 /* Images without bash are common, without sh they are rare. */
-static int open_terminal(Ctl *c, const char *sandbox, char *const *argv, json_t **ret) {
+static int open_terminal(Ctl *c, const ExecRequest *wanted, json_t **ret) {
         static char *const shell[] = { (char *) "/bin/sh", (char *) "-c",
                                        (char *) "command -v bash >/dev/null && exec bash; exec sh", NULL };
-        const ExecRequest request = { .sandbox = sandbox, .argv = argv[0] ? argv : shell, .cwd = arg_cwd,
-                                      .env = arg_env, .uid = arg_uid, .timeout_sec = UINT64_MAX };
-        _cleanup_free_ char *path = ctl_path("/sandboxes/%s/terminals", sandbox);
-        _cleanup_json_ json_t *body = exec_request_to_json(c, &request);
+        _cleanup_free_ char *path = ctl_path("/sandboxes/%s/terminals", wanted->sandbox);
         const char *term = getenv("TERM");
+        ExecRequest request = *wanted;
+        _cleanup_json_ json_t *body = NULL;
         TtySize size = tty_size();
         json_t *env;
 
+        if (!request.argv[0])
+                request.argv = shell;
+        body = exec_request_to_json(c, &request);
         if (!body)
                 return EXIT_STATUS_OWN;
         env = json_object_get(body, "env");
@@ -48,11 +52,21 @@ static int open_terminal(Ctl *c, const char *sandbox, char *const *argv, json_t 
         if (json_object_set_new(body, "rows", json_integer(size.rows)) < 0 ||
             json_object_set_new(body, "cols", json_integer(size.columns)) < 0)
                 return ctl_oom(c);
-        return ctl_request(c, sandbox, "POST", path, TAKE_PTR(body), ret);
+        return ctl_request(c, request.sandbox, "POST", path, TAKE_PTR(body), ret);
+}
+
+int terminal_run(Ctl *c, const ExecRequest *request, bool last) {
+        _cleanup_json_ json_t *terminal = NULL;
+        int r;
+
+        r = open_terminal(c, request, &terminal);
+        if (r != EXIT_STATUS_OK)
+                return r;
+        return terminal_attach(c, &(TerminalAttach) { .sandbox = request->sandbox, .fresh = true, .last = last,
+                                                      .terminal = json_text(terminal, "id") });
 }
 
 int verb_shell(Ctl *c, char **words) {
-        _cleanup_json_ json_t *terminal = NULL;
         _cleanup_free_ char *id = NULL;
         int r;
 
@@ -60,11 +74,8 @@ int verb_shell(Ctl *c, char **words) {
         if (r != EXIT_STATUS_OK)
                 return r;
         terminal_block_signals();
-        r = open_terminal(c, id, words + 1, &terminal);
-        if (r != EXIT_STATUS_OK)
-                return r;
-        return terminal_attach(c, &(TerminalAttach) { .sandbox = id, .terminal = json_text(terminal, "id"),
-                                                      .fresh = true });
+        return terminal_run(c, &(ExecRequest) { .sandbox = id, .argv = words + 1, .cwd = arg_cwd, .env = arg_env,
+                                                .user = arg_user, .timeout_sec = UINT64_MAX }, /* last= */ false);
 }
 
 /* The start of an id that only one live terminal has; "" is any. */

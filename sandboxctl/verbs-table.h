@@ -63,6 +63,9 @@ int verb_version(Ctl *c, char **words);
 
 /* verb-template.c */
 int verb_network(Ctl *c, char **words);
+
+/* verb-egress.c */
+int verb_egress(Ctl *c, char **words);
 extern const Option template_options[];
 int verb_template(Ctl *c, char **words);
 

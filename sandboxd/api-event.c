@@ -97,8 +97,8 @@ static int reply_history(Request *request, void *userdata, sd_bus_error *error) 
                 r = store_foreach_object(m->store, &q, on_event_row, events);
         if (r < 0)
                 return r;
-        return request_reply_json(request, 200, json_pack("{s:O, s:I}", "events", events, "total",
-                                                          (json_int_t) total));
+        return request_reply_json_exact(request, 200, json_pack("{s:O, s:I}", "events", events, "total",
+                                                                (json_int_t) total));
 }
 
 int api_event_history(Request *request, sd_bus_error *error) {
@@ -141,7 +141,7 @@ static int publish(Request *request, void *userdata, sd_bus_error *error) {
         event.id = id;
         if (data)
                 event.data = data;
-        return request_reply_json(request, 200, event_to_json(&event));
+        return request_reply_json_exact(request, 200, event_to_json(&event));
 }
 
 int api_event_publish(Request *request, sd_bus_error *error) {

@@ -125,13 +125,6 @@ int api_exec(Request *request, sd_bus_error *error) {
         return 1;
 }
 
-/* This dialect calls it a success even if nobody was hit. */
-static void on_interrupted(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
-        bool missed = error && sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_PROCESS);
-
-        api_call_done(reply, missed ? NULL : error, userdata);
-}
-
 typedef struct InterruptInput {
         int64_t pid;
 } InterruptInput;
@@ -170,7 +163,7 @@ int api_exec_interrupt(Request *request, sd_bus_error *error) {
         if (!call)
                 return -ENOMEM;
         call->answer = api_answer_success;
-        r = execd_kill_process(call->manager->execd, s->id, (uint32_t) input.pid, SIGINT, on_interrupted, call);
+        r = execd_kill_process(call->manager->execd, s->id, (uint32_t) input.pid, SIGINT, api_process_told, call);
         return api_call_sent(&call, r, error);
 }
 

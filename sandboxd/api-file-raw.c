@@ -10,6 +10,7 @@
 #include "libsandbox/parse-util.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/body-pipe.h"
 #include "sandboxd/file-input.h"
 #include "sandboxd/path-rule.h"
 
@@ -170,24 +171,17 @@ int api_file_get_raw(Request *request, sd_bus_error *error) {
 
 /* A body on its way to the file worker. The call to it is made at the beginning for a pipe, at the end for a file;
  * the request ends when both the body and the worker have. */
-typedef struct Upload {
-        Request *request;
-        ApiCall *call;          /* until it is sent */
+typedef struct RawUpload {
+        BodyPipe body;
         Manager *manager;
         Sandbox *sandbox;
         char *path;
         uint32_t mode;
-        bool keep_mode;
-        int fd;                 /* write end of the pipe, or the file */
-        bool is_pipe, asked, failed, ended;
-        sd_event_source *writable;
-        uint64_t received, limit;
-        sd_bus_message *reply;
-} Upload;
+        bool keep_mode, asked;
+} RawUpload;
 
-static void upload_free(Upload *u) {
-        sd_event_source_disable_unref(u->writable);
-        safe_close(u->fd);
+static void upload_free(RawUpload *u) {
+        body_pipe_close(&u->body);
         sandbox_unref(u->sandbox);
         free(u->path);
         free(u);
@@ -195,23 +189,23 @@ static void upload_free(Upload *u) {
 
 /* The worker's answer may come before the end of the body: an error. Nothing more is sent to it then. */
 static void on_written(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
-        Upload *u = userdata;
-        Request *request = u->request;
+        RawUpload *u = userdata;
+        Request *request = u->body.request;
 
-        u->writable = sd_event_source_disable_unref(u->writable);
+        body_pipe_close(&u->body);
         if (request) {
                 request_on_gone(request, NULL, NULL);
                 if (error)
                         (void) request_reply_error(request, error);
                 else
                         (void) request_reply_json(request, 200, json_pack("{s:b, s:I}", "success", 1, "size",
-                                                                          (json_int_t) u->received));
+                                                                          (json_int_t) u->body.received));
         }
         (void) reply;
         upload_free(u);
 }
 
-static int ask(Upload *u, int source, uint64_t size) {
+static int ask(RawUpload *u, int source, uint64_t size) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
@@ -225,52 +219,23 @@ static int ask(Upload *u, int source, uint64_t size) {
         return r;
 }
 
-static int on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Upload *u = userdata;
-
-        (void) fd;
-        (void) events;
-        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        if (u->request)
-                request_body_wake(u->request);
-        return 0;
-}
-
 static ssize_t on_data(void *userdata, const char *data, size_t n) {
-        Upload *u = userdata;
-        ssize_t k;
+        RawUpload *u = userdata;
 
-        if (u->received + n > u->limit)
-                return -EFBIG;
-        k = write(u->fd, data, n);
-        if (k < 0 && errno == EAGAIN)
-                k = 0;
-        if (k < 0 && errno == EPIPE && u->is_pipe)
-                return (ssize_t) n; /* the worker gave up: its answer says why */
-        if (k < 0)
-                return -errno;
-        if ((size_t) k < n) {
-                if (!u->writable)
-                        return -ENOSPC; /* a file takes all or is full */
-                /* taking less than offered suspends the request until it is woken */
-                (void) sd_event_source_set_enabled(u->writable, SD_EVENT_ONESHOT);
-        }
-        u->received += (uint64_t) k;
-        return k;
+        return body_pipe_write(&u->body, data, n);
 }
 
 static int on_end(void *userdata, sd_bus_error *error) {
-        Upload *u = userdata;
+        RawUpload *u = userdata;
         int r;
 
-        u->writable = sd_event_source_disable_unref(u->writable);
-        if (u->is_pipe) {
-                u->fd = safe_close(u->fd);
+        if (u->body.is_pipe) {
+                body_pipe_close(&u->body);
                 return 1;
         }
-        r = lseek(u->fd, 0, SEEK_SET) < 0 ? -errno : ask(u, u->fd, u->received);
+        r = lseek(u->body.fd, 0, SEEK_SET) < 0 ? -errno : ask(u, u->body.fd, u->body.received);
         if (r < 0) {
-                request_on_gone(u->request, NULL, NULL);
+                request_on_gone(u->body.request, NULL, NULL);
                 upload_free(u);
                 return api_unavailable(r, error);
         }
@@ -279,59 +244,33 @@ static int on_end(void *userdata, sd_bus_error *error) {
 
 /* A short pipe is an interrupted upload to the worker: it changes nothing. */
 static void on_client_gone(Request *request, void *userdata) {
-        Upload *u = userdata;
+        RawUpload *u = userdata;
 
         (void) request;
-        u->request = NULL;
-        u->writable = sd_event_source_disable_unref(u->writable);
-        u->fd = safe_close(u->fd);
+        u->body.request = NULL;
+        body_pipe_close(&u->body);
         if (!u->asked)
                 upload_free(u);
 }
 
-static int open_pipe(Upload *u, uint64_t size) {
+static int open_pipe(RawUpload *u, uint64_t size) {
         _cleanup_close_ int theirs = -EBADF;
-        int pair[2], r;
+        int r;
 
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return -errno;
-        theirs = pair[0];
-        u->fd = pair[1];
-        u->is_pipe = true;
-        (void) fcntl(u->fd, F_SETPIPE_SZ, (int) MiB);
-        r = fd_set_nonblock(u->fd, true);
-        if (r >= 0)
-                r = sd_event_add_io(u->manager->event, &u->writable, u->fd, EPOLLOUT, on_writable, u);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(u->writable, SD_EVENT_OFF);
+        r = body_pipe_open(&u->body, u->manager->event, &theirs);
         return r < 0 ? r : ask(u, theirs, size);
 }
 
-static int open_file(Upload *u) {
-        u->fd = openat(u->manager->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        return u->fd < 0 ? -errno : 0;
+static int open_file(RawUpload *u) {
+        u->body.fd = openat(u->manager->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        return u->body.fd < 0 ? -errno : 0;
 }
 
-static int parse_mode(const char *text, Upload *u, sd_bus_error *error) {
-        unsigned long mode;
-        char *end;
-
-        u->mode = 0644;
-        u->keep_mode = !text;
-        if (!text)
-                return 0;
-        mode = strtoul(text, &end, 8);
-        if (isempty(text) || *end || strspn(text, "01234567") != strlen(text) || mode > 07777)
-                return bus_error_set(error, BUS_ERROR_INVALID, "Invalid mode: octal digits are wanted");
-        u->mode = (uint32_t) mode;
-        return 0;
-}
-
-static int upload_begin(Request *request, Upload *u, sd_bus_error *error) {
+static int upload_begin(Request *request, RawUpload *u, sd_bus_error *error) {
         uint64_t size = request_body_size(request);
         int r;
 
-        if (size != UINT64_MAX && size > u->limit)
+        if (size != UINT64_MAX && size > u->body.limit)
                 return bus_error_set(error, BUS_ERROR_TOO_LARGE, "The body is too large");
         r = size == UINT64_MAX ? open_file(u) : open_pipe(u, size);
         if (r < 0)
@@ -340,7 +279,8 @@ static int upload_begin(Request *request, Upload *u, sd_bus_error *error) {
         r = request_receive(request, &(BodySink) { .write = on_data, .end = on_end, .userdata = u });
         if (r < 0) {
                 request_on_gone(request, NULL, NULL);
-                on_client_gone(request, u);
+                u->body.request = NULL;
+                body_pipe_close(&u->body);
                 return r;
         }
         return 1;
@@ -350,21 +290,23 @@ int api_file_put_raw(Request *request, sd_bus_error *error) {
         _cleanup_(raw_input_done) RawInput in = {};
         Manager *m = request_userdata(request);
         Sandbox *s;
-        Upload *u;
+        RawUpload *u;
         int r;
 
         r = api_get_sandbox(request, NEED_RUNNING, &s, error);
         if (r < 0)
                 return r;
-        u = new0(Upload, 1);
+        r = read_input(request, &in, error);
+        if (r < 0)
+                return r;
+        u = new0(RawUpload, 1);
         if (!u)
                 return -ENOMEM;
-        *u = (Upload) { .request = request, .manager = m, .sandbox = sandbox_ref(s), .fd = -EBADF,
-                        .limit = m->settings.upload_max };
-        r = read_input(request, &in, error);
+        *u = (RawUpload) { .body = { .request = request, .fd = -EBADF, .limit = m->settings.upload_max }, .manager = m,
+                        .sandbox = sandbox_ref(s), .mode = 0644, .keep_mode = !in.mode };
         u->path = TAKE_PTR(in.path);
-        if (r >= 0)
-                r = parse_mode(in.mode, u, error);
+        if (in.mode)
+                r = file_parse_mode(in.mode, &u->mode, error);
         if (r >= 0)
                 r = upload_begin(request, u, error);
         if (r < 0 && !u->asked)

@@ -13,6 +13,7 @@
  * ExecResult with git's status, a directory without a repository has a clean status and an empty log. */
 
 #define OUTPUT_MAX (10 * MiB)
+#define COMPLAINT_BEGIN_MAX 1000U
 
 typedef struct GitInput {
         char *path, *url, *branch, *message, *ref, *name, *remote, *file;
@@ -208,12 +209,26 @@ static int do_clone(Request *request, void *userdata, sd_bus_error *error) {
 
 ROUTE(api_git_clone, clone_fields, do_clone)
 
+/* Behind what is wrong git explains all its options at times, so that the end of what it says is of no help. */
+static char *complaint_of(const Command *c) {
+        _cleanup_free_ char *begin = NULL;
+        char *usage = NULL;
+        size_t n;
+
+        if (tool_read(c, 1, COMPLAINT_BEGIN_MAX, &begin, &n) >= 0)
+                usage = strstr(begin, "\nusage: ");
+        if (!usage)
+                return tool_complaint(c);
+        *usage = 0;
+        return utf8_sanitize(begin, strlen(begin));
+}
+
 /* What git had to say beside an answer that clients expect all the same. */
 static int reply_with_complaint(ApiTool *t, const Command *c, json_t *reply) {
         _cleanup_free_ char *complaint = NULL;
 
         if (command_exit_code(c) != 0) {
-                complaint = tool_complaint(c);
+                complaint = complaint_of(c);
                 (void) json_object_set_new(reply, "error", json_string(complaint ?: "git failed"));
         }
         return request_reply_json(t->request, c->timed_out ? 504 : 200, reply);
@@ -386,7 +401,7 @@ static int answer_changed(ApiTool *t, const Command *c, sd_bus_error *error) {
 
         if (command_exit_code(c) == 0)
                 return list_branches(t, error);
-        complaint = tool_complaint(c);
+        complaint = complaint_of(c);
         return bus_error_set(error, c->timed_out ? BUS_ERROR_TIMED_OUT : BUS_ERROR_INVALID, "git: %s",
                              complaint ?: "it failed");
 }

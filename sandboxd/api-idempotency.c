@@ -11,10 +11,13 @@
 #include "sandboxd/idempotency.h"
 #include "sandboxd/snapshot.h"
 #include "sandboxd/port.h"
+#include "sandboxd/upload.h"
 
 /* The header Idempotency-Key. A handler need not know of it: what it has written when it returns, and its reply, get
  * into the database in one transaction, so that there are both or none. Only one that makes something while it waits for
  * the bus says what, by idempotency_note_object().
+ *
+ * (ROUTE_ANEW) A reply with keys in it is not remembered, but made anew of the object.
  *
  * A reply that made nothing is not remembered: its client may try again with the same key. */
 
@@ -31,8 +34,16 @@ static json_t *context_left(Manager *m, const char *id) {
         return NULL;
 }
 
+static json_t *terminal_made(Manager *m, const char *id, bool anew) {
+        Command *c = manager_find_command(m, id);
+
+        if (!c)
+                return NULL;
+        return anew ? session_renew(c) : command_is_live(c) ? terminal_to_json(c) : NULL;
+}
+
 /* NULL: it was not made after all, or is gone. */
-static json_t *object_to_json(Manager *m, const char *id) {
+static json_t *object_to_json(Manager *m, const char *id, bool anew) {
         if (object_id_is_valid(id, "sbx")) {
                 Sandbox *s = manager_find_sandbox(m, id);
 
@@ -52,6 +63,13 @@ static json_t *object_to_json(Manager *m, const char *id) {
                 Port p;
 
                 return port_find_by_id(m->store, id, &p) >= 0 ? port_to_json(&p, true) : NULL;
+        }
+        if (object_id_is_valid(id, "term"))
+                return terminal_made(m, id, anew);
+        if (object_id_is_valid(id, "upl")) {
+                _cleanup_(upload_done) Upload u = {};
+
+                return upload_find(m->uploads, NULL, id, &u) >= 0 ? upload_to_json(m->uploads, &u, -1) : NULL;
         }
         return object_id_is_valid(id, "ctx") ? context_left(m, id) : NULL;
 }
@@ -82,6 +100,7 @@ static int guard_begin(Request *request, sd_bus_error *error) {
         const char *key = request_header(request, "Idempotency-Key");
         Manager *m = request_userdata(request);
         json_t *made;
+        bool anew;
         int r;
 
         if (!key)
@@ -101,14 +120,16 @@ static int guard_begin(Request *request, sd_bus_error *error) {
                 return r;
         if (found.status > 0)
                 return reply_replayed(request, found.status, TAKE_PTR(found.body));
-        made = object_to_json(m, found.object);
+        anew = request_route(request)->flags & ROUTE_ANEW;
+        made = object_to_json(m, found.object, anew);
         if (made) {
                 char *text = json_dumps(made, JSON_COMPACT);
 
                 json_decref(made);
                 if (!text)
                         return -ENOMEM;
-                (void) idempotency_note_reply(use, 200, text, strlen(text));
+                if (!anew)
+                        (void) idempotency_note_reply(use, 200, text, strlen(text));
                 return reply_replayed(request, 200, text);
         }
         (void) idempotency_forget_object(use);
@@ -127,6 +148,8 @@ static int guard_handled(Request *request, sd_bus_error *error) {
 }
 
 static void guard_replied(Request *request, unsigned status, const char *text, size_t n) {
+        if (status >= 200 && status < 300 && request_route(request)->flags & ROUTE_ANEW)
+                return; /* what it is about is remembered */
         if (status >= 200 && status < 300 && text)
                 (void) idempotency_note_reply(request_guard_data(request), status, text, n);
         else if (status >= 400)

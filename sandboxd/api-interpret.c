@@ -163,6 +163,7 @@ static int do_execute(Request *request, void *userdata, sd_bus_error *error) {
         if (r < 0)
                 return r;
         t->spec.timeout_usec = api_tool_timeout(m, in->timeout);
+        t->spec.defaults = language->env;
         if (!isempty(in->cwd))
                 r = exec_make_cwd(s, &m->settings, in->cwd, (char **) &t->spec.cwd, error);
         return r < 0 ? r : write_program(request, &t, in->code, error);
@@ -228,8 +229,8 @@ static int do_install(Request *request, void *userdata, sd_bus_error *error) {
         if (!t)
                 return -ENOMEM;
         t->spec.timeout_usec = INSTALL_TIMEOUT_SEC * USEC_PER_SEC;
-        t->spec.env = strv_copy((char *const *) p->env);
-        return api_tool_sent(&t, t->spec.env ? api_tool_start(t, TAKE_PTR(argv), answer_installed, error) : -ENOMEM);
+        t->spec.defaults = p->env;
+        return api_tool_sent(&t, api_tool_start(t, TAKE_PTR(argv), answer_installed, error));
 }
 
 int api_interpret_install(Request *request, sd_bus_error *error) {

@@ -7,6 +7,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
+#include "sandboxd/usage.h"
 
 /* Pages of the sandboxes that there are. They come from our own records, without a question to anybody, unless figures are
  * wanted with them: these are execd's. */
@@ -148,9 +149,14 @@ static json_t *list_to_json(Manager *m, const ListInput *input, Cursor *cursor, 
         return list;
 }
 
+typedef struct ListCall {
+        json_t *list;
+        char **ids;             /* of those whose figures are wanted */
+} ListCall;
+
 static int answer_list(ApiCall *call, sd_bus_message *reply, sd_bus_error *error) {
         _cleanup_(json_decrefp) json_t *by_id = json_object();
-        json_t *list = call->data, *item;
+        json_t *list = ((ListCall *) call->data)->list, *item;
         size_t i;
         int r;
 
@@ -160,29 +166,48 @@ static int answer_list(ApiCall *call, sd_bus_message *reply, sd_bus_error *error
         return r < 0 ? r : request_reply_json(call->request, 200, json_incref(list));
 }
 
-static void free_json(void *data) {
-        json_decref(data);
+static void free_list_call(void *data) {
+        ListCall *c = data;
+
+        json_decref(c->list);
+        strv_free(c->ids);
+        free(c);
+}
+
+static void on_usage(void *userdata) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        ApiCall *call = userdata;
+        int r;
+
+        r = execd_stats_many(call->manager->execd, ((ListCall *) call->data)->ids, api_call_done, call);
+        if (r < 0) {
+                (void) api_unavailable(r, &error);
+                api_call_fail(call, &error);
+        }
 }
 
 /* One call for the whole page, however long it is. */
 static int list_with_metrics(Request *request, const ListInput *input, Cursor *cursor, sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = api_call_new(request, NULL);
-        _cleanup_strv_free_ char **ids = NULL;
-        int r;
+        ListCall *c = new0(ListCall, 1);
 
-        if (!call)
+        (void) error;
+        if (!call || !c) {
+                free(c);
                 return -ENOMEM;
-        call->data = list_to_json(call->manager, input, cursor, &ids);
-        call->free_data = free_json;
-        call->answer = answer_list;
-        if (!call->data)
-                return -ENOMEM;
-        if (!ids) {
-                request_on_gone(TAKE_PTR(call->request), NULL, NULL);
-                return request_reply_json(request, 200, json_incref(call->data));
         }
-        r = execd_stats_many(call->manager->execd, ids, api_call_done, call);
-        return api_call_sent(&call, r, error);
+        c->list = list_to_json(call->manager, input, cursor, &c->ids);
+        call->data = c;
+        call->free_data = free_list_call;
+        call->answer = answer_list;
+        if (!c->list)
+                return -ENOMEM;
+        if (!c->ids) {
+                request_on_gone(TAKE_PTR(call->request), NULL, NULL);
+                return request_reply_json(request, 200, json_incref(c->list));
+        }
+        usage_ask(request_userdata(request), NULL, on_usage, TAKE_PTR(call));
+        return 1;
 }
 
 static int reply_list(Request *request, void *userdata, sd_bus_error *error) {

@@ -8,10 +8,10 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/json-fields.h"
+#include "sandboxd/usage.h"
 
 /* Figures for display. Those of a sandbox come from its cgroup by way of execd; CPU is a rate, so that the last sample
- * is kept in the (not stored) part of the record. The network figures are those of an interface that does not exist
- * yet. */
+ * is kept in the (not stored) part of the record. Those of the network come from its wire by way of netd, see usage.h. */
 
 /* Since the last question; the first one gets the average since the creation. */
 static double cpu_percent(const Sandbox *s, CpuSample *last, uint64_t cpu_usec) {
@@ -41,7 +41,7 @@ json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *
                          "memoryLimitMb", (json_int_t) (limit / MiB),
                          "memoryUsageBytes", (json_int_t) stats->memory_current,
                          "memoryLimitBytes", (json_int_t) limit,
-                         "networkRxBytes", (json_int_t) 0, "networkTxBytes", (json_int_t) 0,
+                         "networkRxBytes", (json_int_t) s->rx_bytes, "networkTxBytes", (json_int_t) s->tx_bytes,
                          "pids", (json_int_t) stats->pids_current, "pidsLimit", (json_int_t) stats->pids_max,
                          "memoryPeakMb", (json_int_t) (stats->memory_peak / MiB),
                          "ioReadBytes", (json_int_t) stats->io_read_bytes,
@@ -78,8 +78,32 @@ int metrics_add(Manager *m, json_t *by_id, sd_bus_message *reply, sd_bus_error *
         return r;
 }
 
+static void on_usage(void *userdata) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        ApiCall *call = userdata;
+        int r;
+
+        r = execd_call(call->manager->execd, "Stats", call->sandbox->id, api_call_done, call);
+        if (r < 0) {
+                (void) api_unavailable(r, &error);
+                api_call_fail(call, &error);
+        }
+}
+
 int api_sandbox_metrics(Request *request, sd_bus_error *error) {
-        return api_ask_execd(request, "Stats", answer_metrics, error);
+        ApiCall *call;
+        Sandbox *s;
+        int r;
+
+        r = api_get_sandbox(request, NEED_LIVE, &s, error);
+        if (r < 0)
+                return r;
+        call = api_call_new(request, s);
+        if (!call)
+                return -ENOMEM;
+        call->answer = answer_metrics;
+        usage_ask(call->manager, s, on_usage, call);
+        return 1;
 }
 
 typedef struct GlobalInput {

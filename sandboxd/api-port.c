@@ -20,14 +20,14 @@ static const JsonField expose_fields[] = {
           "on the sandbox's loopback" },
         { "hostPort",      JSON_FIELD_INT,    offsetof(PortInput, host_port),      0, 1, 65535,
           "default: the same, or any if that is taken" },
-        { "protocol",      JSON_FIELD_STRING, offsetof(PortInput, protocol),       0, 0, 3, "tcp (default) or udp" },
+        { "protocol",      JSON_FIELD_STRING, offsetof(PortInput, protocol),       0, 0, 16, "tcp (default) or udp" },
 };
 const JsonTable port_expose_table = JSON_TABLE(expose_fields);
 
 static const JsonField remove_fields[] = {
         { "containerPort", JSON_FIELD_INT,    offsetof(PortInput, container_port), JSON_FIELD_MANDATORY, 1, 65535,
           "on the sandbox's loopback" },
-        { "protocol",      JSON_FIELD_STRING, offsetof(PortInput, protocol),       0, 0, 3, "tcp or udp; default: both" },
+        { "protocol",      JSON_FIELD_STRING, offsetof(PortInput, protocol),       0, 0, 16, "tcp or udp; default: both" },
 };
 const JsonTable port_remove_table = JSON_TABLE(remove_fields);
 

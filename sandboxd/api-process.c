@@ -95,13 +95,20 @@ int api_process_top(Request *request, sd_bus_error *error) {
         return api_ask_execd(request, "Processes", answer_top, error);
 }
 
+/* A process may have ended while the client looked at it. */
+void api_process_told(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        bool missed = error && sd_bus_error_has_name(error, BUS_ERROR_NO_SUCH_PROCESS);
+
+        api_call_done(reply, missed ? NULL : error, userdata);
+}
+
 typedef struct KillInput {
         int64_t pid;
         char *signal;
 } KillInput;
 
 static const JsonField kill_fields[] = {
-        { "pid",    JSON_FIELD_INT,    offsetof(KillInput, pid),    JSON_FIELD_MANDATORY, 1, 4194304, "inside" },
+        { "pid",    JSON_FIELD_INT,    offsetof(KillInput, pid),    JSON_FIELD_MANDATORY, 2, 4194304, "inside" },
         { "signal", JSON_FIELD_STRING, offsetof(KillInput, signal), 0, 0, 16, "default: TERM" },
 };
 const JsonTable process_kill_table = JSON_TABLE(kill_fields);
@@ -131,7 +138,7 @@ static int send_kill(Request *request, void *userdata, sd_bus_error *error) {
         call->number = input->pid;
         call->data = strdup(input->signal ?: "TERM");
         call->free_data = free;
-        r = execd_kill_process(call->manager->execd, s->id, (uint32_t) input->pid, signo, api_call_done, call);
+        r = execd_kill_process(call->manager->execd, s->id, (uint32_t) input->pid, signo, api_process_told, call);
         return api_call_sent(&call, r, error);
 }
 

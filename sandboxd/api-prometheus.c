@@ -10,6 +10,7 @@
 #include "libsandbox/time-util.h"
 #include "sandboxd/api.h"
 #include "sandboxd/json-fields.h"
+#include "sandboxd/usage.h"
 
 /* The figures of the daemons and of every sandbox, in the text format that Prometheus reads. All samples of a metric
  * stand together there, so the answers of execd are gathered first. It is only asked when there are sandboxes: a scraper
@@ -54,7 +55,7 @@ static void head(FILE *f, const char *name, const char *type, const char *help) 
 
 static void single(FILE *f, const char *name, const char *type, const char *help, double value) {
         head(f, name, type, help);
-        (void) fprintf(f, "%s %.17g\n", name, value);
+        (void) fprintf(f, "%s %.15g\n", name, value);
 }
 
 /* With the escapes that the format has. */
@@ -191,7 +192,27 @@ static void put_series(FILE *f, const Scrape *s) {
 
                         (void) fprintf(f, "%s{sandbox=\"%s\"} ", series[i].name, s->rows[k].sandbox->public_id);
                         (void) (*value == UINT64_MAX ? fputs("+Inf\n", f)
-                                                     : fprintf(f, "%.17g\n", (double) *value * series[i].scale));
+                                                     : fprintf(f, "%.15g\n", (double) *value * series[i].scale));
+                }
+        }
+}
+
+/* Of those that have a way out. */
+static void put_usage(FILE *f, const Scrape *s) {
+        static const struct { const char *name, *help; size_t offset; } rows[] = {
+                { "sandbox_network_received_bytes_total", "Bytes that came in.",  offsetof(Sandbox, rx_bytes) },
+                { "sandbox_network_sent_bytes_total",     "Bytes that went out.", offsetof(Sandbox, tx_bytes) },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                head(f, rows[i].name, "counter", rows[i].help);
+                for (size_t k = 0; k < s->n_rows; k++) {
+                        const Sandbox *sandbox = s->rows[k].sandbox;
+                        const uint64_t *value = (const void *) ((const char *) sandbox + rows[i].offset);
+
+                        if (json_is_true(json_object_get(sandbox->config, "network")))
+                                (void) fprintf(f, "%s{sandbox=\"%s\"} %" PRIu64 "\n", rows[i].name, sandbox->public_id,
+                                               *value);
                 }
         }
 }
@@ -228,6 +249,7 @@ static void put_all(FILE *f, const Scrape *s) {
         put_pool(f, s);
         put_infos(f, m);
         put_series(f, s);
+        put_usage(f, s);
 }
 
 static void reply(Scrape *scrape) {
@@ -291,12 +313,16 @@ static void ask_next(Scrape *s) {
                 reply(s);
 }
 
+static void on_usage(void *userdata) {
+        ask_next(userdata);
+}
+
 static void on_pool(sd_bus_message *message, const sd_bus_error *error, void *userdata) {
         Scrape *s = userdata;
 
         (void) error;
         s->has_pool = message && execd_read_pool(message, &s->pool, NULL) >= 0;
-        ask_next(s);
+        usage_ask(s->manager, NULL, on_usage, s);
 }
 
 static void on_client_gone(Request *request, void *userdata) {

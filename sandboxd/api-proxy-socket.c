@@ -99,11 +99,15 @@ static uint32_t wanted_events(const Join *j, size_t side) {
         return (!from->eof && from->begin == from->end ? EPOLLIN : 0) | (to->begin < to->end ? EPOLLOUT : 0);
 }
 
+/* A hang-up is told for ever, whatever we listen to: one of which nothing is wanted now is not listened to at all. */
 static int listen_again(Join *j) {
         for (size_t i = 0; i < _SIDE_MAX; i++) {
                 uint32_t events = wanted_events(j, i);
 
-                if (events != j->events[i] && sd_event_source_set_io_events(j->sources[i], events) < 0)
+                if (events == j->events[i])
+                        continue;
+                if (sd_event_source_set_io_events(j->sources[i], events) < 0 ||
+                    sd_event_source_set_enabled(j->sources[i], events ? SD_EVENT_ON : SD_EVENT_OFF) < 0)
                         return -EIO;
                 j->events[i] = events;
         }
@@ -124,8 +128,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
                 r = drain(j->flows + side, j->fds[side ^ 1]);
         if (r >= 0)
                 r = listen_again(j);
-        /* A hang-up is told for ever, also when nothing is wanted of that side: it can take nothing more either. */
-        if (r < 0 || (events & (EPOLLHUP | EPOLLERR) && j->flows[side].begin == j->flows[side].end) ||
+        /* What a side said before it hung up is passed on to the end; it can take nothing more. */
+        if (r < 0 || (events & (EPOLLHUP | EPOLLERR) && j->flows[side].eof) ||
             (j->flows[CLIENT].told && j->flows[SERVER].told))
                 end(j);
         return 0;

@@ -336,7 +336,11 @@ static int run_config(Request *request, void *input, sd_bus_error *error) {
         if (!fields)
                 return -ENOMEM;
         r = proxy_set_config(m, s, fields);
-        return r < 0 ? r : request_reply_json(request, 200, proxy_config_to_json(m, s));
+        if (r < 0)
+                return r;
+        if (json_object_size(fields) > 0)
+                event_publish(m, "proxy.configured", s->public_id, json_incref(fields));
+        return request_reply_json(request, 200, proxy_config_to_json(m, s));
 }
 
 int api_proxy_config(Request *request, sd_bus_error *error) {
@@ -384,6 +388,11 @@ static int reply_url(Request *request, Sandbox *s, const ProxyGrant *grant, cons
         if (r < 0)
                 return r;
         own_address(request, address, sizeof address);
+        /* That somebody is let in, but not how: the signature is the key. */
+        event_publish(request_userdata(request), "proxy.shared", s->public_id,
+                      json_pack("{s:i, s:o, s:I}", "port", grant->port, "path",
+                                json_stringn(grant->path, grant->n_path), "expiresAt",
+                                (json_int_t) (grant->expires_sec * 1000)));
         return request_reply_json(request, 200,
                                   json_pack("{s:o, s:I}", "url",
                                             json_sprintf("%s%s%.*s%s%s" PROXY_SIGNATURE_NAME "=%s", address, base,

@@ -234,7 +234,7 @@ static int restore(Request *request, void *userdata, sd_bus_error *error) {
         call = api_call_new(request, s);
         if (!call)
                 return -ENOMEM;
-        r = snapshot_restore(call->manager, s, record, on_restored, call);
+        r = snapshot_restore(call->manager, s, record, on_restored, call, error);
         return api_call_sent(&call, r, error);
 }
 
@@ -246,11 +246,18 @@ int api_snapshot_restore(Request *request, sd_bus_error *error) {
 
 int api_snapshot_delete(Request *request, sd_bus_error *error) {
         const char *id = request_path_value(request, "snapshotId");
+        _cleanup_(json_decrefp) json_t *record = NULL;
         Manager *m = request_userdata(request);
         int r;
 
-        r = snapshot_remove(m, id);
+        r = snapshot_get(m->store, id, &record);
+        if (r >= 0)
+                r = snapshot_remove(m, id);
         if (r == -ENOENT)
                 return bus_error_set(error, BUS_ERROR_NO_SUCH_OBJECT, "Snapshot not found: %s", id);
-        return r < 0 ? r : request_reply_json(request, 200, json_pack("{s:s}", "deleted", id));
+        if (r < 0)
+                return r;
+        event_publish(m, EVENT_SNAPSHOT_DELETED, json_string_value(json_object_get(record, "sandboxId")),
+                      json_pack("{s:s}", "id", id));
+        return request_reply_json(request, 200, json_pack("{s:s}", "deleted", id));
 }

@@ -9,6 +9,7 @@
 #include "sandboxd/api.h"
 #include "sandboxd/http/sse.h"
 #include "sandboxd/json-fields.h"
+#include "sandboxd/usage.h"
 
 /* Figures of a sandbox again and again. A client that has not taken the last ones gets no others: there is nothing to
  * be had from old figures. An answer of execd may come when the client is gone already, so both hold the stream. */
@@ -64,7 +65,7 @@ static int put_frame(MetricsStream *s, sd_bus_message *reply) {
         if (r < 0)
                 return r;
         object = metrics_to_json(s->sandbox, &stats, &s->cpu);
-        text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        text = object ? json_dumps(object, JSON_COMPACT | JSON_OWN_REALS) : NULL;
         if (!text || strlen(text) > FRAME_MAX - 16)
                 return -ENOMEM;
         s->n = (size_t) sprintf(s->frame, "data: %s\n\n", text);
@@ -80,17 +81,24 @@ static void on_stats(sd_bus_message *reply, const sd_bus_error *error, void *use
         wake(s);
 }
 
+static void on_usage(void *userdata) {
+        MetricsStream *s = userdata;
+
+        if (!s->sandbox->leaving && sandbox_is_live(s->sandbox) &&
+            execd_call(s->manager->execd, "Stats", s->sandbox->id, on_stats, s) >= 0)
+                return;
+        s->asking = false;
+        s->over = true;
+        wake(s);
+        stream_unref(s);
+}
+
 static void ask(MetricsStream *s) {
         if (s->asking || s->over || s->n > 0)
                 return;
-        if (s->sandbox->leaving || !sandbox_is_live(s->sandbox) ||
-            execd_call(s->manager->execd, "Stats", s->sandbox->id, on_stats, s) < 0) {
-                s->over = true;
-                wake(s);
-                return;
-        }
         s->asking = true;
         s->n_ref++;
+        usage_ask(s->manager, s->sandbox, on_usage, s);
 }
 
 static int on_timer(sd_event_source *timer, uint64_t usec, void *userdata) {

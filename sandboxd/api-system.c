@@ -82,9 +82,10 @@ static int make_openapi(Manager *m) {
 
         if (m->openapi)
                 return 0;
-        if (asprintf(&prefix, "/%s", m->settings.api_prefix + strspn(m->settings.api_prefix, "/")) < 0)
+        prefix = path_prefix(m->settings.api_prefix);
+        if (!prefix)
                 return -ENOMEM;
-        document = openapi_make(streq(prefix, "/") ? "" : prefix);
+        document = openapi_make(prefix);
         m->openapi = document ? json_dumps(document, JSON_COMPACT) : NULL;
         return m->openapi ? 0 : -ENOMEM;
 }

@@ -13,7 +13,9 @@
 /* The contract's terminals: a shell, and two references to its bytes. They are terminals as all others and are found
  * below /terminals, too; resizing and closing is the same code there and here.
  *
- * Not ROUTE_CREATES: a reply that is remembered for a repetition would have to be kept together with its keys. */
+ * A reply that is remembered for a repetition would have to be kept together with its keys. So it is not (ROUTE_ANEW): who
+ * repeats his request, because he never saw the reply, gets new keys for what nobody has taken, and the old ones, which
+ * somebody else may have seen, are void. */
 
 static const char *const shells[] = { "/bin/sh", "/bin/bash", "/bin/zsh", "/bin/ash" };
 
@@ -55,7 +57,8 @@ static json_t *session_to_json(const Command *c, char (*keys)[TERMINAL_CHANNEL_M
         terminal_get_size(c, &rows, &columns);
         return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:I, s:{s:o, s:o}}", "sessionId", c->id,
                          "sandboxId", c->sandbox->public_id, "execId", c->id, "cols", (json_int_t) columns, "rows",
-                         (json_int_t) rows, "shell", s->shell, "status", "running", "backend", "docker", "createdAt",
+                         (json_int_t) rows, "shell", s->shell, "status",
+                         command_is_live(c) ? "running" : "exited", "backend", "docker", "createdAt",
                          (json_int_t) c->started_msec, "channel",
                          "writer", channel_to_json(s, TERMINAL_WRITE, keys[TERMINAL_WRITE]),
                          "reader", channel_to_json(s, TERMINAL_READ, keys[TERMINAL_READ]));
@@ -79,6 +82,25 @@ static int add_session(Command *c, char (*keys)[TERMINAL_CHANNEL_MAX]) {
         return command_save(c);
 }
 
+json_t *session_renew(Command *c) {
+        char keys[_TERMINAL_DIRECTION_MAX][TERMINAL_CHANNEL_MAX] = {};
+        TerminalSession *session = terminal_get_session(c);
+        json_t *object;
+        int r;
+
+        if (c->forgotten || (!session && !command_is_live(c)))
+                return NULL;
+        if (session) {
+                r = terminal_session_renew(session, keys);
+                if (r >= 0)
+                        r = command_save(c);
+        } else
+                r = add_session(c, keys);
+        object = r < 0 ? NULL : session_to_json(c, keys);
+        explicit_bzero(keys, sizeof keys);
+        return object;
+}
+
 static void on_opened(Command *c, const sd_bus_error *error, void *userdata) {
         char keys[_TERMINAL_DIRECTION_MAX][TERMINAL_CHANNEL_MAX];
         _cleanup_(api_call_freep) ApiCall *call = userdata;
@@ -91,7 +113,7 @@ static void on_opened(Command *c, const sd_bus_error *error, void *userdata) {
         }
         r = add_session(c, keys);
         request = TAKE_PTR(call->request);
-        if (!request || r < 0) /* nobody will ever have the keys */
+        if ((!request && !call->use) || r < 0) /* nobody will ever have the keys */
                 (void) terminal_close(c, ignore_close, NULL);
         if (!request)
                 return;

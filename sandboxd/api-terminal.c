@@ -46,7 +46,7 @@ int api_get_terminal(Request *request, Command **ret, sd_bus_error *error) {
         return 0;
 }
 
-static json_t *terminal_to_json(const Command *c) {
+json_t *terminal_to_json(const Command *c) {
         json_t *object = background_to_json(c);
         uint32_t rows, columns;
 
@@ -92,6 +92,7 @@ int api_terminal_start(Request *request, Sandbox *s, ExecInput *input, TerminalC
                        sd_bus_error *error) {
         _cleanup_(api_call_freep) ApiCall *call = NULL;
         Manager *m = request_userdata(request);
+        Command *c;
         int r;
 
         if (terminals_live(m, s) >= m->settings.terminals_max)
@@ -100,7 +101,9 @@ int api_terminal_start(Request *request, Sandbox *s, ExecInput *input, TerminalC
         call = api_call_new(request, s);
         if (!call)
                 return -ENOMEM;
-        r = terminal_open(m, s, &input->spec, input->text, callback, call);
+        r = terminal_open(m, s, &input->spec, input->text, callback, call, &c);
+        if (r >= 0)
+                (void) idempotency_note_object(call->use, c->id);
         return api_call_sent(&call, r, error);
 }
 

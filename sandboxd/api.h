@@ -55,6 +55,8 @@ ApiCall *api_call_free(ApiCall *call);
 DEFINE_CLEANUP(ApiCall *, api_call_free)
 /* A PeerCallback with the call as userdata. */
 void api_call_done(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
+/* The same for a signal to a process: in this dialect it is a success even if nobody was hit. */
+void api_process_told(sd_bus_message *reply, const sd_bus_error *error, void *userdata);
 /* What a handler returns after it tried to send: hands the call over to api_call_done(), or says why not. */
 int api_call_sent(ApiCall **call, int r, sd_bus_error *error);
 /* A whole handler: asks a method about the sandbox that ":id" names, which must be live. */
@@ -86,6 +88,7 @@ int api_reply_result(Request *request, const Command *c);
 /* What the routes take that are not read by a module of their own. */
 extern const JsonTable alert_table, alert_history_table, network_table, network_member_table, template_table;
 extern const JsonTable clone_table, fork_table, restore_table, snapshot_table;
+extern const JsonTable egress_table;
 extern const JsonTable env_key_table, env_set_table;
 extern const JsonTable git_branch_table, git_checkout_table, git_clone_table, git_commit_table, git_diff_table;
 extern const JsonTable git_log_table, git_pull_table, git_push_table, git_status_table;
@@ -102,10 +105,13 @@ extern const JsonTable webhook_table, webhook_change_table, webhook_deliveries_t
 extern const JsonTable terminal_open_table, terminal_resize_table, terminal_attach_table;
 extern const JsonTable session_open_table, terminal_channel_table;
 extern const JsonTable volume_attach_table, volume_table;
-extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table;
+extern const JsonTable file_raw_get_table, file_raw_put_table, file_watch_table, upload_table;
 
 json_t *sandbox_to_json(const Manager *m, const Sandbox *s);
 json_t *background_to_json(const Command *c);
+json_t *terminal_to_json(const Command *c);
+/* The session of a terminal that POST /terminal has opened, with keys that have not been used. NULL: it came to none. */
+json_t *session_renew(Command *c);
 /* last is what the rate is since; it becomes this one. */
 json_t *metrics_to_json(const Sandbox *s, const SandboxStats *stats, CpuSample *last);
 /* Reads a reply of StatsMany(): each sandbox's object in by_id gets its "metrics". */
@@ -221,6 +227,8 @@ int api_network_delete(Request *request, sd_bus_error *error);
 
 int api_env_get(Request *request, sd_bus_error *error);
 int api_env_set(Request *request, sd_bus_error *error);
+int api_egress_get(Request *request, sd_bus_error *error);
+int api_egress_set(Request *request, sd_bus_error *error);
 int api_env_list(Request *request, sd_bus_error *error);
 int api_env_delete(Request *request, sd_bus_error *error);
 
@@ -261,6 +269,12 @@ int api_file_chmod(Request *request, sd_bus_error *error);
 int api_file_watch(Request *request, sd_bus_error *error);
 int api_file_get_raw(Request *request, sd_bus_error *error);
 int api_file_put_raw(Request *request, sd_bus_error *error);
+
+int api_upload_append(Request *request, sd_bus_error *error);
+int api_upload_begin(Request *request, sd_bus_error *error);
+int api_upload_delete(Request *request, sd_bus_error *error);
+int api_upload_get(Request *request, sd_bus_error *error);
+int api_upload_list(Request *request, sd_bus_error *error);
 
 int api_port_expose(Request *request, sd_bus_error *error);
 int api_port_list(Request *request, sd_bus_error *error);

@@ -6,21 +6,31 @@
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
+#include "libsandbox/time-util.h"
+#include "sandboxd/flatten.h"
 #include "sandboxd/removal.h"
 #include "sandboxd/sandbox-event.h"
+#include "sandboxd/share.h"
 
 /* Freeze() tells whether what the source wrote can be shared. If not, a snapshot is taken that nobody sees, and deleted as
  * soon as all clones stand on it: its files go with the last of them. Then the clones are created side by side, each in
  * the way of any other sandbox. */
+
+#define WAIT_USEC (50 * USEC_PER_MSEC)
+#define WAITS_MAX 200U
 
 typedef struct Cloning {
         Manager *manager;
         Sandbox *source;
         json_t *record;         /* of the snapshot; hidden: made for this */
         bool hidden;
+        bool on_disk;           /* and shared there: the source stands on it, too */
         char *name;
         uint32_t generation;
+        unsigned n_layers;      /* that they stand on, without those of the image */
         unsigned n, n_pending;
+        unsigned n_waits;
+        sd_event_source *wait;
         CreateNamed on_named;
         Sandbox **made;
         unsigned n_made;
@@ -34,6 +44,7 @@ static Cloning *cloning_free(Cloning *c) {
                 for (unsigned i = 0; i < c->n_made; i++)
                         sandbox_unref(c->made[i]);
                 free(c->made);
+                sd_event_source_disable_unref(c->wait);
                 sandbox_unref(c->source);
                 json_decref(c->record);
                 sd_bus_error_free(&c->error);
@@ -66,13 +77,15 @@ static void finish(Cloning *c) {
         bool failed = sd_bus_error_is_set(&c->error);
 
         if (c->hidden)
-                snapshot_drop_files(m, snapshot_id(c));
+                snapshot_drop_hidden(m, snapshot_id(c));
         for (unsigned i = 0; i < c->n_made; i++)
                 if (failed && !c->made[i]->leaving)
                         (void) removal_start(m, c->made[i], COUNTER_KILLED, NULL, NULL);
                 else if (!failed && c->source)
                         event_publish(m, EVENT_CLONED, c->source->public_id,
                                       json_pack("{s:s, s:s}", "id", c->made[i]->public_id, "name", c->made[i]->name));
+        if (!failed)
+                flatten_add(m, c->on_disk ? c->source : NULL, c->made, c->n_made, c->n_layers);
         c->callback(c->made, failed ? 0 : c->n_made, failed ? &c->error : NULL, c->userdata);
         manager_unattend(m);
         cloning_free(c);
@@ -109,7 +122,7 @@ static json_t *clone_config(const json_t *config, const char *image) {
 }
 
 typedef struct Origin {
-        const json_t *config, *metadata, *entrypoint, *secrets, *env;
+        const json_t *config, *metadata, *entrypoint, *secrets, *env, *proxy;
         const char *base, *image;
 } Origin;
 
@@ -118,11 +131,13 @@ static void get_origin(const Cloning *c, Origin *ret) {
         const Sandbox *s = c->source;
 
         if (s)
-                *ret = (Origin) { s->config, s->metadata, s->entrypoint, s->secrets, s->env, sandbox_get_base(s), NULL };
+                *ret = (Origin) { s->config, s->metadata, s->entrypoint, s->secrets, s->env, s->proxy,
+                                  sandbox_get_base(s), NULL };
         else
                 *ret = (Origin) { json_object_get(c->record, "config"), json_object_get(c->record, "metadata"),
                                   json_object_get(c->record, "entrypoint"), json_object_get(private, "secrets"),
-                                  json_object_get(private, "env"), json_string_value(json_object_get(private, "base")),
+                                  json_object_get(private, "env"), json_object_get(private, "proxy"),
+                                  json_string_value(json_object_get(private, "base")),
                                   NULL };
         ret->image = json_string_value(json_object_get(c->record, "imageId"));
 }
@@ -144,7 +159,7 @@ static int create_one(Cloning *c, sd_bus_error *error) {
                         .snapshot = c->record ? snapshot_id(c) : NULL,
                         .config = clone_config(o.config, o.image), .metadata = json_deep_copy(o.metadata),
                         .entrypoint = json_deep_copy(o.entrypoint), .secrets = json_deep_copy(o.secrets),
-                        .env = json_deep_copy(o.env),
+                        .env = json_deep_copy(o.env), .proxy = json_deep_copy(o.proxy),
                         .timeout_sec = (uint64_t) json_integer_value(json_object_get(o.config, "timeout")),
                         .network = json_is_true(json_object_get(o.config, "network")),
                         .on_named = c->on_named && c->n == 1 ? on_named : NULL }, on_made, c, error);
@@ -169,9 +184,35 @@ static void end_with(Cloning *c, int r, const sd_bus_error *error) {
         finish(c);
 }
 
+static int freeze_source(Cloning *c);
+
+static int on_wait_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Cloning *c = userdata;
+        int r;
+
+        (void) source;
+        (void) usec;
+        r = freeze_source(c);
+        if (r < 0)
+                end_with(c, r, NULL);
+        return 0;
+}
+
+/* Somebody else has it copied, or restored, at the moment: no reason to tell a client to come again. */
+static bool wait_for_source(Cloning *c, const sd_bus_error *error) {
+        if (!sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) || !c->source || c->source->leaving ||
+            c->manager->stopping || c->n_waits++ == WAITS_MAX)
+                return false;
+        c->wait = sd_event_source_disable_unref(c->wait);
+        return sd_event_add_time_relative(c->manager->event, &c->wait, CLOCK_MONOTONIC, WAIT_USEC, 1, on_wait_over,
+                                          c) >= 0;
+}
+
 static void on_snapshot(json_t *record, const sd_bus_error *error, void *userdata) {
         Cloning *c = userdata;
 
+        if (!record && wait_for_source(c, error))
+                return;
         if (!record) {
                 end_with(c, -EIO, error);
                 return;
@@ -191,15 +232,43 @@ static void copy_source(Cloning *c) {
                 end_with(c, r, &error);
 }
 
-static void on_frozen(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+static void on_shared(json_t *record, const sd_bus_error *error, void *userdata) {
         Cloning *c = userdata;
 
-        if (reply && sd_bus_message_read(reply, "u", &c->generation) >= 0)
-                create_all(c);
-        else if (error && sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE))
+        c->on_disk = record;
+        if (record || !sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE)) {
+                on_snapshot(record, error, c);
+                return;
+        }
+        c->n_layers = 1;
+        copy_source(c);
+}
+
+static void on_frozen(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        uint32_t n_written, n_frozen;
+        Cloning *c = userdata;
+        const char *where;
+        int r;
+
+        if (!reply && sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE)) {
                 copy_source(c);
-        else
-                end_with(c, -EBADMSG, error);
+                return;
+        }
+        r = reply ? sd_bus_message_read(reply, "usuu", &c->generation, &where, &n_written, &n_frozen) : -EIO;
+        if (r >= 0)
+                c->n_layers = n_written + (c->source->flat ? 1 : n_frozen);
+        if (r >= 0 && streq(where, "done")) {
+                create_all(c);
+                return;
+        }
+        if (r >= 0 && c->source->restoring) {
+                copy_source(c); /* or that is refused */
+                return;
+        }
+        if (r >= 0)
+                r = share_start(c->manager, c->source, streq(where, "untouched"), on_shared, c);
+        if (r < 0)
+                end_with(c, r, error);
 }
 
 /* File workers hold the files open without need: those that are at nothing end, while execd is being asked. */

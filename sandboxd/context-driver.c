@@ -17,9 +17,10 @@
 const char *context_driver_bootstrap(const Language *l) {
         static const char python[] = "import os\nn=int(os.read(0,8))\ns=b''\nwhile len(s)<n:s+=os.read(0,n-len(s))\n"
                                      "__file__='<context>'\nexec(compile(s,__file__,'exec'))";
-        static const char node[] = "const f=require('fs'),r=n=>{const b=Buffer.alloc(n);"
+        /* In a block: what is declared outside of one is in the way of the same names in the code that is to run. */
+        static const char node[] = "{const f=require('fs'),r=n=>{const b=Buffer.alloc(n);"
                                    "for(let i=0;i<n;)i+=f.readSync(0,b,i,n-i);return b.toString()};"
-                                   "(0,eval)('(require)=>{'+r(Number(r(8)))+'\\n}')(require)";
+                                   "(0,eval)('(require)=>{'+r(Number(r(8)))+'\\n}')(require)}";
         static const char bash[] = "IFS= LC_ALL=C read -r -N 8 __sandboxd_code; "
                                    "IFS= LC_ALL=C read -r -N \"$((10#$__sandboxd_code))\" __sandboxd_code; "
                                    "eval \"$__sandboxd_code\"";

@@ -40,6 +40,8 @@ extern const CommandHandlers context_handlers;
 int context_allocate(Contexts *set, Sandbox *s, const Language *language, const char *cwd, Context **ret);
 Context *context_free(Context *c);
 DEFINE_CLEANUP(Context *, context_free)
+/* Nothing that its process says is heard any more. */
+void context_unwatch(Context *c);
 int context_save(const Context *c);
 bool context_is_alive(const Context *c);
 

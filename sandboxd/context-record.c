@@ -22,9 +22,15 @@ int context_allocate(Contexts *set, Sandbox *s, const Language *language, const 
         return 0;
 }
 
+void context_unwatch(Context *c) {
+        c->source = sd_event_source_disable_unref(c->source);
+        if (c->command)
+                c->command->on_input_closed = NULL;
+}
+
 Context *context_free(Context *c) {
         if (c) {
-                sd_event_source_disable_unref(c->source);
+                context_unwatch(c);
                 sd_event_source_disable_unref(c->timer);
                 command_unref(c->command);
                 sandbox_unref(c->sandbox);

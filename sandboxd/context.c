@@ -191,9 +191,24 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *u
         return 0;
 }
 
+static void on_input_closed(void *userdata) {
+        Context *c = userdata;
+
+        c->source = sd_event_source_disable_unref(c->source);
+}
+
+/* Not longer than the descriptor is open: init has another one of the same socket, so the event loop would go on hearing
+ * of it, for a source that is gone. */
 static int watch(Context *c) {
-        return sd_event_add_io(c->set->manager->event, &c->source, c->command->stdin_fd, EPOLLIN | EPOLLET,
-                               on_readable, c);
+        int r;
+
+        r = sd_event_add_io(c->set->manager->event, &c->source, c->command->stdin_fd, EPOLLIN | EPOLLET, on_readable, c);
+        if (r < 0)
+                return r;
+        c->command->on_input_closed = on_input_closed;
+        c->command->on_input_closed_userdata = c;
+        c->command->stdin_taken = true;
+        return 0;
 }
 
 static void on_output(Command *command, bool is_stderr, const char *data, size_t n, void *userdata) {
@@ -223,7 +238,7 @@ static void fail_all(Context *c, const sd_bus_error *error) {
 
 /* The context stays as a name without a process: it can be asked about, restarted and deleted. */
 static void detach(Context *c) {
-        c->source = sd_event_source_disable_unref(c->source);
+        context_unwatch(c);
         c->timer = sd_event_source_disable_unref(c->timer);
         c->command = command_unref(c->command);
 }
@@ -284,6 +299,8 @@ static int make_spec(Context *c, CommandSpec *spec) {
                 r = strv_extend(&spec->argv, context_driver_bootstrap(c->language));
         if (r >= 0)
                 r = exec_make_env(c->sandbox, NULL, &spec->env);
+        if (r >= 0)
+                r = exec_env_add_defaults(&spec->env, c->language->env);
         spec->cwd = strdup(c->cwd);
         return r < 0 ? r : spec->cwd ? 0 : -ENOMEM;
 }

@@ -6,6 +6,7 @@
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/string-util.h"
+#include "sandboxd/egress.h"
 #include "sandboxd/json-fields.h"
 
 /* The contract of creation: numbers out of range are clamped, scalars of a wrong type count as absent, but an image, an
@@ -20,6 +21,10 @@
 static const JsonField create_fields[] = {
         { "cpu",        JSON_FIELD_NUMBER, offsetof(CreateInput, cpu),
           JSON_FIELD_CLAMP | JSON_FIELD_LENIENT, 0.5, 4, "processors" },
+        { "egress",     JSON_FIELD_VALUE,  offsetof(CreateInput, egress), 0, 0, 0,
+          "what may be reached, with network; without: everything",
+          "{\"type\":\"object\",\"properties\":{\"allow\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+          "\"required\":[\"allow\"]}" },
         { "entrypoint", JSON_FIELD_ARRAY,  offsetof(CreateInput, entrypoint), 0, 0, 0,
           "a command that is started in the background" },
         { "env",        JSON_FIELD_OBJECT, offsetof(CreateInput, env),      JSON_FIELD_LENIENT, 0, 0,
@@ -139,6 +144,29 @@ static int check_entrypoint(CreateInput *input, sd_bus_error *error) {
         return 0;
 }
 
+/* The list is put in order here, so that what is shown is what is in force. */
+static int check_egress(CreateInput *input, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *egress = NULL;
+        json_t *list;
+        int r;
+
+        if (!input->egress)
+                return 0;
+        if (!json_is_object(input->egress) || json_object_size(input->egress) != 1)
+                return bus_error_set(error, BUS_ERROR_INVALID, "egress must be an object with the member allow");
+        if (!input->network)
+                return bus_error_set(error, BUS_ERROR_INVALID, "egress needs network: true");
+        r = egress_list_read(json_object_get(input->egress, "allow"), &list, error);
+        if (r < 0)
+                return r;
+        egress = json_pack("{s:o}", "allow", list);
+        if (!egress)
+                return -ENOMEM;
+        json_decref(input->egress);
+        input->egress = TAKE_PTR(egress);
+        return 0;
+}
+
 static int check_workdir(CreateInput *input, const Settings *settings, sd_bus_error *error) {
         if (isempty(input->workdir))
                 return free_and_strdup(&input->workdir, settings->workspace_dir);
@@ -171,6 +199,8 @@ int create_input_read(json_t *object, const Settings *settings, CreateInput *ret
                 r = check_map(input.metadata, "metadata", /* is_env= */ false, error);
         if (r >= 0)
                 r = check_entrypoint(&input, error);
+        if (r >= 0)
+                r = check_egress(&input, error);
         if (r >= 0)
                 r = check_workdir(&input, settings, error);
         if (r < 0)
@@ -234,10 +264,10 @@ static json_t *number_to_json(double x) {
 }
 
 json_t *create_input_config(const CreateInput *input) {
-        json_t *config = json_pack("{s:s, s:s*, s:I, s:I, s:o, s:s, s:O*, s:O*, s:O*, s:o*}", "image", input->image,
+        json_t *config = json_pack("{s:s, s:s*, s:I, s:I, s:o, s:s, s:O*, s:O*, s:O*, s:O*, s:o*}", "image", input->image,
                                    "name", input->name, "timeout", (json_int_t) input->timeout, "memory",
                                    (json_int_t) input->memory, "cpu", number_to_json(input->cpu), "workdir",
-                                   input->workdir, "env", input->env, "metadata", input->metadata, "entrypoint",
+                                   input->workdir, "egress", input->egress, "env", input->env, "metadata", input->metadata, "entrypoint",
                                    input->entrypoint, "secretEnv", secret_names(input));
 
         if (config && input->network_given)

@@ -14,6 +14,7 @@ typedef struct CreateInput {
         double cpu;
         bool network, network_given;
         json_t *env, *metadata, *entrypoint;
+        json_t *egress;         /* {"allow": [...]}; NULL: everything may be reached */
         json_t *secrets;        /* the rest of the environment: never shown, in no label */
         char **secret_env;      /* names in env that belong to secrets */
 } CreateInput;

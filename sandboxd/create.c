@@ -7,6 +7,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/egress.h"
 #include "sandboxd/exec-input.h"
 #include "sandboxd/network.h"
 #include "sandboxd/removal.h"
@@ -41,6 +42,7 @@ static Creation *creation_free(Creation *c) {
                 free(c->source);
                 free(c->snapshot);
                 json_decref(c->request.env);
+                json_decref(c->request.proxy);
                 json_decref(c->request.config);
                 json_decref(c->request.metadata);
                 json_decref(c->request.entrypoint);
@@ -201,12 +203,16 @@ static char *make_label(const Sandbox *s, bool warm) {
 static int ask_create(Creation *c, sd_bus_message *prepared) {
         Manager *m = c->manager;
         _cleanup_(sandbox_spec_done) SandboxSpec spec = SANDBOX_SPEC_DEFAULT;
-        double cpu;
+        SandboxLimits limits;
         int r;
 
-        sandbox_get_limits(c->sandbox, &spec.memory_max_bytes, &cpu);
-        spec.cpu_quota_usec = (uint64_t) (cpu * (double) USEC_PER_SEC);
-        spec.pids_max = m->settings.pids_max;
+        /* those of a clone's source may have been changed while it ran */
+        sandbox_get_all_limits(c->sandbox, &limits);
+        spec.memory_max_bytes = limits.memory_max_bytes;
+        spec.cpu_quota_usec = limits.cpu_quota_usec;
+        spec.pids_max = limits.pids_max ?: m->settings.pids_max;
+        spec.io_read_bps = limits.io_read_bps;
+        spec.io_write_bps = limits.io_write_bps;
         spec.writable_bytes = m->settings.writable_bytes;
         spec.writable_inodes = m->settings.writable_inodes;
         spec.deadline_usec = c->sandbox->deadline_usec;
@@ -247,7 +253,8 @@ static int make_sandbox(Creation *c, const char *id) {
                                             .metadata = json_incref(c->request.metadata),
                                             .entrypoint = json_incref(c->request.entrypoint),
                                             .secrets = json_incref(c->request.secrets),
-                                            .env = json_incref(c->request.env), .base = c->base,
+                                            .env = json_incref(c->request.env),
+                                            .proxy = json_incref(c->request.proxy), .base = c->base,
                                             .created_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC,
                                             .timeout_sec = c->request.timeout_sec }, &c->sandbox);
 }
@@ -393,7 +400,8 @@ static int begin(Creation *c) {
         Manager *m = c->manager;
         int r;
 
-        if (!c->request.warm && !c->source && !c->snapshot)
+        /* A warm one has its wire already, and no list. */
+        if (!c->request.warm && !c->source && !c->snapshot && !egress_get_list(config))
                 taken = warm_take(m->warm, &(WarmWish) {
                                 .image = c->image, .workdir = workdir ?: m->settings.workspace_dir,
                                 .memory_bytes = (uint64_t) json_integer_value(json_object_get(config, "memory")) * MiB,
@@ -418,6 +426,7 @@ static int creation_new(Manager *m, const CreateRequest *request, Creation **ret
                 json_decref(request->entrypoint);
                 json_decref(request->secrets);
                 json_decref(request->env);
+                json_decref(request->proxy);
                 return -ENOMEM;
         }
         c->manager = m;

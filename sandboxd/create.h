@@ -15,7 +15,7 @@ typedef struct CreateRequest {
         const char *source;             /* id of a sandbox whose files it gets: those of before that generation */
         uint32_t generation;
         const char *snapshot;           /* or of a snapshot */
-        json_t *config, *metadata, *entrypoint, *secrets, *env; /* taken over, also on failure */
+        json_t *config, *metadata, *entrypoint, *secrets, *env, *proxy; /* taken over, also on failure */
         uint64_t timeout_sec;
         bool network;
         CreateNamed on_named;           /* may be NULL; perhaps called again, with another id */

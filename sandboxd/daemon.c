@@ -13,6 +13,7 @@
 #include "sandboxd/http/auth.h"
 #include "sandboxd/http/http-server.h"
 #include "sandboxd/reconcile.h"
+#include "sandboxd/upload.h"
 #include "sandboxd/webhook.h"
 
 /* From the sockets to the loop. HTTP starts when the records are true: connections that arrive before wait in the
@@ -95,10 +96,9 @@ static void compare_port(const Daemon *d) {
 
 /* Copies the tables, with the prefix of the settings for the /sandbox dialect. */
 static int make_tables(Daemon *d) {
-        const char *prefix = d->manager->settings.api_prefix;
-
         d->tables = new0(RouteTable, n_route_tables);
-        if (!d->tables || asprintf(&d->prefix, "/%s", prefix + strspn(prefix, "/")) < 0)
+        d->prefix = path_prefix(d->manager->settings.api_prefix);
+        if (!d->tables || !d->prefix)
                 return log_oom();
         for (size_t i = 0; i < n_route_tables; i++)
                 d->tables[i] = route_tables[i];
@@ -137,9 +137,15 @@ static void on_reconciled(void *userdata) {
         (void) sd_event_exit(service_event(d->service), 1);
 }
 
+/* Whoever asks for virtual machines is not given less; names of other containers mean the same as ours. */
 static int check_backend(const Settings *s) {
-        if (!streq_ptr(s->isolation_backend, "firecracker"))
+        const char *backend = s->isolation_backend ?: "";
+
+        if (!streq(backend, "firecracker")) {
+                if (!streq(backend, "docker") && !streq(backend, "native"))
+                        log_warning("III_ISOLATION_BACKEND='%s' is unknown: sandboxes are made of namespaces.", backend);
                 return 0;
+        }
         log_error("III_ISOLATION_BACKEND=firecracker: sandboxes are made of namespaces here, there are no virtual "
                   "machines. Remove the setting, or set it to docker or native.");
         return -EOPNOTSUPP;
@@ -179,6 +185,7 @@ static int take_settings(Daemon *d, SettingsChange *ret) {
         d->auth = TAKE_PTR(auth);
         set_idle(d, &d->manager->settings);
         event_hub_set_keep(d->manager->events, d->manager->settings.events_max, d->manager->settings.events_age_sec);
+        uploads_plan(d->manager->uploads);
         return d->http ? http_server_reload(d->http, d->auth) : 0;
 }
 

@@ -87,6 +87,20 @@ int exec_make_env(const Sandbox *s, char *const *extra, char ***ret) {
         return 0;
 }
 
+int exec_env_add_defaults(char ***env, const char *const *defaults) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && defaults && defaults[i]; i++) {
+                _cleanup_free_ char *name = strndup(defaults[i], strcspn(defaults[i], "="));
+
+                if (!name)
+                        return -ENOMEM;
+                if (!strv_env_get(*env, name))
+                        r = strv_extend(env, defaults[i]);
+        }
+        return r;
+}
+
 static int check_env(char *const *env, sd_bus_error *error) {
         uint64_t bytes = 0;
 
@@ -196,7 +210,8 @@ static int make_user(ExecInput *in, sd_bus_error *error) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0 || in->spec.uid > ID_MAX || in->spec.gid > ID_MAX)
-                return bus_error_set(error, BUS_ERROR_INVALID, "user must be an id from 0 to 65535");
+                return bus_error_set(error, BUS_ERROR_INVALID, "user must be an id from 0 to 65535, uid:gid or root; "
+                                                                 "names are known inside only");
         return 0;
 }
 

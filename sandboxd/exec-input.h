@@ -34,6 +34,8 @@ void exec_input_done(ExecInput *input);
 
 /* "KEY=VALUE" of a command: the base, what the sandbox was created with, what env.h changed since, the command's own. */
 int exec_make_env(const Sandbox *s, char *const *extra, char ***ret);
+/* Those of defaults (or NULL) whose names env has not. */
+int exec_env_add_defaults(char ***env, const char *const *defaults);
 /* Where a command, or whatever else a client starts in a sandbox, begins: what he says, seen from the directory that the
  * sandbox was created with; without a word of his, there. */
 int exec_make_cwd(const Sandbox *s, const Settings *settings, const char *cwd, char **ret, sd_bus_error *error);

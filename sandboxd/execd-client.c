@@ -220,12 +220,12 @@ const sd_bus *execd_connection(const ExecdClient *c) {
         return peer_connection(c->peer);
 }
 
-int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t bytes_max, PeerCallback callback,
-               void *userdata) {
+int execd_copy(ExecdClient *c, const char *member, const char *id, sd_bus_message *made, uint64_t bytes_max,
+               PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = begin(c, "Copy", id, &m);
+        r = begin(c, member, id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, made, /* all= */ false);
         if (r >= 0)
@@ -233,12 +233,12 @@ int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t by
         return r < 0 ? r : peer_send(c->peer, m, PEER_SLOW, callback, userdata);
 }
 
-int execd_replace_root(ExecdClient *c, const char *id, sd_bus_message *prepared, PeerCallback callback,
-                       void *userdata) {
+int execd_replace_root(ExecdClient *c, const char *member, const char *id, sd_bus_message *prepared,
+                       PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = begin(c, "ReplaceRoot", id, &m);
+        r = begin(c, member, id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, prepared, /* all= */ false);
         return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
@@ -368,8 +368,7 @@ int execd_kill_process(ExecdClient *c, const char *id, uint32_t pid, int signal,
         return peer_send(c->peer, m, 0, callback, userdata);
 }
 
-/* All of them could be repeated, but a message with a descriptor waits until a fresh connection says that it takes such:
- * for a service that is about to start that would be too long. Whoever asks asks again. */
+/* Not repeated: the volume's record says what is under way, and whoever asks again goes on from there. */
 int execd_attach_volume(ExecdClient *c, const ExecdVolume *volume, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;

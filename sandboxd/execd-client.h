@@ -47,12 +47,12 @@ const sd_bus *execd_connection(const ExecdClient *c);
 /* Methods that take the id only: Kill, Pause, Resume, Stats, Processes, Commands (id "": all). */
 /* Methods that take the id only: Kill, Pause, Resume, Ports, Stats, Processes, Commands (id "": all). */
 int execd_call(ExecdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata);
-/* made is fsd's answer to Make(): the directory that it names is filled. */
-int execd_copy(ExecdClient *c, const char *id, sd_bus_message *made, uint64_t bytes_max, PeerCallback callback,
-               void *userdata);
-/* prepared as for execd_create(). */
-int execd_replace_root(ExecdClient *c, const char *id, sd_bus_message *prepared, PeerCallback callback,
-                       void *userdata);
+/* Copy, Flatten; made is fsd's answer to Make(): the directory that it names is filled. */
+int execd_copy(ExecdClient *c, const char *member, const char *id, sd_bus_message *made, uint64_t bytes_max,
+               PeerCallback callback, void *userdata);
+/* ReplaceRoot, ShareRoot; prepared as for execd_create(). */
+int execd_replace_root(ExecdClient *c, const char *member, const char *id, sd_bus_message *prepared,
+                       PeerCallback callback, void *userdata);
 /* Not repeated, unlike those of execd_call(). */
 int execd_freeze(ExecdClient *c, const char *id, PeerCallback callback, void *userdata);
 int execd_ping(ExecdClient *c, PeerCallback callback, void *userdata);

@@ -154,6 +154,17 @@ int file_input_read(Request *request, unsigned wanted, FileInput *ret, sd_bus_er
         return 0;
 }
 
+int file_parse_mode(const char *text, uint32_t *ret, sd_bus_error *error) {
+        unsigned long mode;
+        char *end;
+
+        mode = strtoul(text, &end, 8);
+        if (isempty(text) || *end || strspn(text, "01234567") != strlen(text) || mode > 07777)
+                return bus_error_set(error, BUS_ERROR_INVALID, "Invalid mode: octal digits are wanted");
+        *ret = (uint32_t) mode;
+        return 0;
+}
+
 void file_input_done(FileInput *in) {
         free(in->path);
         strv_free(in->paths);

@@ -31,6 +31,9 @@ void file_input_done(FileInput *input);
 /* By the rule that the request wants. */
 int file_input_resolve(const FileInput *in, const char *path, char **ret, sd_bus_error *error);
 
+/* Octal digits. */
+int file_parse_mode(const char *text, uint32_t *ret, sd_bus_error *error);
+
 /* The sandbox must run. */
 int file_call_new(Request *request, const char *member, ApiCall **ret, sd_bus_message **ret_message,
                   sd_bus_error *error);

@@ -15,6 +15,7 @@ struct FsdClient {
 
 static const BusField root_fields[] = {
         { "From",           BUS_FIELD_STRING, offsetof(RootOptions, from)     },
+        { "Share",          BUS_FIELD_STRING, offsetof(RootOptions, share)    },
         { "Snapshot",       BUS_FIELD_STRING, offsetof(RootOptions, snapshot) },
         { "Writable",       BUS_FIELD_STRING, offsetof(RootOptions, writable) },
         { "WritableBytes",  BUS_FIELD_U64,    offsetof(RootOptions, bytes)    },
@@ -106,12 +107,27 @@ int fsd_snapshots(FsdClient *c, const char *member, const char *id, PeerCallback
 }
 
 int fsd_make_snapshot(FsdClient *c, const char *snapshot, const char *sandbox, PeerCallback callback, void *userdata) {
+        return fsd_share(c, "Make", snapshot, sandbox, callback, userdata);
+}
+
+int fsd_share(FsdClient *c, const char *member, const char *snapshot, const char *sandbox, PeerCallback callback,
+              void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = peer_message(c->peer, SNAPSHOTS_INTERFACE, "Make", &m);
+        r = peer_message(c->peer, SNAPSHOTS_INTERFACE, member, &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", snapshot, sandbox);
+        return r < 0 ? r : fsd_send(c, m, 0, callback, userdata);
+}
+
+int fsd_publish(FsdClient *c, const char *snapshot, uint64_t bytes, PeerCallback callback, void *userdata) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = peer_message(c->peer, SNAPSHOTS_INTERFACE, "Publish", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "st", snapshot, bytes);
         return r < 0 ? r : fsd_send(c, m, 0, callback, userdata);
 }
 

@@ -71,7 +71,8 @@ int git_check_url(const char *url, sd_bus_error *error) {
 
         if (isempty(url))
                 return bus_error_set(error, BUS_ERROR_INVALID, "url is required");
-        if (strlen(url) > URL_MAX || has_control(url) || strchr(url, '`') || strstr(url, "$(") || strchr(url, ' '))
+        if (strlen(url) > URL_MAX || has_control(url) || strchr(url, '`') || strstr(url, "$(") ||
+            (url[0] != '/' && strchr(url, ' ')))
                 return bus_error_set(error, BUS_ERROR_INVALID, "Invalid git URL");
         if (rest ? host_is_valid(rest) : url[0] == '/' || is_scp_like(url))
                 return 0;

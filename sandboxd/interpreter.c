@@ -12,17 +12,43 @@
 
 #define PACKAGE_MAX 214U
 
+/* Where npm puts what it installs for all, and Debian its modules: node by itself looks in neither for a program that
+ * lies elsewhere. */
+#define NODE_PATH "NODE_PATH=/usr/local/lib/node_modules:/usr/lib/node_modules:/usr/share/nodejs"
+
+/* By itself npm takes 70 s to find that there is no network, longer than clients wait. */
+#define NPM_RETRY "npm_config_fetch_retry_mintimeout=500", "npm_config_fetch_retry_maxtimeout=3000"
+
+/* What an image has for TypeScript differs. The first that is there runs it; npx, which fetches one, is the last. */
+static const char typescript_runner[] =
+        "const { spawnSync } = require('child_process');\n"
+        "const [major, minor] = process.versions.node.split('.').map(Number);\n"
+        "const node = process.execPath;\n"
+        "const strips = major > 23 || (major === 23 && minor >= 6) || (major === 22 && minor >= 18);\n"
+        "const can = strips || major === 23 || (major === 22 && minor >= 6);\n"
+        "const own = strips ? [node] : [node, '--no-warnings', '--experimental-strip-types'];\n"
+        "const all = [['tsx'], ['ts-node', '-T'], ...(can ? [own] : []), ['npx', '--yes', 'tsx']];\n"
+        "for (const [name, ...words] of all) {\n"
+        "  const end = spawnSync(name, [...words, process.argv[1]], { stdio: 'inherit' });\n"
+        "  if (end.error && end.error.code === 'ENOENT') continue;\n"
+        "  if (end.error) console.error(String(end.error));\n"
+        "  if (end.signal) process.kill(process.pid, end.signal);\n"
+        "  process.exit(end.status ?? 1);\n"
+        "}\n"
+        "console.error('TypeScript needs one of these programs in the image: tsx, ts-node, node 22.18, npx');\n"
+        "process.exit(127);\n";
+
 static const Language languages[] = {
-        { "bash",       ".sh", { "bash" },                "apt", "context.sh" },
-        { "go",         ".go", { "go", "run" },           "go",  NULL         },
-        { "javascript", ".js", { "node" },                "npm", "context.js" },
-        { "python",     ".py", { "python3" },             "pip", "context.py" },
-        { "typescript", ".ts", { "npx", "--yes", "tsx" }, "npm", NULL         },
+        { "bash",       "bash",    ".sh", { "bash" },    "apt", "context.sh", {}            },
+        { "go",         "go",      ".go", { "go", "run" }, "go", NULL,        {}            },
+        { "javascript", "node",    ".js", { "node" },    "npm", "context.js", { NODE_PATH } },
+        { "python",     "python3", ".py", { "python3" }, "pip", "context.py", {}            },
+        { "typescript", NULL,      ".ts", { "node", "-e", typescript_runner }, "npm", NULL, { NODE_PATH, NPM_RETRY } },
 };
 
 static const Language *find(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(languages); i++)
-                if (streq(languages[i].name, name))
+                if (streq(languages[i].name, name) || streq_ptr(languages[i].kernel, name))
                         return languages + i;
         return NULL;
 }
@@ -104,13 +130,14 @@ static bool is_apt(const char *s) {
                              s[strlen(s) - 1] != '-');
 }
 
-/* A sandbox is there to be changed and thrown away: pip need not protect the distribution's files in it. */
+/* A sandbox is there to be changed and thrown away: pip need not protect the distribution's files in it. Its /tmp is a
+ * small one in memory, too small for large wheels. What go builds has to be found by a shell. */
 static const PackageManager managers[] = {
         { "apt", { "apt-get", "install", "-y", "-q", "--" }, { "DEBIAN_FRONTEND=noninteractive" }, is_apt },
-        { "go",  { "go", "install", "--" }, {}, is_go },
-        { "npm", { "npm", "install", "--global", "--no-fund", "--no-audit", "--" }, {}, is_npm },
+        { "go",  { "go", "install", "--" }, { "GOBIN=/usr/local/bin" }, is_go },
+        { "npm", { "npm", "install", "--global", "--no-fund", "--no-audit", "--" }, { NPM_RETRY }, is_npm },
         { "pip", { "pip", "install", "--no-input", "--disable-pip-version-check", "--" },
-          { "PIP_BREAK_SYSTEM_PACKAGES=1", "PIP_ROOT_USER_ACTION=ignore" }, is_pip },
+          { "PIP_BREAK_SYSTEM_PACKAGES=1", "PIP_ROOT_USER_ACTION=ignore", "TMPDIR=/var/tmp" }, is_pip },
 };
 
 const PackageManager *package_manager_find(const char *name, sd_bus_error *error) {

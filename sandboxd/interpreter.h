@@ -10,10 +10,12 @@
 
 typedef struct Language {
         const char *name;
+        const char *kernel;     /* what GET .../kernels calls it, and clients may */
         const char *extension;
         const char *command[4]; /* the file's path comes behind it */
         const char *manager;
         const char *driver;     /* file of pkglibdir/interpreters that keeps state; NULL: it cannot */
+        const char *env[4];     /* where the sandbox says nothing of the same name */
 } Language;
 
 /* NULL with error filled, which names those there are. */
@@ -23,7 +25,7 @@ const Language *language_find_stateful(const char *name, sd_bus_error *error);
 typedef struct PackageManager {
         const char *name;
         const char *command[8];
-        const char *env[4];
+        const char *env[4];     /* the same */
         bool (*is_valid)(const char *package);
 } PackageManager;
 

@@ -16,6 +16,7 @@ static const ManagerOptions paths = {
         .fsd_path = FSD_SOCKET_PATH,
         .hook_path = HOOK_SOCKET_PATH,
         .netd_path = NETD_SOCKET_PATH,
+        .dns_path = DNS_SOCKET_PATH,
 };
 
 static int print_help(void) {

@@ -14,11 +14,14 @@
 #include "sandboxd/context.h"
 #include "sandboxd/event-feed.h"
 #include "sandboxd/exchange.h"
+#include "sandboxd/flatten.h"
 #include "sandboxd/network.h"
 #include "sandboxd/port.h"
 #include "sandboxd/reconcile.h"
 #include "sandboxd/removal.h"
+#include "sandboxd/snapshot-prune.h"
 #include "sandboxd/trace.h"
+#include "sandboxd/upload.h"
 #include "sandboxd/volume.h"
 #include "sandboxd/waker.h"
 #include "sandboxd/webhook.h"
@@ -153,6 +156,8 @@ static int load_state(Manager *m, const char *state_directory) {
         if (r >= 0)
                 r = alerts_new(m, &m->alerts);
         if (r >= 0)
+                r = uploads_new(m, &m->uploads);
+        if (r >= 0)
                 r = volumes_new(m, &m->volumes);
         if (r >= 0)
                 r = workers_new(m, &m->workers);
@@ -179,7 +184,11 @@ static int connect_services(Manager *m, const ManagerOptions *options) {
                 r = fsd_client_new(m->event, options->fsd_path, &m->fsd);
         if (r >= 0)
                 r = hook_client_new(m->event, options->hook_path, &m->hook);
-        return r < 0 ? r : netd_client_new(m->event, options->netd_path, &m->netd);
+        if (r >= 0)
+                r = dns_client_new(m->event, options->dns_path, &m->dns);
+        if (r >= 0)
+                r = netd_client_new(m->event, options->netd_path, &m->netd);
+        return r < 0 ? r : snapshot_prune_begin(m);
 }
 
 int manager_new(const ManagerOptions *options, Settings *settings, Manager **ret) {
@@ -234,11 +243,13 @@ Manager *manager_free(Manager *m) {
         fsd_client_free(m->fsd);
         hook_client_free(m->hook);
         netd_client_free(m->netd);
+        dns_client_free(m->dns);
         contexts_free(m->contexts);
         exchanges_free(m->exchanges);
         HASHMAP_FOREACH(c, m->commands)
                 command_unref(c);
         m->alerts = alerts_free(m->alerts);
+        uploads_free(m->uploads);
         volumes_free(m->volumes);
         m->webhooks = webhooks_free(m->webhooks);
         workers_free(m->workers);
@@ -251,6 +262,8 @@ Manager *manager_free(Manager *m) {
         hashmap_free(m->commands);
         hashmap_free(m->sandboxes);
         sd_event_source_disable_unref(m->expiry_timer);
+        sd_event_source_disable_unref(m->prune_timer);
+        flattener_free(m->flattener);
         free(m->openapi);
         sd_event_source_disable_unref(m->saver);
         safe_close(m->spool_fd);
@@ -353,6 +366,7 @@ void manager_forget_sandbox(Manager *m, Sandbox *s) {
         webhooks_forget_sandbox(m->webhooks, s);
         networks_forget_sandbox(m->networks, s);
         port_forget_sandbox(m->store, s->public_id);
+        uploads_forget_sandbox(m->uploads, s);
         if (hashmap_remove(m->sandboxes, s->public_id)) {
                 sandbox_unref(s);
                 manager_update_attachment(m);

@@ -6,6 +6,7 @@
 #include "libsandbox/settings.h"
 #include "sandboxd/command.h"
 #include "sandboxd/counters.h"
+#include "sandboxd/dns-client.h"
 #include "sandboxd/event.h"
 #include "sandboxd/execd-client.h"
 #include "sandboxd/fsd-client.h"
@@ -32,6 +33,7 @@ struct Manager {
         struct Exchanges *exchanges;    /* with servers in sandboxes */
         struct Waker *waker;
         struct Alerts *alerts;
+        struct Uploads *uploads;
         struct Volumes *volumes;
         struct Workers *workers;
         struct Networks *networks;
@@ -43,6 +45,7 @@ struct Manager {
         ExecdClient *execd;
         FsdClient *fsd;
         NetdClient *netd;
+        DnsClient *dns;
         HookClient *hook;
         Warm *warm;             /* NULL: no pool */
 
@@ -52,6 +55,8 @@ struct Manager {
         unsigned n_attended;    /* what needs execd's signals: live commands, creations */
         sd_event_source *expiry_timer;
         sd_event_source *saver;
+        sd_event_source *prune_timer;
+        struct Flattener *flattener;            /* NULL: there was nothing yet */
         Sandbox *unsaved;       /* each with a reference */
         bool stopping;          /* nothing is ended or forgotten any more: the next start goes on */
         bool fresh;             /* the database was made now: execd may know more than it */
@@ -61,7 +66,7 @@ typedef struct ManagerOptions {
         Service *service;
         const char *state_directory;            /* /var/lib/sandboxd */
         const char *execd_path, *fsd_path, *hook_path;
-        const char *netd_path;                  /* NULL: there is none */
+        const char *netd_path, *dns_path;       /* NULL: there is none */
 } ManagerOptions;
 
 /* Before the HTTP server is freed: requests that end with us do not take their commands along. */

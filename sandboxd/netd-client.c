@@ -55,10 +55,6 @@ static int begin(NetdClient *c, const char *member, const char *id, sd_bus_messa
         return 0;
 }
 
-int netd_ping(NetdClient *c, PeerCallback callback, void *userdata) {
-        return peer_ping(c->peer, callback, userdata);
-}
-
 int netd_attach(NetdClient *c, const char *id, sd_bus_message *opened, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -66,7 +62,7 @@ int netd_attach(NetdClient *c, const char *id, sd_bus_message *opened, PeerCallb
         r = begin(c, "Attach", id, &m);
         if (r >= 0)
                 r = sd_bus_message_copy(m, opened, /* all= */ true);
-        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int netd_join(NetdClient *c, const char *id, unsigned network, unsigned member, sd_bus_message *opened,
@@ -79,7 +75,7 @@ int netd_join(NetdClient *c, const char *id, unsigned network, unsigned member, 
                 r = sd_bus_message_append(m, "uu", (uint32_t) network, (uint32_t) member);
         if (r >= 0)
                 r = sd_bus_message_copy(m, opened, /* all= */ true);
-        return r < 0 ? r : peer_send(c->peer, m, 0, callback, userdata);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
 int netd_leave(NetdClient *c, const char *id, unsigned network, PeerCallback callback, void *userdata) {
@@ -92,12 +88,63 @@ int netd_leave(NetdClient *c, const char *id, unsigned network, PeerCallback cal
         return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
 }
 
-int netd_list(NetdClient *c, PeerCallback callback, void *userdata) {
+/* One that has no more than an id to say, or nothing. */
+static int call(NetdClient *c, const char *member, const char *id, PeerCallback callback, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
-        r = begin(c, "List", /* id= */ NULL, &m);
+        r = begin(c, member, id, &m);
         return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int netd_list(NetdClient *c, PeerCallback callback, void *userdata) {
+        return call(c, "List", /* id= */ NULL, callback, userdata);
+}
+
+int netd_usage(NetdClient *c, PeerCallback callback, void *userdata) {
+        return call(c, "Usage", /* id= */ NULL, callback, userdata);
+}
+
+int netd_release(NetdClient *c, const char *id, PeerCallback callback, void *userdata) {
+        return call(c, "Release", id, callback, userdata);
+}
+
+int netd_decisions(NetdClient *c, const char *id, PeerCallback callback, void *userdata) {
+        return call(c, "Decisions", id, callback, userdata);
+}
+
+int netd_restrict_begin(NetdClient *c, const char *id, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = begin(c, "Restrict", id, &m);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(uuq)");
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int netd_restrict(NetdClient *c, sd_bus_message *m, const uint32_t *marks, size_t n_marks, PeerCallback callback,
+                  void *userdata) {
+        int r;
+
+        r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'u', marks, n_marks * sizeof *marks);
+        return r < 0 ? r : peer_send(c->peer, m, PEER_REPEATABLE, callback, userdata);
+}
+
+int netd_read_sums(sd_bus_message *m, uint64_t *ret_accepted, uint64_t *ret_refused) {
+        int r;
+
+        r = sd_bus_message_read(m, "tt", ret_accepted, ret_refused);
+        return r < 0 ? r : sd_bus_message_enter_container(m, 'a', "(suut)");
+}
+
+int netd_read_refusal(sd_bus_message *m, NetdRefusal *ret) {
+        return sd_bus_message_read(m, "(suut)", &ret->address, &ret->protocol, &ret->port, &ret->packets);
 }
 
 int netd_read_wire(sd_bus_message *m, NetdWire *ret) {

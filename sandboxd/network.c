@@ -8,6 +8,7 @@
 #include "libsandbox/log.h"
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
+#include "sandboxd/egress.h"
 #include "sandboxd/hosts.h"
 #include "sandboxd/network-record.h"
 #include "sandboxd/wire.h"
@@ -263,9 +264,54 @@ int network_remove(Network *network, NetworkCallback callback, void *userdata) {
         return 0;
 }
 
+/* What the sandbox may reach stands in its config. */
+
+static void on_applied(const sd_bus_error *error, void *userdata) {
+        Change *c = userdata;
+
+        c->sandbox->n_restricting--;
+        if (error && !c->networks->manager->stopping)
+                c->networks->unclean = true;
+        change_end(c, error);
+}
+
+static void apply_list(Change *c, const json_t *list) {
+        Networks *n = c->networks;
+
+        c->sandbox->n_restricting++;
+        if (egress_apply(n->manager, c->sandbox, list, on_applied, c) < 0)
+                on_applied(&SD_BUS_ERROR_MAKE_CONST(BUS_ERROR_UNAVAILABLE, "sandbox-netd is not available."), c);
+}
+
+static void on_attached(const char *address, const sd_bus_error *error, void *userdata) {
+        Change *c = userdata;
+        const json_t *list = egress_get_list(c->sandbox->config);
+
+        (void) address;
+        if (error || !list || c->networks->manager->stopping)
+                change_end(c, error);
+        else
+                apply_list(c, list);
+}
+
+int network_restrict(Networks *n, Sandbox *s, const json_t *list, NetworkCallback callback, void *userdata) {
+        Change *c = change_begin(n, NULL, s, callback, userdata);
+
+        if (!c)
+                return -ENOMEM;
+        apply_list(c, list);
+        return 0;
+}
+
+static void forget_list(Networks *n, Sandbox *s) {
+        if (egress_get_list(s->config))
+                (void) network_restrict(n, s, NULL, ignore, NULL);
+}
+
 void networks_forget_sandbox(Networks *n, Sandbox *s) {
         Network *network;
 
+        forget_list(n, s);
         if (s->n_networks == 0)
                 return;
         HASHMAP_FOREACH(network, n->by_id)
@@ -277,11 +323,6 @@ void networks_forget_sandbox(Networks *n, Sandbox *s) {
                         if (c)
                                 tell_names(c);
                 }
-}
-
-static void on_attached(const char *address, const sd_bus_error *error, void *userdata) {
-        (void) address;
-        change_end(userdata, error);
 }
 
 int network_attach(Networks *n, Sandbox *s, NetworkCallback callback, void *userdata) {
@@ -445,8 +486,12 @@ static bool has_wire(const Wires *wires, const char *id, bool member, unsigned n
 static void mend_sandbox(Networks *n, Sandbox *s, const Wires *wires) {
         Network *network;
 
-        if (json_is_true(json_object_get(s->config, "network")) && !has_wire(wires, s->id, false, 0))
-                (void) network_attach(n, s, ignore, NULL);
+        if (json_is_true(json_object_get(s->config, "network"))) {
+                if (s->half_connected || !has_wire(wires, s->id, false, 0))
+                        (void) network_attach(n, s, ignore, NULL);
+                else if (egress_get_list(s->config) && s->n_restricting == 0) /* else somebody has just changed it */
+                        (void) network_restrict(n, s, egress_get_list(s->config), ignore, NULL);
+        }
         HASHMAP_FOREACH(network, n->by_id) {
                 bool should = network_get_member(network, s->public_id);
 
@@ -503,6 +548,8 @@ static void on_list(sd_bus_message *reply, const sd_bus_error *error, void *user
                                 mend_sandbox(n, s, &wires);
                         }
         free(wires.rows);
+        if (egress_forget_others(n->manager) < 0)
+                n->unclean = true;
         change_end(c, error);
 }
 
@@ -513,6 +560,11 @@ static bool anybody_wants(Networks *n) {
                 if (s->n_networks > 0 || json_is_true(json_object_get(s->config, "network")))
                         return true;
         return hashmap_size(n->by_id) > 0 && hashmap_size(n->manager->sandboxes) > 0;
+}
+
+void networks_suspect(Networks *n, Sandbox *s) {
+        s->half_connected = true;
+        (void) store_set_number(n->manager->store, "wires", 1);
 }
 
 void networks_start(Networks *n) {

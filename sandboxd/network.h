@@ -42,11 +42,16 @@ int network_remove(Network *network, NetworkCallback callback, void *userdata);
 
 /* The sandbox is gone, and its wires with it. */
 void networks_forget_sandbox(Networks *n, Sandbox *s);
+/* Before the next: that process was killed while it made this one, which may lack its wire, or what comes with it. */
+void networks_suspect(Networks *n, Sandbox *s);
 /* Wires that an earlier process did not finish. */
 void networks_start(Networks *n);
 
 /* The lines for /etc/hosts of a member. */
 void networks_write_hosts(Networks *n, const Sandbox *s, FILE *f);
 
-/* A connection to the outside, made when the sandbox is: like wire_attach(), but looked after should we be killed. */
+/* A connection to the outside, made when the sandbox is, with the list that its config has: like wire_attach(), but
+ * looked after should we be killed. */
 int network_attach(Networks *n, Sandbox *s, NetworkCallback callback, void *userdata);
+/* What it may reach, see egress.h; NULL: everything. What callback says is in force, its config is for the caller. */
+int network_restrict(Networks *n, Sandbox *s, const json_t *list, NetworkCallback callback, void *userdata);

@@ -27,6 +27,12 @@ const OpenapiSchema openapi_schemas[] = {
         { "Delivery",        "id:string webhookId:string eventId:string topic:string status:string attempts:integer "
                              "timestamp:integer duration:integer httpStatus?:integer error?:string" },
         { "Disconnected",    "disconnected:boolean" },
+        { "Egress",          "mode:string allow:string[]|null counters?:EgressCounters recent?:EgressDecision[]" },
+        { "EgressCounters",  "connectionsAllowed:integer packetsDenied:integer namesAllowed:integer namesDenied:integer "
+                             "namesPrivate:integer" },
+        { "EgressDecision",  "kind:string decision:string count:integer name?:string type?:integer time?:integer "
+                             "address?:string protocol?:string port?:integer" },
+        { "EgressList",      "allow:string[]" },
         { "Event",           "id:string topic:string sandboxId:string data:object timestamp:integer" },
         { "Events",          "events:Event[] total:integer" },
         { "ExecResult",      "exitCode:integer stdout:string stderr:string duration:number truncated?:boolean "
@@ -85,7 +91,7 @@ const OpenapiSchema openapi_schemas[] = {
                              "config:SandboxConfig metadata:map entrypoint?:string[] workerId?:string "
                              "metrics?:SandboxMetrics" },
         { "SandboxConfig",   "image:string name?:string timeout?:integer memory?:integer cpu?:number network?:boolean "
-                             "env?:map secretEnv?:string[] workdir?:string metadata?:map entrypoint?:string[] pids?:integer "
+                             "egress?:EgressList env?:map secretEnv?:string[] workdir?:string metadata?:map entrypoint?:string[] pids?:integer "
                              "ioReadBps?:integer ioWriteBps?:integer" },
         { "SandboxList",     "items:Sandbox[] total:integer page:integer pageSize:integer nextCursor?:string" },
         { "SandboxMetrics",  "sandboxId:string cpuPercent:number memoryUsageMb:integer memoryLimitMb:integer "
@@ -113,6 +119,9 @@ const OpenapiSchema openapi_schemas[] = {
         { "Trace",           "id:string functionId:string duration:number status:string timestamp:integer "
                              "httpStatus:integer sandboxId?:string error?:string" },
         { "Traces",          "traces:Trace[] total:integer" },
+        { "Upload",          "id:string sandboxId:string path:string size:integer status:string createdAt:integer "
+                             "expiresAt:integer offset?:integer" },
+        { "Uploads",         "uploads:Upload[]" },
         { "Variable",        "key:string value:string|null exists:boolean" },
         { "Variables",       "vars:map count:integer" },
         { "VariablesSet",    "set:string[] count:integer warning?:string" },

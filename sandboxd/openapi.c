@@ -139,11 +139,18 @@ static int add_key_parameter(json_t *parameters) {
                                                "string", "minLength", 1, "maxLength", (int) IDEMPOTENCY_KEY_MAX));
 }
 
+static int add_header_parameter(json_t *parameters, const char *name) {
+        return add_parameter(parameters, "header", name, strlen(name), /* required= */ true,
+                             json_pack("{s:s, s:i, s:I, s:s}", "type", "integer", "minimum", 0, "maximum",
+                                       (json_int_t) INT64_MAX, "x-out-of-range", "refused"));
+}
+
 static int add_parameters(json_t *operation, const Route *route) {
         json_t *parameters = json_array();
 
         if (add_path_parameters(parameters, route) < 0 || add_query_parameters(parameters, route) < 0 ||
-            (route->flags & ROUTE_CREATES && add_key_parameter(parameters) < 0)) {
+            (route->flags & ROUTE_CREATES && add_key_parameter(parameters) < 0) ||
+            (route->header && add_header_parameter(parameters, route->header) < 0)) {
                 json_decref(parameters);
                 return -1;
         }
@@ -218,6 +225,8 @@ static int add_success(json_t *responses, const Route *route) {
                 return json_object_set_new(responses, "200", json_pack("{s:s}", "description", "Done"));
         if (streq(reply, "socket"))
                 return json_object_set_new(responses, "101", json_pack("{s:s}", "description", "A WebSocket"));
+        if (streq(reply, "none"))
+                return json_object_set_new(responses, "204", json_pack("{s:s}", "description", "Done"));
         return json_object_set_new(responses, "200",
                                    json_pack("{s:s, s:o}", "description",
                                              startswith(reply, "events:") ? "Each line \"data: \" has one of these"

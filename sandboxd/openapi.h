@@ -9,7 +9,8 @@
  * so. What a reply looks like is the one thing that no table of the code has; openapi-schemas.c tells it.
  *
  * struct Route .reply is one of: the name of a schema ("Sandbox") or of a type ("string"), each also with "[]" behind it;
- * several of these with "|" between them; "events:NAME", an event stream of that schema; "bytes", as they are; "socket", a WebSocket. */
+ * several of these with "|" between them; "events:NAME", an event stream of that schema; "bytes", as they are; "none", a 204; "socket",
+ * a WebSocket. */
 
 /* What an object has: "name:type" and blanks. A type is as in .reply, or integer, number, boolean, null, object, map (an
  * object of strings), any. "name?" may be absent. */

@@ -2,6 +2,7 @@
 #include "sandboxd/peer.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "libsandbox/bus-errors.h"
 #include "libsandbox/bus-util.h"
@@ -10,12 +11,19 @@
 /* sd-bus fails the calls of a dying connection one after the other, each from its dispatcher, and forgets those that
  * are left when the connection is closed before it has told all. So nothing is sent or answered while a connection
  * dies: calls are marked as broken, and an event of their own looks after them when the dispatcher has returned. A
- * connection that is replaced early takes its calls along in the same way. */
+ * connection that is replaced early takes its calls along in the same way.
+ *
+ * Whether a peer takes descriptors is known when it has answered for the first time, and sd_bus_send() waits for that. A
+ * service that is started by our connection takes its time. So such a call is held back until the connection is ready,
+ * and those behind it, too: their order stays. */
 
 #define CALL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define REST_USEC (2 * USEC_PER_SEC)
 #define PAUSE_FIRST_USEC (50 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC (5 * USEC_PER_SEC)
+/* Under a load that never ends there is no quiet moment: so many wait for one. */
+#define POSTS_MAX 64U
+#define PRIORITY_POST (SD_EVENT_PRIORITY_NORMAL + 5)
 
 typedef struct PeerCall PeerCall;
 
@@ -27,6 +35,7 @@ struct PeerCall {
         sd_bus_slot *slot;
         PeerFlags flags;
         bool broken, repeated;
+        bool held;              /* not sent yet; message is what will be */
         PeerCallback callback;
         void *userdata;
 };
@@ -37,6 +46,9 @@ struct Peer {
         sd_bus *bus;            /* compared only: whether it is still the same connection */
         PeerCall *calls;
         sd_event_source *mend, *rest, *pause;
+        sd_event_source *post;
+        sd_bus_message *posts[POSTS_MAX];
+        size_t n_posts;
         uint64_t pause_usec;
         bool attached, lost, closed;
 };
@@ -132,6 +144,20 @@ static void break_calls(Peer *p, const sd_bus *but) {
                         call_break(c);
 }
 
+static bool any_held(const Peer *p) {
+        for (const PeerCall *c = p->calls; c; c = c->next)
+                if (c->held)
+                        return true;
+        return false;
+}
+
+static bool must_be_held(const Peer *p, sd_bus_message *m) {
+        const char *signature = sd_bus_message_get_signature(m, /* complete= */ true);
+
+        return sd_bus_is_ready(sd_bus_message_get_bus(m)) <= 0 &&
+               ((signature && strchr(signature, 'h')) || any_held(p));
+}
+
 static int peer_get_bus(Peer *p, sd_bus **ret) {
         if (p->closed || bus_client_get(p->client, ret) < 0)
                 return -EHOSTDOWN;
@@ -141,6 +167,12 @@ static int peer_get_bus(Peer *p, sd_bus **ret) {
 /* With a bound, for a service that hangs must not hold our clients; only what is known to take long waits without one. */
 static int call_dispatch(PeerCall *c, sd_bus_message *m) {
         c->bus = sd_bus_message_get_bus(m);
+        c->held = must_be_held(c->peer, m);
+        if (c->held) {
+                sd_bus_message_unref(c->message);
+                c->message = sd_bus_message_ref(m);
+                return 0;
+        }
         return sd_bus_call_async(c->bus, &c->slot, m, on_reply, c,
                                  c->flags & PEER_SLOW ? USEC_INFINITY : CALL_TIMEOUT_USEC);
 }
@@ -155,6 +187,8 @@ static int call_repeat(PeerCall *c) {
         r = peer_get_bus(c->peer, &bus);
         if (r < 0)
                 return r;
+        if (c->held)
+                (void) sd_bus_message_seal(c->message, 1, 0);
         r = sd_bus_message_new_method_call(bus, &m, NULL, sd_bus_message_get_path(c->message),
                                            sd_bus_message_get_interface(c->message),
                                            sd_bus_message_get_member(c->message));
@@ -172,12 +206,22 @@ static bool connection_is_lost(int r) {
         return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE;
 }
 
-static PeerCall *first_broken(Peer *p) {
-        PeerCall *c = p->calls;
+/* The list begins with the last one. */
+static PeerCall *first_call(Peer *p, bool (*condition)(const PeerCall *c)) {
+        PeerCall *first = NULL;
 
-        while (c && !c->broken)
-                c = c->next;
-        return c;
+        for (PeerCall *c = p->calls; c; c = c->next)
+                if (condition(c))
+                        first = c;
+        return first;
+}
+
+static bool is_broken(const PeerCall *c) {
+        return c->broken;
+}
+
+static bool can_go(const PeerCall *c) {
+        return c->held && !c->broken;
 }
 
 /* Once more, and only what may be done twice. A second loss is told to the caller: a service that dies of a call would
@@ -187,8 +231,8 @@ static int on_mend(sd_event_source *source, void *userdata) {
         PeerCall *c;
 
         (void) source;
-        while ((c = first_broken(p)))
-                if (!(c->flags & PEER_REPEATABLE) || c->repeated || call_repeat(c) < 0)
+        while ((c = first_call(p, is_broken)))
+                if (!(c->held || c->flags & PEER_REPEATABLE) || c->repeated || call_repeat(c) < 0)
                         call_fail_lost(c);
         return 0;
 }
@@ -241,6 +285,19 @@ static int on_connect(BusClient *client, sd_bus *bus, void *userdata) {
         return p->options.on_connect ? p->options.on_connect(bus, p->options.userdata) : 0;
 }
 
+static void on_ready(BusClient *client, void *userdata) {
+        Peer *p = userdata;
+        PeerCall *c;
+
+        (void) client;
+        while ((c = first_call(p, can_go))) {
+                if (call_dispatch(c, c->message) < 0)
+                        call_break(c);
+                if (c->held)
+                        return; /* it is gone again */
+        }
+}
+
 static void on_disconnect(BusClient *client, void *userdata) {
         Peer *p = userdata;
 
@@ -256,6 +313,20 @@ static int add_timer(Peer *p, sd_event_source **source, sd_event_time_handler_t 
         return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_OFF);
 }
 
+static void send_posts(Peer *p) {
+        for (size_t i = 0; i < p->n_posts; i++) {
+                (void) sd_bus_send(sd_bus_message_get_bus(p->posts[i]), p->posts[i], NULL);
+                sd_bus_message_unref(p->posts[i]);
+        }
+        p->n_posts = 0;
+}
+
+static int on_post(sd_event_source *source, void *userdata) {
+        (void) source;
+        send_posts(userdata);
+        return 0;
+}
+
 int peer_new(const PeerOptions *options, Peer **ret) {
         _cleanup_(peer_freep) Peer *p = NULL;
         int r;
@@ -269,12 +340,19 @@ int peer_new(const PeerOptions *options, Peer **ret) {
         *p = (Peer) { .options = *options, .pause_usec = PAUSE_FIRST_USEC };
 
         r = bus_client_new(&(BusClientOptions) { .event = options->event, .path = options->path, .userdata = p,
-                                                 .on_connect = on_connect, .on_disconnect = on_disconnect },
+                                                 .on_connect = on_connect, .on_ready = on_ready,
+                                                 .on_disconnect = on_disconnect },
                            &p->client);
         if (r >= 0)
                 r = sd_event_add_defer(options->event, &p->mend, on_mend, p);
         if (r >= 0)
                 r = sd_event_source_set_enabled(p->mend, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(options->event, &p->post, on_post, p);
+        if (r >= 0)
+                r = sd_event_source_set_priority(p->post, PRIORITY_POST);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(p->post, SD_EVENT_OFF);
         if (r >= 0)
                 r = add_timer(p, &p->rest, on_rest);
         if (r >= 0)
@@ -290,8 +368,10 @@ Peer *peer_free(Peer *p) {
                 p->closed = true;
                 while (p->calls)
                         call_fail_lost(p->calls);
+                send_posts(p);
                 bus_client_free(p->client);
                 sd_event_source_disable_unref(p->mend);
+                sd_event_source_disable_unref(p->post);
                 sd_event_source_disable_unref(p->rest);
                 sd_event_source_disable_unref(p->pause);
                 free(p);
@@ -349,7 +429,10 @@ int peer_ping(Peer *p, PeerCallback callback, void *userdata) {
 int peer_post(Peer *p, sd_bus_message *m) {
         (void) sd_bus_message_set_expect_reply(m, false);
         arm_rest(p);
-        return sd_bus_send(sd_bus_message_get_bus(m), m, NULL);
+        if (p->n_posts == POSTS_MAX)
+                send_posts(p);
+        p->posts[p->n_posts++] = sd_bus_message_ref(m);
+        return sd_event_source_set_enabled(p->post, SD_EVENT_ONESHOT);
 }
 
 void peer_set_attached(Peer *p, bool attached) {

@@ -41,7 +41,8 @@ DEFINE_CLEANUP(Peer *, peer_free)
 int peer_message(Peer *p, const char *interface, const char *member, sd_bus_message **ret);
 /* The callback comes from the event loop, never from here; after a failure it does not come. */
 int peer_send(Peer *p, sd_bus_message *m, PeerFlags flags, PeerCallback callback, void *userdata);
-/* No answer wanted. */
+/* No answer wanted. It is sent when the replies to clients that are ready are out: who receives it may run at once, on
+ * our processor. */
 int peer_post(Peer *p, sd_bus_message *m);
 /* An empty call that the bus library itself answers. */
 int peer_ping(Peer *p, PeerCallback callback, void *userdata);

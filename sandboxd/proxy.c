@@ -23,13 +23,10 @@ void proxy_get_config(const Sandbox *s, ProxyConfig *ret) {
         };
 }
 
-static const char *prefix_of(const Manager *m) {
-        return m->settings.api_prefix + strspn(m->settings.api_prefix, "/");
-}
-
 json_t *proxy_config_to_json(const Manager *m, const Sandbox *s) {
+        _cleanup_free_ char *prefix = path_prefix(m->settings.api_prefix);
         json_t *object = json_pack("{s:s, s:o, s:s, s:b, s:i}", "sandboxId", s->public_id, "proxyBase",
-                                   json_sprintf("/%s/proxy/%s", prefix_of(m), s->public_id), "cors", "*",
+                                   json_sprintf("%s/proxy/%s", prefix ?: "", s->public_id), "cors", "*",
                                    "requireAuth", 0, "timeout", PROXY_TIMEOUT_MSEC);
 
         if (object && s->proxy)
@@ -97,7 +94,9 @@ const char *proxy_allow_origin(const Sandbox *s, const char *origin) {
 }
 
 int proxy_base(const Manager *m, const Sandbox *s, uint16_t port, char **ret) {
-        return asprintf(ret, "/%s/proxy/%s/%u", prefix_of(m), s->public_id, port) < 0 ? -ENOMEM : 0;
+        _cleanup_free_ char *prefix = path_prefix(m->settings.api_prefix);
+
+        return !prefix || asprintf(ret, "%s/proxy/%s/%u", prefix, s->public_id, port) < 0 ? -ENOMEM : 0;
 }
 
 int proxy_parse_port(const char *text, uint16_t *ret, sd_bus_error *error) {

@@ -93,6 +93,8 @@ static void compare_state(Manager *m, Sandbox *s, const char *state) {
         if (before == seen)
                 return;
         (void) manager_set_state(m, s, seen);
+        if (before == SANDBOX_CREATING && json_is_true(json_object_get(s->config, "network")))
+                networks_suspect(m->networks, s);
         if (seen == SANDBOX_FAILED)
                 sandbox_event_error(m, s, "init-died", NULL);
         else if (before == SANDBOX_CREATING)

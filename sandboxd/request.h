@@ -54,6 +54,10 @@ void request_set_sandbox(Request *r, const char *id);
 
 /* Each takes what it is given over, also on failure. */
 int request_reply_json(Request *r, unsigned status, json_t *body);
+/* With what a client has stored here, whose numbers go back to the last bit. */
+int request_reply_json_exact(Request *r, unsigned status, json_t *body);
+/* For json_dumps(): 0.242 of ours is not to look like 0.24199999999999999. */
+#define JSON_OWN_REALS JSON_REAL_PRECISION(15)
 int request_reply_empty(Request *r, unsigned status);
 int request_reply_bytes(Request *r, unsigned status, const char *content_type, char *bytes, size_t n);
 /* size bytes of a regular file from offset; a file that shrinks meanwhile ends the connection. */

@@ -52,7 +52,10 @@ static bool has_other_method(const RouteTable *table, const Route *route) {
 static const char *method_verb(const Route *route, bool one) {
         if (streq(route->method, "GET"))
                 return one ? "get" : "list";
-        return streq(route->method, "POST") ? "create" : streq(route->method, "PUT") ? "put" : "delete";
+        return streq(route->method, "POST")    ? "create"
+               : streq(route->method, "PUT")   ? "put"
+               : streq(route->method, "PATCH") ? "append"
+                                               : "delete";
 }
 
 static void append(char *name, const char *word, size_t n) {

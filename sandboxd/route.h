@@ -10,6 +10,7 @@ typedef enum RouteFlags {
         ROUTE_LARGE_BODY = 1 << 2,  /* JSON up to 48 MiB: base64 uploads */
         ROUTE_READS = 1 << 3,       /* changes nothing, though its method may */
         ROUTE_CREATES = 1 << 5,     /* makes something new: understands Idempotency-Key */
+        ROUTE_ANEW = 1 << 7,        /* (creates) what it tells is told once: a repeated request gets it anew, of the object */
         ROUTE_FOREIGN = 1 << 6,     /* what is served there is not ours: query and body are not read, and RequestGate says
                                      * who may come without a token, and from which pages */
         ROUTE_QUIET = 1 << 4,       /* part of what the log has already: a line for each key would say nothing */
@@ -42,6 +43,7 @@ struct Route {
         /* For the OpenAPI document and the tests that are made of it; named in the row, all may be left out. */
         const JsonTable *input;     /* the fields of query and body; NULL: it reads none */
         const char *reply;          /* a schema's name; NULL: nothing is said about it. openapi.h has the forms */
+        const char *header;         /* a number that the request must have in this header; NULL: none */
 };
 
 typedef struct RouteTable {

@@ -14,8 +14,11 @@
 #define NETWORK "/networks/:network"
 #define SESSION SANDBOX "/terminal/:sessionId"
 #define TERMINAL SANDBOX "/terminals/:terminal"
+#define UPLOADS SANDBOX "/files/uploads"
+#define UPLOAD UPLOADS "/:upload"
 #define INPUT (ROUTE_BODY_STREAM | ROUTE_QUIET)
 #define PASSES (ROUTE_BODY_STREAM | ROUTE_FOREIGN | ROUTE_QUIET)
+#define SECRET (ROUTE_CREATES | ROUTE_ANEW)
 #define SAYS (ROUTE_QUIET | ROUTE_CREATES)
 
 /* THE table of /sandbox. Sorted by path; what dispatches, prints and is tested is this. */
@@ -109,6 +112,10 @@ static const Route sandbox_routes[] = {
           .input = &alert_history_table, .reply = "AlertHistory" },
         { "POST",   SANDBOX "/clone",                api_sandbox_clone,     ROUTE_CREATES,     "Another one like it",
           .input = &clone_table, .reply = "Sandbox" },
+        { "GET",    SANDBOX "/egress",               api_egress_get,        0,                 "What may be reached",
+          .reply = "Egress" },
+        { "PUT",    SANDBOX "/egress",               api_egress_set,        0,                 "Change that",
+          .input = &egress_table, .reply = "Egress" },
         { "GET",    SANDBOX "/env",                  api_env_list,          0,                 "Show variables",
           .reply = "Variables" },
         { "POST",   SANDBOX "/env",                  api_env_set,           0,                 "Set variables",
@@ -159,6 +166,16 @@ static const Route sandbox_routes[] = {
           .input = &file_search_table, .reply = "string[]" },
         { "POST",   SANDBOX "/files/upload",         api_file_upload,       ROUTE_LARGE_BODY,  "Write base64",
           .input = &file_upload_table, .reply = "Success" },
+        { "GET",    UPLOADS,                         api_upload_list,       0,                 "List uploads in parts",
+          .reply = "Uploads" },
+        { "POST",   UPLOADS,                         api_upload_begin,      ROUTE_CREATES,     "Announce a file in parts",
+          .input = &upload_table, .reply = "Upload" },
+        { "DELETE", UPLOAD,                          api_upload_delete,     0,                 "Give it up",
+          .reply = "Deleted" },
+        { "GET",    UPLOAD,                          api_upload_get,        0,                 "How far it is",
+          .reply = "Upload" },
+        { "PATCH",  UPLOAD,                          api_upload_append,     ROUTE_BODY_STREAM, "Bytes of it",
+          .header = "Upload-Offset", .reply = "none" },
         { "GET",    SANDBOX "/files/watch",          api_file_watch,        0,                 "Changes as events",
           .input = &file_watch_table, .reply = "events:FileEvent" },
         { "POST",   SANDBOX "/files/write",          api_file_write,        ROUTE_LARGE_BODY,  "Write from text",
@@ -239,7 +256,7 @@ static const Route sandbox_routes[] = {
           .input = &stream_logs_table, .reply = "events:LogEvent" },
         { "GET",    SANDBOX "/stream/metrics",       api_stream_metrics,    0,                 "What it uses",
           .input = &stream_metrics_table, .reply = "events:SandboxMetrics" },
-        { "POST",   SANDBOX "/terminal",             api_session_open,      0,                 "Open a shell",
+        { "POST",   SANDBOX "/terminal",             api_session_open,      SECRET,            "Open a shell",
           .input = &session_open_table, .reply = "TerminalSession" },
         { "DELETE", SESSION,                         api_terminal_close,    0,                 "Hang up and forget",
           .reply = "Closed" },

@@ -55,6 +55,7 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 json_decref(init->entrypoint);
                 json_decref(init->secrets);
                 json_decref(init->env);
+                json_decref(init->proxy);
                 return -ENOMEM;
         }
 
@@ -65,6 +66,7 @@ int sandbox_new(const SandboxInit *init, Sandbox **ret) {
                 .entrypoint = init->entrypoint,
                 .secrets = init->secrets,
                 .env = init->env,
+                .proxy = init->proxy,
                 .created_msec = init->created_msec,
         };
         set_ids(s, init->id);
@@ -90,6 +92,11 @@ Sandbox *sandbox_ref(Sandbox *s) {
         if (s)
                 s->n_ref++;
         return s;
+}
+
+void sandbox_note_root(Sandbox *s) {
+        s->n_roots++;
+        s->flat = false;
 }
 
 Sandbox *sandbox_unref(Sandbox *s) {
@@ -204,6 +211,20 @@ int sandbox_from_record(const char *id, const char *state, uint64_t created_msec
         restore_expiry(s, expires, deadline, boot);
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+static uint64_t config_number(const Sandbox *s, const char *key) {
+        return (uint64_t) MAX(json_integer_value(json_object_get(s->config, key)), 0);
+}
+
+void sandbox_get_all_limits(const Sandbox *s, SandboxLimits *ret) {
+        double cpu;
+
+        *ret = (SandboxLimits) { .pids_max = (uint32_t) config_number(s, "pids"),
+                                 .io_read_bps = config_number(s, "ioReadBps"),
+                                 .io_write_bps = config_number(s, "ioWriteBps") };
+        sandbox_get_limits(s, &ret->memory_max_bytes, &cpu);
+        ret->cpu_quota_usec = (uint64_t) (cpu * (double) USEC_PER_SEC);
 }
 
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu) {

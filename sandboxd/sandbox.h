@@ -52,19 +52,26 @@ typedef struct Sandbox {
         unsigned n_live;                        /* commands */
         CpuSample cpu;
         unsigned n_networks;                    /* that it is a member of */
+        bool half_connected;                    /* whoever made it was killed meanwhile */
+        unsigned n_restricting;                 /* lists of what it may reach that are being put in force */
         struct HostsMirror *hosts_mirror;       /* /etc/hosts is being written */
         uint64_t exposed_changes;               /* store_changes() when this port was exposed; port 0: none was */
         uint16_t exposed_port;
+        unsigned n_roots;                       /* that took the place of another */
+        bool restoring;                         /* fsd and execd are at it: one after the other */
+        bool flat;                              /* what it began with is one layer for its clones (flatten.h) */
+        struct Share *share;                    /* what it wrote becomes a snapshot; share.c's */
         struct EnvMirror *env_mirror;           /* /etc/environment is being written */
         struct Alert *alerts;                   /* a list, kept by alert.c */
         uint64_t sample_usec, sample_cpu_usec;  /* of the last metrics */
+        uint64_t rx_bytes, tx_bytes;            /* of its way out, when usage.h was last asked */
 } Sandbox;
 
 /* Takes the objects over, also on failure. */
 typedef struct SandboxInit {
         const char *id, *name, *image, *worker; /* name NULL: the public id */
         const char *base;                       /* NULL: the image */
-        json_t *config, *metadata, *entrypoint, *secrets, *env;
+        json_t *config, *metadata, *entrypoint, *secrets, *env, *proxy;
         uint64_t created_msec, timeout_sec;
 } SandboxInit;
 
@@ -79,6 +86,9 @@ bool sandbox_is_expired(const Sandbox *s);
 /* There is something at sandbox-execd that can be asked. */
 bool sandbox_is_live(const Sandbox *s);
 
+/* Its root takes the place of another, or may: what is known of that one counts no more. */
+void sandbox_note_root(Sandbox *s);
+
 /* For a record of the database and, so that a lost database can be filled again, for the label at execd: that one has
  * no secrets, as it lies in a file of another program. */
 int sandbox_to_record(const Sandbox *s, char **ret);
@@ -87,6 +97,8 @@ int sandbox_to_label(const Sandbox *s, char **ret);
 int sandbox_from_record(const char *id, const char *state, uint64_t created_msec, const char *record, Sandbox **ret);
 
 /* Limits of the record's config: MiB, processors. */
+/* All of them; 0: the config says nothing of it. */
+void sandbox_get_all_limits(const Sandbox *s, SandboxLimits *ret);
 void sandbox_get_limits(const Sandbox *s, uint64_t *ret_memory_bytes, double *ret_cpu);
 /* What sandbox-fsd knows its image as. */
 const char *sandbox_get_base(const Sandbox *s);

@@ -11,6 +11,7 @@
 #include "libsandbox/string-util.h"
 #include "libsandbox/time-util.h"
 #include "sandboxd/sandbox-event.h"
+#include "sandboxd/snapshot-prune.h"
 
 /* Three answers in a row: fsd has a place, execd has filled it, fsd has given it its name. Only then there is an object, so
  * what is interrupted is files that nobody knows: the next start deletes them. */
@@ -21,6 +22,7 @@ typedef struct Taking {
         bool hidden;
         IdempotencyUse *use;
         json_t *record;
+        uint64_t bytes_max, bytes;
         SnapshotCallback callback;
         void *userdata;
 } Taking;
@@ -56,7 +58,7 @@ int snapshot_random_image_id(char ret[static 80]) {
 }
 
 /* "private" is what no client is shown. */
-static int make_record(const Sandbox *s, const char *name, json_t **ret) {
+int snapshot_make_record(const Sandbox *s, const char *name, json_t **ret) {
         char id[40], image[80];
         int r;
 
@@ -65,12 +67,12 @@ static int make_record(const Sandbox *s, const char *name, json_t **ret) {
                 r = snapshot_random_image_id(image);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o*, s:{s:s, s:o*, s:o*}}", "id", id,
+        *ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o*, s:{s:s, s:o*, s:o*, s:o*}}", "id", id,
                          "snapshotId", id, "sandboxId", s->public_id, "name", name ?: id, "imageId", image, "size",
                          (json_int_t) 0, "createdAt", (json_int_t) (now_usec(CLOCK_REALTIME) / USEC_PER_MSEC), "config",
                          json_deep_copy(s->config), "metadata", json_deep_copy(s->metadata), "entrypoint",
                          json_deep_copy(s->entrypoint), "private", "base", sandbox_get_base(s), "secrets",
-                         json_deep_copy(s->secrets), "env", json_deep_copy(s->env));
+                         json_deep_copy(s->secrets), "env", json_deep_copy(s->env), "proxy", json_deep_copy(s->proxy));
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -136,6 +138,13 @@ int snapshot_list(Store *s, const char *sandbox, json_t **ret) {
 void snapshot_drop_files(Manager *m, const char *id) {
         if (m->stopping || fsd_snapshots(m->fsd, "Remove", id, peer_ignore, NULL) < 0)
                 (void) store_set_number(m->store, "unclean", 1);
+}
+
+void snapshot_drop_hidden(Manager *m, const char *id) {
+        _cleanup_(json_decrefp) json_t *record = NULL;
+
+        if (snapshot_get(m->store, id, &record) == -ENOENT)
+                snapshot_drop_files(m, id);
 }
 
 int snapshot_remove(Manager *m, const char *id) {
@@ -211,8 +220,13 @@ static void on_published(sd_bus_message *reply, const sd_bus_error *error, void 
         taking_free(t);
 }
 
-static void on_copied(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
-        uint64_t bytes, files;
+static int publish(Taking *t) {
+        return fsd_publish(t->manager->fsd, record_id(t->record), t->bytes, on_published, t);
+}
+
+/* Older ones go only now that it is certain that there is a new one for them. */
+static void on_usage_after(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        _cleanup_(snapshot_usage_done) SnapshotUsage u = {};
         Taking *t = userdata;
         int r;
 
@@ -220,68 +234,67 @@ static void on_copied(sd_bus_message *reply, const sd_bus_error *error, void *us
                 give_up(t, error);
                 return;
         }
-        r = sd_bus_message_read(reply, "tt", &bytes, &files);
-        if (r >= 0) {
-                (void) json_object_set_new(t->record, "size", json_integer((json_int_t) bytes));
-                r = fsd_snapshots(t->manager->fsd, "Publish", record_id(t->record), on_published, t);
-        }
+        r = snapshot_usage_read(reply, &u);
+        if (r >= 0)
+                r = snapshot_make_room(t->manager, &u, t->bytes);
+        if (r >= 0)
+                r = publish(t);
         if (r < 0)
                 give_up_errno(t, r);
 }
 
-static int add_size(const StoredObject *row, void *userdata) {
-        _cleanup_(json_decrefp) json_t *object = json_loads(row->record, 0, NULL);
-
-        *(uint64_t *) userdata += (uint64_t) json_integer_value(json_object_get(object, "size"));
-        return 0;
-}
-
-/* What is left of the budget of all. */
-static int bytes_left(Manager *m, uint64_t *ret) {
-        uint64_t budget = m->settings.snapshot_budget, used = 0;
+static void on_copied(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        uint64_t files;
+        Taking *t = userdata;
         int r;
 
-        if (budget == 0) {
-                *ret = UINT64_MAX / 2;
-                return 0;
+        if (!reply) {
+                give_up(t, error);
+                return;
         }
-        r = store_foreach_object(m->store, &(ObjectQuery) { .kind = SNAPSHOT_KIND }, add_size, &used);
+        r = sd_bus_message_read(reply, "tt", &t->bytes, &files);
+        if (r >= 0) {
+                (void) json_object_set_new(t->record, "size", json_integer((json_int_t) t->bytes));
+                r = t->manager->settings.snapshot_budget > 0
+                            ? fsd_snapshots(t->manager->fsd, "Usage", NULL, on_usage_after, t) : publish(t);
+        }
         if (r < 0)
-                return r;
-        *ret = used < budget ? budget - used : 0;
-        return 0;
+                give_up_errno(t, r);
 }
 
 static void on_made(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Taking *t = userdata;
-        uint64_t left;
         int r;
 
         if (!reply) {
                 give_up(t, error);
                 return;
         }
-        r = bytes_left(t->manager, &left);
-        if (r >= 0)
-                r = execd_copy(t->manager->execd, t->sandbox->id, reply, left, on_copied, t);
+        r = execd_copy(t->manager->execd, "Copy", t->sandbox->id, reply, t->bytes_max, on_copied, t);
         if (r < 0)
                 give_up_errno(t, r);
 }
 
-static int check_limits(Manager *m, sd_bus_error *error) {
-        uint64_t n, left;
+static int make(Taking *t) {
+        return fsd_make_snapshot(t->manager->fsd, record_id(t->record), t->sandbox->id, on_made, t);
+}
+
+static void on_usage_before(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+        _cleanup_(snapshot_usage_done) SnapshotUsage u = {};
+        Taking *t = userdata;
         int r;
 
-        r = store_count_objects(m->store, SNAPSHOT_KIND, NULL, NULL, &n);
+        if (!reply) {
+                give_up(t, error);
+                return;
+        }
+        r = snapshot_usage_read(reply, &u);
+        if (r >= 0)
+                r = snapshot_room(t->manager, &u, &t->bytes_max);
+        if (r >= 0)
+                r = t->bytes_max > 0 ? make(t) : -ENOSPC;
         if (r < 0)
-                return r;
-        if (n >= m->settings.snapshots_max)
-                return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum snapshot limit reached: %u",
-                                     m->settings.snapshots_max);
-        r = bytes_left(m, &left);
-        if (r >= 0 && left == 0)
-                return bus_error_set(error, BUS_ERROR_NO_SPACE, "The disk budget of snapshots is used up.");
-        return r;
+                give_up_errno(t, r);
 }
 
 int snapshot_take(Manager *m, const SnapshotRequest *request, SnapshotCallback callback, void *userdata,
@@ -289,19 +302,24 @@ int snapshot_take(Manager *m, const SnapshotRequest *request, SnapshotCallback c
         _cleanup_(taking_freep) Taking *t = NULL;
         int r;
 
-        r = check_limits(m, error);
+        (void) snapshot_prune_old(m);
+        r = request->hidden ? 0 : snapshot_make_place(m);
+        if (r == -EBUSY)
+                return bus_error_set(error, BUS_ERROR_LIMIT_REACHED, "Maximum snapshot limit reached: %u",
+                                     m->settings.snapshots_max);
         if (r < 0)
                 return r;
         t = new0(Taking, 1);
         if (!t)
                 return -ENOMEM;
         *t = (Taking) { .manager = m, .sandbox = sandbox_ref(request->sandbox), .hidden = request->hidden,
-                        .use = request->use, .callback = callback, .userdata = userdata };
-        r = make_record(request->sandbox, request->name, &t->record);
+                        .use = request->use, .bytes_max = UINT64_MAX / 2, .callback = callback,
+                        .userdata = userdata };
+        r = snapshot_make_record(request->sandbox, request->name, &t->record);
         if (r < 0)
                 return r;
         (void) store_set_number(m->store, "unclean", 1); /* should we not come to its end */
-        r = fsd_make_snapshot(m->fsd, record_id(t->record), request->sandbox->id, on_made, t);
+        r = m->settings.snapshot_budget > 0 ? fsd_snapshots(m->fsd, "Usage", NULL, on_usage_before, t) : make(t);
         if (r < 0)
                 return r;
         manager_attend(m);
@@ -322,6 +340,7 @@ typedef struct Restore {
 static void restore_end(Restore *x, const sd_bus_error *error) {
         Manager *m = x->manager;
 
+        x->sandbox->restoring = false;
         x->callback(error, x->userdata);
         manager_unattend(m);
         sandbox_unref(x->sandbox);
@@ -339,12 +358,20 @@ static void restore_fail(Restore *x, int r) {
         restore_end(x, &error);
 }
 
+/* execd's own word that it has not been done. A service that left without an answer, or is late with it, may have. */
+static bool is_refusal(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, BUS_ERROR_WRONG_STATE) || sd_bus_error_has_name(error, BUS_ERROR_NO_SPACE) ||
+               sd_bus_error_has_name(error, BUS_ERROR_INVALID);
+}
+
 /* The image is the snapshot's from now on; all else of the sandbox is its own, its time among it. */
 static void on_replaced(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Restore *x = userdata;
         Sandbox *s = x->sandbox;
         json_t *base = json_object_get(json_object_get(x->record, "private"), "base");
 
+        if (!reply && is_refusal(error))
+                (void) fsd_share(x->manager->fsd, "Revert", record_id(x->record), s->id, peer_ignore, NULL);
         if (!reply || s->leaving) {
                 static const sd_bus_error gone = SD_BUS_ERROR_MAKE_CONST(BUS_ERROR_NO_SUCH_SANDBOX,
                                                                          "The sandbox has ended.");
@@ -352,6 +379,7 @@ static void on_replaced(sd_bus_message *reply, const sd_bus_error *error, void *
                 restore_end(x, error ?: &gone);
                 return;
         }
+        (void) fsd_snapshots(x->manager->fsd, "Settle", s->id, peer_ignore, NULL);
         (void) free_and_strdup(&s->base, json_string_value(base));
         (void) free_and_strdup(&s->image, json_string_value(json_object_get(x->record, "imageId")));
         (void) manager_set_state(x->manager, s, SANDBOX_RUNNING);
@@ -368,7 +396,7 @@ static void on_prepared(sd_bus_message *reply, const sd_bus_error *error, void *
                 restore_end(x, error);
                 return;
         }
-        r = execd_replace_root(x->manager->execd, x->sandbox->id, reply, on_replaced, x);
+        r = execd_replace_root(x->manager->execd, "ReplaceRoot", x->sandbox->id, reply, on_replaced, x);
         if (r < 0)
                 restore_fail(x, r);
 }
@@ -387,10 +415,15 @@ static int prepare(Restore *x) {
         return fsd_prepare_root(x->manager->fsd, json_string_value(base), x->sandbox->id, &options, on_prepared, x);
 }
 
-int snapshot_restore(Manager *m, Sandbox *s, const json_t *record, RestoreCallback callback, void *userdata) {
-        Restore *x = new0(Restore, 1);
+int snapshot_restore(Manager *m, Sandbox *s, const json_t *record, RestoreCallback callback, void *userdata,
+                     sd_bus_error *error) {
+        Restore *x;
         int r;
 
+        if (s->restoring || s->share)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "Sandbox is being restored, or cloned: %s",
+                                     s->public_id);
+        x = new0(Restore, 1);
         if (!x)
                 return -ENOMEM;
         *x = (Restore) { .manager = m, .sandbox = sandbox_ref(s), .record = json_incref((json_t *) record),
@@ -402,6 +435,8 @@ int snapshot_restore(Manager *m, Sandbox *s, const json_t *record, RestoreCallba
                 free(x);
                 return r;
         }
+        s->restoring = true;
+        sandbox_note_root(s);
         (void) fsd_snapshots(m->fsd, "EndWorkers", s->id, peer_ignore, NULL);
         manager_attend(m);
         return 0;
@@ -419,12 +454,8 @@ static void on_listed(sd_bus_message *reply, const sd_bus_error *error, void *us
         }
         if (sd_bus_message_enter_container(reply, 'a', "s") < 0)
                 return;
-        while (sd_bus_message_read_basic(reply, 's', &id) > 0) {
-                _cleanup_(json_decrefp) json_t *record = NULL;
-
-                if (snapshot_get(m->store, id, &record) == -ENOENT)
-                        snapshot_drop_files(m, id);
-        }
+        while (sd_bus_message_read_basic(reply, 's', &id) > 0)
+                snapshot_drop_hidden(m, id);
 }
 
 void snapshot_reconcile(Manager *m) {

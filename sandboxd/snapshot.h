@@ -8,6 +8,7 @@
 
 #define SNAPSHOT_KIND "snapshot"
 #define EVENT_SNAPSHOT "sandbox.snapshot"
+#define EVENT_SNAPSHOT_DELETED "snapshot.deleted"
 #define EVENT_RESTORED "sandbox.restored"
 #define EVENT_CLONED "sandbox.cloned"
 
@@ -32,12 +33,18 @@ json_t *snapshot_to_json(const json_t *record);
 /* The object, and its files as soon as nobody stands on them. -ENOENT. */
 int snapshot_remove(Manager *m, const char *id);
 void snapshot_drop_files(Manager *m, const char *id);
+/* Unless there is an object of it after all. */
+void snapshot_drop_hidden(Manager *m, const char *id);
 /* At a start: files of which there is no object are deleted. */
 void snapshot_reconcile(Manager *m);
 
+/* As it would be kept, of the sandbox as it is now. */
+int snapshot_make_record(const Sandbox *s, const char *name, json_t **ret);
 int snapshot_random_image_id(char ret[static 80]);
 
 /* error NULL: it is as it was then; all that ran is ended. */
 typedef void (*RestoreCallback)(const sd_bus_error *error, void *userdata);
 
-int snapshot_restore(Manager *m, Sandbox *s, const json_t *record, RestoreCallback callback, void *userdata);
+/* WrongState with error: another one is under way, or a clone on disk. */
+int snapshot_restore(Manager *m, Sandbox *s, const json_t *record, RestoreCallback callback, void *userdata,
+                     sd_bus_error *error);

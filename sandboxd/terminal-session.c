@@ -78,6 +78,20 @@ int terminal_session_new(const char *shell, char ret_keys[_TERMINAL_DIRECTION_MA
         return 0;
 }
 
+int terminal_session_renew(TerminalSession *s, char ret_keys[_TERMINAL_DIRECTION_MAX][TERMINAL_CHANNEL_MAX]) {
+        int r = 0;
+
+        for (int d = 0; r >= 0 && d < _TERMINAL_DIRECTION_MAX; d++) {
+                ret_keys[d][0] = 0;
+                if (s->channels[d].state != TERMINAL_CHANNEL_UNTAKEN)
+                        continue;
+                r = random_uuid(ret_keys[d]);
+                if (r >= 0)
+                        hash_key(ret_keys[d], s->channels[d].key_hash);
+        }
+        return r < 0 ? r : 0;
+}
+
 json_t *terminal_session_to_json(const TerminalSession *s) {
         json_t *channels = json_array();
 

@@ -44,6 +44,8 @@ TerminalDirection terminal_direction_from_string(const char *s);
 
 int terminal_session_new(const char *shell, char ret_keys[_TERMINAL_DIRECTION_MAX][TERMINAL_CHANNEL_MAX],
                          TerminalSession **ret);
+/* New keys for the channels that nobody has taken yet; "" for the others. */
+int terminal_session_renew(TerminalSession *s, char ret_keys[_TERMINAL_DIRECTION_MAX][TERMINAL_CHANNEL_MAX]);
 TerminalSession *terminal_session_free(TerminalSession *s);
 DEFINE_CLEANUP(TerminalSession *, terminal_session_free)
 

@@ -239,7 +239,7 @@ void terminal_set_session(Command *c, TerminalSession *session) {
 }
 
 int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, TerminalCallback callback,
-                  void *userdata) {
+                  void *userdata, Command **ret) {
         _cleanup_(command_unrefp) Command *c = NULL;
         int r;
 
@@ -256,6 +256,7 @@ int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, T
                 return r;
         c->terminal->on_open = callback;
         c->terminal->on_open_userdata = userdata;
+        *ret = c; /* the manager has it */
         return 0;
 }
 

@@ -34,8 +34,9 @@ void terminal_settled(Terminal *t);
 
 /* Starts spec, with its terminal_rows and terminal_columns; takes it over. callback comes exactly once after success:
  * it runs, or has ended already, or could not be started. */
+/* *ret is borrowed. */
 int terminal_open(Manager *m, Sandbox *s, CommandSpec *spec, const char *text, TerminalCallback callback,
-                  void *userdata);
+                  void *userdata, Command **ret);
 /* SIGHUP as from a line that is hung up, then SIGKILL to all that it started; then it is forgotten, with its output.
  * callback comes exactly once after success. -EALREADY: it is being closed. */
 int terminal_close(Command *c, TerminalCallback callback, void *userdata);

@@ -62,6 +62,8 @@ static int make_spec(const Manager *m, const Sandbox *s, const ToolSpec *spec, C
         r = exec_make_cwd(s, &m->settings, spec->cwd, &ret->cwd, NULL);
         if (r >= 0)
                 r = exec_make_env(s, spec->env, &ret->env);
+        if (r >= 0)
+                r = exec_env_add_defaults(&ret->env, spec->defaults);
         return r < 0 ? r : ret->argv ? 0 : -ENOMEM;
 }
 

@@ -11,6 +11,7 @@ typedef struct Tool Tool;
 typedef struct ToolSpec {
         char *const *argv;
         char *const *env;       /* "KEY=VALUE" beside those of the sandbox; may be secret: it is shown to nobody */
+        const char *const *defaults; /* "KEY=VALUE" where the sandbox has no such variable */
         const char *cwd;        /* absolute inside; NULL: where commands of the sandbox start */
         const char *input;      /* NULL: none */
         uint64_t timeout_usec;

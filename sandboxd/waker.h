@@ -9,6 +9,7 @@
 typedef enum WakeSource {
         WAKE_QUEUE,
         WAKE_ALERTS,
+        WAKE_UPLOADS,
         WAKE_WEBHOOKS,
         _WAKE_SOURCE_MAX,
 } WakeSource;

@@ -14,8 +14,6 @@ typedef struct Wire {
         Sandbox *sandbox;
         bool member;
         unsigned network, number;
-        sd_bus_message *opened;  /* execd's answer, with the descriptors */
-        bool again;              /* the second try */
         char *address;
         WireCallback callback;
         void *userdata;
@@ -24,7 +22,6 @@ typedef struct Wire {
 static Wire *wire_free(Wire *w) {
         if (w) {
                 sandbox_unref(w->sandbox);
-                sd_bus_message_unref(w->opened);
                 free(w->address);
                 free(w);
         }
@@ -62,19 +59,13 @@ static int write_resolver(Wire *w, const char *resolver) {
                                                                     .n = strlen(text) }, on_written, w);
 }
 
-static int connect_netd(Wire *w);
-
 static void on_wired(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         const char *address, *resolver = "";
         Wire *w = userdata;
         int r;
 
         if (!reply) {
-                /* Perhaps it ended under our hands. */
-                if (w->again || !sd_bus_error_has_name(error, BUS_ERROR_UNAVAILABLE) || connect_netd(w) < 0)
-                        finish(w, error);
-                else
-                        w->again = true;
+                finish(w, error);
                 return;
         }
         r = sd_bus_message_read(reply, w->member ? "s" : "ss", &address, &resolver);
@@ -91,39 +82,19 @@ static void on_wired(sd_bus_message *reply, const sd_bus_error *error, void *use
                 finish(w, NULL);
 }
 
-static void on_ready(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
+static void on_opened(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
         Wire *w = userdata;
         NetdClient *netd = w->manager->netd;
         const char *id = w->sandbox->id;
-        int r;
+        int r = -EHOSTDOWN;
 
         if (!reply) {
                 finish(w, error);
                 return;
         }
-        r = sd_bus_message_rewind(w->opened, true);
-        if (r >= 0 && w->member)
-                r = netd_join(netd, id, w->network, w->number, w->opened, on_wired, w);
-        else if (r >= 0)
-                r = netd_attach(netd, id, w->opened, on_wired, w);
-        if (r < 0)
-                finish_errno(w, r);
-}
-
-static int connect_netd(Wire *w) {
-        return w->manager->stopping ? -EHOSTDOWN : netd_ping(w->manager->netd, on_ready, w);
-}
-
-static void on_opened(sd_bus_message *reply, const sd_bus_error *error, void *userdata) {
-        Wire *w = userdata;
-        int r;
-
-        if (!reply) {
-                finish(w, error);
-                return;
-        }
-        w->opened = sd_bus_message_ref(reply);
-        r = connect_netd(w);
+        if (!w->manager->stopping)
+                r = w->member ? netd_join(netd, id, w->network, w->number, reply, on_wired, w)
+                              : netd_attach(netd, id, reply, on_wired, w);
         if (r < 0)
                 finish_errno(w, r);
 }

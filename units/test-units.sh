@@ -13,7 +13,7 @@ failed=0
 # systemd-analyze wants the programs to exist: stand-ins at a path of our own.
 cp "$source"/*.socket "$source"/*.slice "$build"/*.service "$work"
 mkdir "$work/bin"
-for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-due sandbox-relay; do
+for program in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-dns sandbox-due sandbox-relay; do
     install -m 755 /bin/true "$work/bin/$program"
 done
 # The relays are transient units, made of these lines and this file.
@@ -35,6 +35,7 @@ sandboxd.service 5
 sandbox-fsd.service 15
 sandbox-hook.service 15
 sandbox-netd.service 15
+sandbox-dns.service 15
 sandbox-execd.service 37
 sandbox-due@.service 10
 sandbox-port-x.service 12

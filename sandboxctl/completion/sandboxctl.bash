@@ -125,6 +125,8 @@ _sandboxctl_argument() { # words that the n-th argument of the verb can be
     network,0) printf '%s\n' connect create delete disconnect list show ;;
     network,1) _sandboxctl_networks ;;
     network,2) _sandboxctl_sandboxes ;;
+    egress,0) printf '%s\n' allow log open remove set show ;;
+    egress,1) _sandboxctl_sandboxes ;;
     volume,0) printf '%s\n' attach create delete detach list show ;;
     volume,1) [[ $action == create ]] || _sandboxctl_volumes ;;
     volume,2) _sandboxctl_sandboxes ;;

@@ -216,7 +216,7 @@ static bool is_form_type(const char *type) {
 
 bool http_check_host(const HttpHead *head, ListenerKind kind, const Settings *settings, HttpRefusal *ret_refusal) {
         if (kind == LISTENER_LOOPBACK && head->host && !http_host_is_allowed(head->host, settings->host_names))
-                return refuse(ret_refusal, 421, "This Host is not served here");
+                return refuse(ret_refusal, 421, "This Host is not served here, see SANDBOX_HOST_NAMES");
         return true;
 }
 
@@ -230,7 +230,7 @@ bool http_check_origin(const HttpHead *head, const char *method, ListenerKind ki
         if (!http_check_host(head, kind, settings, ret_refusal))
                 return false;
         if (head->origin && !http_origin_is_allowed(head->origin, settings))
-                return refuse(ret_refusal, 403, "This Origin is not allowed");
+                return refuse(ret_refusal, 403, "This Origin is not allowed, see SANDBOX_CORS_ORIGINS");
         if (streq_ptr(head->sec_fetch_site, "cross-site") && !head->origin && !streq_ptr(settings->cors_origins, "*"))
                 return refuse(ret_refusal, 403, "Requests from other sites are not allowed");
         if (!reads && head->content_type && (head->origin || head->has_sec_fetch) && is_form_type(head->content_type))

@@ -252,11 +252,20 @@ static void sweep_idle(HttpConnection *c, uint64_t now) {
                 (void) http_connection_watch(c, EPOLLIN);
 }
 
+/* Who only sends no more may still want his reply; nobody knows, so he gets a moment. */
+static void end_half_closed(const HttpConnection *c, Request *r, uint64_t now) {
+        if (c->hangup_usec > 0 && now - c->hangup_usec >= c->server->times.half_closed_usec)
+                http_request_abort(r);
+}
+
 static void sweep_body(HttpConnection *c, Request *r, uint64_t now) {
         uint64_t idle_max = c->server->times.body_idle_usec, spent = now - r->started_usec;
 
         if (r->body_waits) { /* it is us who do not read */
                 r->progress_usec = now;
+                if (c->hangup_usec == 0 && peer_has_ended(c->fd))
+                        c->hangup_usec = now;
+                end_half_closed(c, r, now);
                 return;
         }
         if (r->progress != r->body_received) {
@@ -316,10 +325,9 @@ static void sweep_reply(HttpConnection *c, Request *r, uint64_t now) {
 
 /* libmicrohttpd does not look at the sockets of suspended connections. */
 static void sweep_suspended(HttpConnection *c, Request *r, uint64_t now) {
-        if (c->hangup_usec > 0) {
-                if (now - c->hangup_usec >= c->server->times.half_closed_usec)
-                        http_request_abort(r);
-        } else if (!c->watching)
+        if (c->hangup_usec > 0)
+                end_half_closed(c, r, now);
+        else if (!c->watching)
                 (void) http_connection_watch(c, EPOLLRDHUP);
 }
 

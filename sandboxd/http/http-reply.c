@@ -122,8 +122,8 @@ int request_reply_bytes(Request *r, unsigned status, const char *content_type, c
         return http_take_response(r, status, content_type, response);
 }
 
-int request_reply_json(Request *r, unsigned status, json_t *body) {
-        char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+static int reply_json(Request *r, unsigned status, json_t *body, size_t flags) {
+        char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY | flags) : NULL;
 
         json_decref(body);
         if (!text) {
@@ -131,6 +131,14 @@ int request_reply_json(Request *r, unsigned status, json_t *body) {
                 return -ENOMEM;
         }
         return request_reply_bytes(r, status, JSON_TYPE, text, strlen(text));
+}
+
+int request_reply_json(Request *r, unsigned status, json_t *body) {
+        return reply_json(r, status, body, JSON_OWN_REALS);
+}
+
+int request_reply_json_exact(Request *r, unsigned status, json_t *body) {
+        return reply_json(r, status, body, 0);
 }
 
 int request_reply_empty(Request *r, unsigned status) {
@@ -280,8 +288,8 @@ int http_reply_not_found(Request *r, int error) {
 
 int http_reply_preflight(Request *r) {
         static const char *const headers[][2] = {
-                { "Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS" },
-                { "Access-Control-Max-Age",       "600"                             },
+                { "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS" },
+                { "Access-Control-Max-Age",       "600"                                    },
         };
         const char *wanted = request_header(r, "Access-Control-Request-Headers");
         int result = 0;

@@ -60,10 +60,12 @@ int json_parse_limited(const char *text, size_t n, json_t **ret, sd_bus_error *e
                 return bus_error_set(error, BUS_ERROR_INVALID,
                                      "The JSON body is nested too deep or has too many values");
 
-        value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &problem);
+        value = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
         if (!value)
                 return bus_error_set(error, BUS_ERROR_INVALID, "The body is not valid JSON (line %d, column %d)",
                                      problem.line, problem.column);
+        if (json_is_null(value)) /* what clients send for nothing, as in a member */
+                return 0;
         if (!json_is_object(value)) {
                 json_decref(value);
                 return bus_error_set(error, BUS_ERROR_INVALID, "The JSON body must be an object");

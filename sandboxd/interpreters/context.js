@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Runs in a sandbox, in its own node: the protocol is that of context.py. Scripts share one global scope; the value of
+// Runs in a sandbox, in its own node: the protocol is that of context.py. Cells share one global scope; the value of
 // the last expression is the result, a promise is waited for.
 'use strict';
 {
+  const { Session } = require('inspector');
   const net = require('net');
   const util = require('util');
   const vm = require('vm');
@@ -25,20 +26,61 @@
     control.write(Buffer.concat([Buffer.from(`${kind} ${token} ${data.length}\n`), data]));
   };
 
-  const compile = (code, filename) => {
-    try {
-      return new vm.Script(code, { filename });
-    } catch (error) {
-      if (!(error instanceof SyntaxError) || !/\bawait\b/.test(code)) throw error;
-      return new vm.Script(`(async () => {${code}\n})()`, { filename });
-    }
+  // The inspector evaluates as a console does: names may be declared again, await may stand anywhere. It speaks of
+  // values by reference, and `hand` is the way back to the values.
+  const ours = { hand: null, evaluate: null };
+  const guarded = new vm.Script('__sandboxd.evaluate()');
+  const session = new Session();
+  Object.defineProperty(globalThis, '__sandboxd', { value: ours });
+  session.connect();
+
+  const dereference = ({ objectId, unserializableValue, value }) => {
+    const reference = objectId ? { objectId } : unserializableValue ? { unserializableValue } : { value };
+    let handed;
+    ours.hand = (v) => { handed = v; };
+    session.post('Runtime.callFunctionOn', {
+      functionDeclaration: '(v) => __sandboxd.hand(v)', executionContextId: 1, arguments: [reference],
+    });
+    return handed;
   };
 
-  const evaluate = async (code) => {
-    const value = compile(code, `<cell ${++count}>`).runInThisContext({ breakOnSigint: true });
-    if (!value || typeof value.then !== 'function') return value;
-    return Promise.race([value, new Promise((_, reject) => { interrupt = () => reject(new Error('Interrupted')); })]);
+  // Without the frames that are ours.
+  const explain = (error) => {
+    const stack = util.types.isNativeError(error) && error.stack ? String(error.stack) : util.inspect(error);
+    const end = stack.search(/\n +at (Session\.post|sigintHandlersWrap) /);
+    return end < 0 ? stack : stack.slice(0, end);
   };
+
+  // Text that cannot be compiled has no frame that says where.
+  const locate = (text, name, { exception, lineNumber, columnNumber }) => {
+    const unplaced = exception && exception.className === 'SyntaxError' && !text.includes(name);
+    return unplaced ? `${name}:${lineNumber + 1}:${columnNumber + 1}\n${text}` : text;
+  };
+
+  const cell = (code, name, resolve, reject) => {
+    const expression = `${code}\n//# sourceURL=${name}`;
+    const options = { expression, replMode: true, awaitPromise: true, objectGroup: name };
+    session.post('Runtime.evaluate', options, (failed, answer) => {
+      if (failed) return reject(failed.message);
+      const { result, exceptionDetails: thrown } = answer;
+      const value = dereference(thrown && thrown.exception ? thrown.exception : result);
+      session.post('Runtime.releaseObjectGroup', { objectGroup: name });
+      if (!thrown) return resolve(value);
+      return reject(locate(explain(value), name, thrown));
+    });
+  };
+
+  const evaluate = (code) => new Promise((resolve, reject) => {
+    const name = `<cell:${++count}>`;
+    const fail = (error) => reject(explain(error));
+    interrupt = () => reject('Error: Interrupted');
+    ours.evaluate = () => cell(code, name, (value) => Promise.resolve(value).then(resolve, fail), reject);
+    try {
+      guarded.runInThisContext({ breakOnSigint: true });
+    } catch (error) {
+      fail(error);
+    }
+  });
 
   const run = async (token, code) => {
     try {
@@ -46,7 +88,7 @@
       const value = await evaluate(code);
       if (value !== undefined) send('result', token, util.inspect(value));
     } catch (error) {
-      send('error', token, String((error && error.stack) || error));
+      send('error', token, String(error));
     }
     interrupt = null;
     send('done', token);

@@ -40,12 +40,17 @@ typedef enum Measure {
         MEASURE_MANY_CREATE,
         MEASURE_MANY_EXEC,
         MEASURE_STREAM,
+        MEASURE_HEALTH,         /* an empty request, for those that follow */
+        MEASURE_OUTPUT_LATENCY,
+        MEASURE_LOG_LATENCY,
+        MEASURE_EVENT_LATENCY,
         MEASURE_COPY_IDLE,      /* cp -a inside, for those that follow */
         MEASURE_CLONE_IDLE,
         MEASURE_COPY_BUSY,
         MEASURE_CLONE_BUSY,
         MEASURE_FORK_CREATE,
-        MEASURE_FORK,
+        MEASURE_FORK,           /* with spares on hand, as a creation has them */
+        MEASURE_FORK_FIRST,     /* with those that are kept anyway */
         MEASURE_PORT,
         MEASURE_GET_INSIDE,     /* by a client in the sandbox */
         MEASURE_GET_PROXIED,
@@ -108,9 +113,14 @@ int rest_noop(Http *h, const Sandbox *s, double *ret_usec);
 int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec);
 /* A counter of GET /metrics; 0 if there is none of that name. */
 double rest_counter(Http *h, const char *name);
+/* Whether as many blank sandboxes are ready as the pool wants, and how many that is. */
+bool rest_spares_are_there(Http *h, unsigned *ret_wanted);
 
 /* proxy.c */
 void stage_proxy(Bench *b, Http *blank);
+
+/* latency.c */
+void stage_latency(Bench *b, Http *blank);
 
 /* networks.c */
 void stage_networks(Bench *b, Http *blank);

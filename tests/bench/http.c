@@ -217,3 +217,34 @@ int http_drain(Http *h, const char *path, const char *json, double *ret_usec, ui
         *ret_bytes = h->length;
         return r;
 }
+
+static int begin_answer(Http *h) {
+        size_t head;
+        ssize_t n;
+
+        n = read_head(h, &head);
+        if (n < 0)
+                return (int) n;
+        h->body = h->buffer + head;
+        h->length = (size_t) n - head;
+        return atoi(h->buffer + strlen("HTTP/1.1 "));
+}
+
+int http_begin(Http *h, const char *method, const char *path, const char *json) {
+        _cleanup_free_ char *request = NULL;
+        int size;
+
+        size = format_request(h, method, path, json, &request);
+        return size < 0 ? -ENOMEM : transact(h, request, (size_t) size, begin_answer);
+}
+
+int http_more(Http *h) {
+        ssize_t n = recv(h->fd, h->buffer, BUFFER_SIZE - 1, 0);
+
+        if (n <= 0)
+                return n < 0 ? -errno : -ENOTCONN;
+        h->buffer[n] = 0;
+        h->body = h->buffer;
+        h->length = (size_t) n;
+        return (int) n;
+}

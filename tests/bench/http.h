@@ -23,4 +23,9 @@ int http_call(Http *h, const char *method, const char *path, const char *json, d
 /* The same for an answer that is not kept, only counted: chunked, of any length. */
 int http_drain(Http *h, const char *path, const char *json, double *ret_usec, uint64_t *ret_bytes);
 
+/* The same for one that has no end: the status once its head is there, and then what comes, a piece at a time, in
+ * h->body; at least one byte, or a negative errno. */
+int http_begin(Http *h, const char *method, const char *path, const char *json);
+int http_more(Http *h);
+
 double now_in_usec(void);

@@ -143,6 +143,24 @@ int rest_stream(Http *h, const Sandbox *s, uint64_t bytes, double *ret_usec) {
         return r < 0 ? r : -EPROTO;
 }
 
+static unsigned get_number(const json_t *o, const char *name) {
+        return (unsigned) json_integer_value(json_object_get(o, name));
+}
+
+bool rest_spares_are_there(Http *h, unsigned *ret_wanted) {
+        json_t *status, *blank;
+        bool there;
+
+        if (call(h, "GET", "/pool/status", NULL, NULL, NULL) < 0)
+                return false;
+        status = json_loads(h->body, 0, NULL);
+        blank = json_object_get(status, "blank");
+        *ret_wanted = get_number(blank, "size");
+        there = *ret_wanted > 0 && get_number(blank, "ready") >= *ret_wanted && get_number(blank, "making") == 0;
+        json_decref(status);
+        return there;
+}
+
 double rest_counter(Http *h, const char *name) {
         json_t *metrics;
         double value;

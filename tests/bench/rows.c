@@ -43,11 +43,15 @@ static const struct {
         { "clone-idle",        "cp -a of 100 MB inside",  MEASURE_CLONE_IDLE,       MEASURE_COPY_IDLE,   AT_MOST,  0.05, false },
         { "clone-busy",        "cp -a of 100 MB inside",  MEASURE_CLONE_BUSY,       MEASURE_COPY_BUSY,   AT_MOST,  1.2,  false },
         { "fork-100",          "one create",              MEASURE_FORK,             MEASURE_FORK_CREATE, AT_MOST,  40,   false },
+        { "fork-100-first",    "one create",              MEASURE_FORK_FIRST,       MEASURE_FORK_CREATE, NO_BAR,   0,    false },
         { "proxied-get",       "the same GET inside",     MEASURE_GET_PROXIED,      MEASURE_GET_INSIDE,  AT_MOST,  2.5,  false },
         { "network-connect",   "ip link add, ip addr add", MEASURE_CONNECT,         MEASURE_IP_LINK,     AT_MOST,  5.0,  false },
         { "memory",            "1 MiB (VM)",              MEASURE_MEMORY,           MEASURE_ONE,         AT_MOST,  0.6,  false },
         { "resident",          "processes when idle",     MEASURE_RESIDENT,         MEASURE_ONE,         AT_MOST,  0,    false },
         { "stream",            "pipe to socket",          MEASURE_STREAM,           MEASURE_RELAY,       AT_LEAST, 0.5,  false },
+        { "stream-latency",    "empty request",           MEASURE_OUTPUT_LATENCY,   MEASURE_HEALTH,      AT_MOST,  3.0,  false },
+        { "stream-latency-logs", "empty request",         MEASURE_LOG_LATENCY,      MEASURE_HEALTH,      AT_MOST,  3.0,  false },
+        { "stream-latency-events", "empty request",       MEASURE_EVENT_LATENCY,    MEASURE_HEALTH,      AT_MOST,  3.0,  false },
         { "port",              "plain relay",             MEASURE_PORT,             MEASURE_PLAIN_RELAY, AT_LEAST, 0.5,  false },
 };
 

@@ -68,7 +68,7 @@ def chunk(kind, data):
 
 
 def environment(body):
-    return dict(os.environ, **body.get("env", {}))
+    return dict(os.environ, **body.get("env", {}), USER_WANTED=body.get("user", ""))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         except Failure as f:
             self.send(f.status, {"error": f.text}, headers=[("Connection", "close")])
 
-    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+    do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = do_DELETE = handle_any
 
 
 def create(h, query):
@@ -160,6 +160,9 @@ def create(h, query):
     if body["image"] == "bad\nimage":
         raise Failure(400, "Invalid\nimage \x1b[31mname")
     sid, now = new_id("sbx"), int(time.time() * 1000)
+    for key, least, most in ("memory", 64, 4096), ("cpu", 0.5, 4):
+        if key in body:
+            body[key] = min(max(body[key], least), most)
     seconds = body.get("timeout", 3600)
     sandboxes[sid] = {"id": sid, "name": body.get("name", sid), "image": body["image"], "status": "running",
                       "createdAt": now, "expiresAt": now + seconds * 1000, "config": body,
@@ -413,7 +416,63 @@ def raw_get(h, query, sid):
         raise Failure(400, "Is a directory: " + query["path"])
     with open(path, "rb") as f:
         mode = "%04o" % (os.fstat(f.fileno()).st_mode & 0o7777)
-        h.send(200, f.read(), "application/octet-stream", [("X-File-Mode", mode)])
+        headers = [("X-File-Mode", mode), ("ETag", '"%x"' % os.fstat(f.fileno()).st_mtime_ns)]
+        if query["path"].endswith("/cut"):
+            return send_cut(h, f.read(), headers)
+        h.send(200, f.read(), "application/octet-stream", headers)
+
+
+def send_cut(h, data, headers):
+    """The connection breaks after two MiB, each time."""
+    begin = 0
+    if "Range" in h.headers and h.headers["If-Range"] == headers[1][1]:
+        begin = int(h.headers["Range"][len("bytes="):-1])
+        headers.append(("Content-Range", "bytes %d-%d/%d" % (begin, len(data) - 1, len(data))))
+    h.send_response(206 if begin else 200)
+    for header in headers + [("Content-Length", str(len(data) - begin))]:
+        h.send_header(*header)
+    h.end_headers()
+    h.wfile.write(data[begin:begin + CUT])
+    h.close_connection = True
+
+
+CUT = 2 << 20
+uploads = {}
+
+
+def upload_begin(h, query, sid):
+    sandbox(sid)
+    body = h.json_body()
+    if body["path"].endswith("/whole"):
+        raise Failure(404, "No such route")
+    made = {"id": new_id("upl"), "data": b"", **body}
+    uploads[made["id"]] = made
+    h.send(200, {"id": made["id"], "size": made["size"]})
+
+
+def upload_head(h, query, sid, uid):
+    h.send(200, b"", headers=[("Upload-Offset", str(len(uploads[uid]["data"])))])
+
+
+def upload_patch(h, query, sid, uid):
+    """The connection breaks after two MiB, each time."""
+    u, n = uploads[uid], 0
+    if h.headers["Upload-Offset"] != str(len(u["data"])):
+        raise Failure(409, "its size is another one")
+    for data in h.body_chunks():
+        u["data"] += data
+        n += len(data)
+        if n >= CUT and len(u["data"]) < u["size"]:
+            h.close_connection = True
+            return
+    path = local(u["path"])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(u["data"])
+    os.chmod(path, int(u["mode"], 8))
+    h.send_response(204)
+    h.send_header("Upload-Offset", str(len(u["data"])))
+    h.end_headers()
 
 
 def raw_put(h, query, sid):
@@ -604,6 +663,22 @@ networks = []
 ports = []
 S = r"/sandbox/sandboxes"
 ONE = S + r"/(sbx_[0-9a-f]{24})"
+SNAPSHOTS = [{"id": "snap_" + n * 24, "name": name, "size": 1, "createdAt": 0}
+             for n, name in (("1", "good"), ("2", "same"), ("3", "same"))]
+
+
+def restore(h, query, sid):
+    wanted = h.json_body()["snapshotId"]
+    if wanted not in [x["id"] for x in SNAPSHOTS]:
+        raise Failure(404, "Snapshot not found: " + wanted)
+    h.send(200, dict(sandbox(sid), image=wanted))
+
+
+def interpret(h, query, sid):
+    language = h.json_body()["language"]
+    h.send(200, {"output": language + "\n", "stderr": "", "exitCode": 0, "error": None, "executionTime": 1})
+
+
 ROUTES = [
     ("POST", S, create), ("GET", S, listing), ("GET", ONE, get), ("DELETE", ONE, delete),
     ("POST", ONE + "/pause", set_state("running", "paused")), ("POST", ONE + "/resume", set_state("paused", "running")),
@@ -618,6 +693,8 @@ ROUTES = [
     ("GET", r"/sandbox/exec/background/([^/]+)/status", background_status),
     ("GET", r"/sandbox/exec/background/([^/]+)/logs", background_logs),
     ("GET", ONE + "/files/watch", watch), ("GET", ONE + "/stream/logs", stream_logs), ("GET", ONE + "/files/raw", raw_get), ("PUT", ONE + "/files/raw", raw_put),
+    ("POST", ONE + "/files/uploads", upload_begin), ("HEAD", ONE + r"/files/uploads/(\w+)", upload_head),
+    ("PATCH", ONE + r"/files/uploads/(\w+)", upload_patch),
     ("POST", ONE + "/files/info", files_info), ("POST", ONE + "/files/list", files_list),
     ("POST", ONE + "/files/mkdir", files_mkdir), ("GET", "/sandbox/images", images),
     ("GET", "/sandbox/templates", lambda h, query: h.send(200, {"templates": templates})),
@@ -637,6 +714,8 @@ ROUTES = [
     ("GET", r"/sandbox/webhooks/(\w+)", lambda h, query, wid: h.send(200, webhook_of(wid))),
     ("POST", r"/sandbox/webhooks/(\w+)", webhook_change), ("POST", r"/sandbox/webhooks/(\w+)/test", webhook_test),
     ("GET", r"/sandbox/webhooks/(\w+)/deliveries", webhook_deliveries),
+    ("GET", ONE + "/snapshots", lambda h, query, sid: h.send(200, {"snapshots": SNAPSHOTS})),
+    ("POST", ONE + "/snapshots/restore", restore), ("POST", ONE + "/interpret/execute", interpret),
     ("GET", ONE + "/ports", lambda h, query, sid: h.send(200, {"ports": ports})), ("POST", ONE + "/ports", port_expose),
     ("DELETE", ONE + "/ports", port_close), ("POST", ONE + "/proxy/url", sign),
     ("GET", "/sandbox/workers", lambda h, query: h.send(200, WORKERS)),

@@ -38,7 +38,7 @@ check_refusal() {
 
 for program in sandboxctl/sandboxctl sandboxd/sandboxd sandbox-execd/sandbox-execd sandbox-execd/sandbox-due \
                sandbox-execd/sandbox-relay sandbox-fsd/sandbox-fsd sandbox-fsd/sandbox-files \
-               sandbox-hook/sandbox-hook sandbox-netd/sandbox-netd; do
+               sandbox-hook/sandbox-hook sandbox-netd/sandbox-netd sandbox-dns/sandbox-dns; do
     [ -x "$build/$program" ] || continue
     check_help "$build/$program" --help
     check_refusal "$build/$program" --no-such-option

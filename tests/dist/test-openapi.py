@@ -88,12 +88,12 @@ def check_operation(path, method, operation):
     where = f"{method.upper()} {path}"
     check(operation["summary"] and operation["tags"], where, "is not described")
     check_parameters(path, operation, where)
-    if any(p["in"] == "header" for p in operation["parameters"]):
+    if any(p["in"] == "header" and p["name"] == "Idempotency-Key" for p in operation["parameters"]):
         keyed.add(where)
     if "requestBody" in operation:
         check_content(operation["requestBody"]["content"], where + " body")
     responses = operation["responses"]
-    success = "101" if "101" in responses else "200"
+    success = next((s for s in ("101", "204") if s in responses), "200")
     check(success in responses and "default" in responses, where, "has responses", list(responses))
     check_content(responses[success].get("content", {"text/plain": {"schema": {}}}), where + " reply")
     check(("401" in responses) == (operation.get("security") != []), where, "does not say whether it wants a token")

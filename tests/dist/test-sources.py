@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ROOT = sys.argv[1]
-PROGRAMS = {"sandboxd", "sandbox-execd", "sandbox-fsd", "sandbox-hook", "sandbox-netd", "sandbox-init", "sandboxctl"}
+PROGRAMS = {"sandboxd", "sandbox-execd", "sandbox-fsd", "sandbox-hook", "sandbox-netd", "sandbox-dns", "sandbox-init", "sandboxctl"}
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 100
 failed = False

@@ -108,6 +108,41 @@ ends 4; says 'nosuch'
 run list -q
 [ "$(wc -l <"$work/out")" = 3 ] || fail "kill stopped at a failure"
 
+# What was asked for is not always what there is
+run create python --name much --memory 9G --cpu 1.5
+ends 0; says '^sandboxctl: create: memory: 4096 MiB instead of 9216$'
+much=$(cat "$work/out")
+run create python --name much --cpu 0.5
+ends 0
+[ ! -s "$work/err" ] || fail "it warns of what was granted"
+run status much
+ends 6; says "2 sandboxes .*, sbx_[0-9a-f]{24} is one; see sandboxctl list"
+run kill "$much"
+ends 0
+run kill much
+ends 0
+run restore one good --json
+ends 0; prints '"image": "snap_1{24}"'
+run restore one snap_333333333333333333333333
+ends 0
+run restore one same
+ends 6; says '2 snapshots have this name, snap_[23]{24} is one'
+run restore one nosuch
+ends 4; says 'no snapshot of sbx_'
+run snapshot delete nosuch
+ends 2; says 'see sandboxctl snapshot list'
+
+# Programs are of the language that their names say
+for row in a.py:python b.sh:bash c.js:javascript d.ts:typescript e.go:go f:python; do
+    echo : >"$work/${row%:*}"
+    run run-code one "$work/${row%:*}"
+    ends 0; prints "^${row#*:}$"
+done
+run run-code one --language bash "$work/a.py"
+ends 0; prints '^bash$'
+run env set one NOT_SET_ANYWHERE
+ends 2; says 'NOT_SET_ANYWHERE has no value here to take, say NOT_SET_ANYWHERE=VALUE'
+
 # Errors and their statuses
 run create limit
 ends 7; says 'Maximum sandbox limit reached'
@@ -136,6 +171,8 @@ ctl exec one -- sh -c 'echo out; echo err >&2; exit 42' >"$work/out" 2>"$work/er
 ends 42; prints '^out$'; says '^err$'
 run exec one --cwd /tmp --env X=y sh -c 'pwd; echo $X'
 ends 0; prints '^/tmp$'; prints '^y$'
+run exec one --user 7:8 sh -c 'echo $USER_WANTED'
+ends 0; prints '^7:8$'
 run exec one sh -c 'kill -9 $$'
 ends 137
 run exec one --timeout 1 sleep 30
@@ -280,6 +317,25 @@ ends 0
 run cp one:/outside/random "$work/back"
 ends 0
 cmp "$work/random" "$work/back" || fail "content differs"
+# Connections that break, each after two MiB
+head -c 9M /dev/urandom >"$work/large"
+chmod 711 "$work/large"
+run cp "$work/large" one:/data/cut
+ends 0
+cmp "$work/large" "$work/server/files/data/cut" || fail "content differs"
+[ "$(stat -c %a "$work/server/files/data/cut")" = 711 ] || fail "mode"
+run cp one:/data/cut "$work/back"
+ends 0
+cmp "$work/large" "$work/back" || fail "content differs"
+[ "$(stat -c %a "$work/back")" = 711 ] || fail "mode"
+what="cp to the end of a file"
+printf before >"$work/behind"
+ctl cp one:/data/cut - >>"$work/behind"
+cmp <(cat <(printf before) "$work/large") "$work/behind" || fail "content differs"
+# A server that takes files only as a whole
+run cp "$work/large" one:/data/whole
+ends 0
+cmp "$work/large" "$work/server/files/data/whole" || fail "content differs"
 what="cp from stdin"
 ctl cp - one:/data/piped <"$work/random"
 cmp "$work/random" "$work/server/files/data/piped" || fail "content differs"

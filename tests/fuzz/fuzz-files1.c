@@ -32,6 +32,10 @@ static const struct {
         { "MakeDirectories", "sa"      },
         { "RemoveTrees",     "sa"      },
         { "ChangeMode",      "sss"     },
+        { "BeginUpload",     "ssst"    },
+        { "UploadSize",      "ss"      },
+        { "Append",          "sstth"   },
+        { "FinishUpload",    "ssstub"  },
 };
 
 static void append_text(sd_bus_message *m, char **rest) {

@@ -11,7 +11,7 @@ main_build=${SANDBOXD_BUILD:-gcc-release}
 build_dir() { echo "$repo/.cache/build/$1"; }
 
 build_options() { # NAME
-    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system -Dbuildtype=debugoptimized
+    echo --prefix=/usr -Dunitdir=/usr/lib/systemd/system
     case $1 in
     *-install) echo -Dtests=disabled ;;
     *-minimal) echo -Dauto_features=disabled -Dtests=disabled ;;
@@ -19,6 +19,11 @@ build_options() { # NAME
     esac
     case $1 in
     *-asan|*-fuzz) echo -Db_sanitize=address,undefined -Db_lundef=false ;;
+    esac
+    # What nobody measures or ships is to be compiled quickly.
+    case $1 in
+    *-asan|*-minimal) echo -Dbuildtype=debug -Dc_args=-g1 ;;
+    *) echo -Dbuildtype=debugoptimized ;;
     esac
     case $1 in
     *-fuzz) echo -Dfuzzers=true -Dc_args=-fsanitize=fuzzer-no-link ;;
@@ -34,12 +39,12 @@ quietly() { # LOG CMD...
     return 1
 }
 
-build_locked() { # CMD...: two commands of ours in one checkout must not build at once
+build_locked() { # NAME CMD...: two commands of ours in one checkout must not make the same at once
     mkdir -p "$repo/.cache/build"
     (
         flock 9
-        "$@" 9>&-
-    ) 9>"$repo/.cache/build/lock"
+        "${@:2}" 9>&-
+    ) 9>"$repo/.cache/build/$1.lock"
 }
 
 build_now() { # NAME
@@ -50,7 +55,11 @@ build_now() { # NAME
     # ninja does not notice a folder that was not there when meson looked for it.
     stamp="${options[*]} $(cd "$repo" && find . -name .cache -prune -o -name meson.build -print | sort | xargs)"
     if [ "$(cat "$dir.stamp" 2>/dev/null)" != "$stamp" ] || [ ! -e "$dir/build.ninja" ]; then
-        [ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+        if [ -e "$dir/build.ninja" ]; then
+            again=(--reconfigure)
+        else
+            say "building $1, for the first time all of it (see $dir.log)"
+        fi
         CC=${1%-*} quietly "$dir.log" meson setup "${again[@]}" "${options[@]}" "$dir" "$repo" || return 1
         echo "$stamp" >"$dir.stamp"
     fi
@@ -58,17 +67,18 @@ build_now() { # NAME
     *-fuzz) again=(fuzzers) ;; # the rest takes minutes and is not run
     *) again=() ;;
     esac
-    quietly "$dir.log" ninja -k 0 -C "$dir" "${again[@]}"
+    quietly "$dir.log" nice -n "${build_nice:-0}" ninja -k 0 -C "$dir" "${again[@]}"
 }
 
 build() { # NAME
-    build_locked build_now "$1" || die "the build $1 failed (see above)"
+    [[ $1 != clang-* ]] || packages_ensure "${packages_clang[@]}"
+    build_locked "$1" build_now "$1" || die "the build $1 failed (see above)"
 }
 
 # Installs into a folder of the caller's own: a booted instance has it as a layer, which must not change.
 build_stage() { # NAME DIR
     mkdir -p "$2"
-    build_locked quietly "$(build_dir "$1").log" \
+    build_locked "$1" quietly "$(build_dir "$1").log" \
         meson install --no-rebuild -C "$(build_dir "$1")" --destdir "$2" || die "meson install failed (see above)"
     [[ $1 != *-asan ]] || stage_sanitizers "$2"
 }
@@ -81,7 +91,7 @@ sanitizer_options=(
 # What the units forbid and the sanitizers need: ptrace() to look for leaks, and memory. Core dumps are off already.
 stage_sanitizers() { # DIR
     local unit dir
-    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-due@ sandbox-port-; do
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-dns sandbox-due@ sandbox-port-; do
         dir=$1/usr/lib/systemd/system/$unit.service.d
         mkdir -p "$dir"
         cat >"$dir/50-sanitizers.conf" <<D

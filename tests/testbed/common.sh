@@ -36,7 +36,7 @@ process_read() { # FILE
 # Makes $work, a folder that goes when we do, with every instance that has its state in it. So does the instance
 # with the state $starting.
 work_begin() { # TEMPLATE
-    work='' starting='' attended_pid='' beside_pid=''
+    work='' starting='' attended_pid=''
     trap work_end EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -45,9 +45,11 @@ work_begin() { # TEMPLATE
 }
 
 work_end() {
-    local s
-    [ -n "$beside_pid" ] && kill "$beside_pid" 2>/dev/null && wait "$beside_pid"
-    [ -n "$attended_pid" ] && kill "$attended_pid" 2>/dev/null && wait "$attended_pid"
+    local s pid
+    for pid in $(jobs -pr); do
+        kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null # a lane has a group of its own
+    done
+    wait
     for s in "$work"/*/supervisor "$starting/supervisor"; do
         [ ! -e "$s" ] || "$testbed/instance.sh" stop "$(dirname "$s")"
     done

@@ -31,7 +31,7 @@ assert_rc() { # EXPECTED CMD...: the command's output stays visible
 
 # Polls until CMD succeeds; what CMD prints is shown only if it never does.
 wait_until() { # [-t SECONDS] CMD...
-    local seconds=10 deadline out
+    local seconds=30 deadline out
     if [ "$1" = -t ]; then
         seconds=$2
         shift 2
@@ -72,7 +72,7 @@ service_pids() { # UNIT: all processes of it
 
 count_workers() { # processes of our services beside their main ones
     local unit n=0 pids
-    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd; do
+    for unit in sandboxd sandbox-execd sandbox-fsd sandbox-hook sandbox-netd sandbox-dns; do
         pids=$(service_pids $unit.service | count_lines)
         n=$((n + (pids > 0 ? pids - 1 : 0)))
     done
@@ -119,5 +119,5 @@ counts_are() { # BEFORE: prints what differs; what one of both could not count i
 }
 
 assert_counts() { # BEFORE: waits for what is freed in the background
-    wait_until -t "${2:-10}" counts_are "$1"
+    wait_until -t "${2:-30}" counts_are "$1"
 }

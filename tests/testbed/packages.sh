@@ -3,9 +3,11 @@
 # Sourced by `dev`: what Debian has to provide, and getting it.
 
 packages_build=(
-    meson ninja-build pkg-config gcc clang libclang-rt-dev libsystemd-dev libmicrohttpd-dev libjansson-dev
-    libcurl4-openssl-dev libseccomp-dev libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev libwslay-dev
-    libnl-route-3-dev libnftables-dev
+    meson ninja-build pkg-config gcc libsystemd-dev libmicrohttpd-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev
+    libmount-dev libarchive-dev libsqlite3-dev libssl-dev libcmocka-dev libwslay-dev libnl-route-3-dev libnftables-dev
+)
+packages_clang=(
+    clang libclang-rt-dev
 )
 packages_run=(
     systemd dbus jq curl strace python3 iproute2 procps util-linux universal-ctags bubblewrap tmux nftables
@@ -13,10 +15,13 @@ packages_run=(
 packages_bench=(
     bubblewrap crun runc systemd-container
 )
-# What only tests of our texts use.
+# What only tests use: of our texts, and what sandboxes run code with.
 packages_test=(
-    busybox-static groff-base man-db mandoc python3-websockets zsh
+    busybox-static groff-base man-db mandoc python3-websockets xfsprogs zsh
+    golang-go nodejs python3-pip ts-node
 )
+# A nodejs that is not Debian's has its own.
+command -v npm >/dev/null || packages_test+=(npm)
 packages_vm=(
     mmdebstrap qemu-system-x86 busybox-static cpio e2fsprogs zstd xz-utils lz4 kmod
 )
@@ -41,6 +46,6 @@ packages_ensure() { # PACKAGE...
         apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
     ) 6>"$cache/apt.lock" >>"$log" 2>&1 </dev/null || {
         tail -n 30 "$log" >&2
-        die 'apt-get failed (see above)'
+        die "apt-get did not install ${missing[*]} (see $log)"
     }
 }

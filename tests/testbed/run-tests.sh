@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # Sourced by `dev test`: runs the suites, counts, ends with "N passed, N failed, N skipped".
+#
+# What takes long runs side by side, in lanes: virtual machines, builds with the tests that meson runs, tests in
+# containers. Each result is printed as it comes.
+
+# shellcheck source=tests/testbed/run-booted.sh
+. "$testbed/run-booted.sh"
 
 all_suites=(unit bus integration limits fuzz dist)
-passed=0 failed=0 skipped=0 broken=
 logs=$cache/test-logs
 
-# --- counting
+# --- counting: a line in $work/counts for each result
 
-count_pass() { passed=$((passed + 1)); }
+count_pass() { # WHERE TEST MILLISECONDS [MORE]
+    echo passed >>"$work/counts"
+    printf 'ok   %s: %s %d.%03ds%s\n' "$1" "$2" $(($3 / 1000)) $(($3 % 1000)) "${4:-}"
+}
 
-count_fail() { # WHERE TEST REASON
-    failed=$((failed + 1))
-    printf 'FAIL %s: %s: %s\n' "$1" "$2" "$3"
+count_fail() { # WHERE TEST REASON [FILE...]: whose ends are shown, all of it in one piece
+    echo failed >>"$work/counts"
+    (
+        flock 6
+        [ $# -lt 4 ] || tail -q -n 40 "${@:4}" 2>/dev/null
+        printf 'FAIL %s: %s: %s\n' "$1" "$2" "$3"
+    ) 6>"$work/output.lock"
 }
 
 count_skip() { # WHERE TEST REASON
@@ -24,8 +36,36 @@ count_skip() { # WHERE TEST REASON
             ;;
         esac
     fi
-    skipped=$((skipped + 1))
+    echo skipped >>"$work/counts"
     printf 'SKIP %s: %s: %s\n' "$1" "$2" "$3"
+}
+
+counted() { grep -cx "$1" "$work/counts"; } # passed|failed|skipped
+
+# --- lanes
+
+# Runs CMD beside us, in a process group of its own, which ends with us.
+lane_begin() { # NAME CMD...
+    set -m
+    (
+        set +m
+        trap '[ -z "$attended_pid" ] || kill "$attended_pid" 2>/dev/null' EXIT
+        trap 'exit 143' INT TERM HUP
+        attended_pid=''
+        "${@:2}"
+        : >"$work/$1.lane"
+    ) </dev/null 8>&- &
+    set +m
+    lane_pids[$1]=$!
+}
+
+lane_end() { # NAME...
+    local name
+    for name in "$@"; do
+        [ -n "${lane_pids[$name]:-}" ] || continue
+        wait "${lane_pids[$name]}" 2>/dev/null # bash forgets one that ended long ago
+        [ -e "$work/$name.lane" ] || count_fail "$name" 'the tests of this lane' 'it ended before they did'
+    done
 }
 
 # --- suites that are meson tests
@@ -33,8 +73,9 @@ count_skip() { # WHERE TEST REASON
 suite_builds() { # SUITE
     case $1,${CI:-} in
     dist,*) echo gcc-release ;;
-    fuzz,true|unit,true|bus,true) echo gcc-release gcc-asan clang-release clang-asan ;;
+    fuzz,true) echo gcc-asan clang-asan ;;
     fuzz,*) echo clang-asan ;;
+    *,true) echo gcc-release gcc-asan clang-release clang-asan ;;
     *) echo gcc-release clang-asan ;;
     esac
 }
@@ -54,197 +95,60 @@ run_meson_suite() { # SUITE BUILD
     elif grep -q 'No suitable tests' "$logs/$1.$2.log"; then
         printf '%s (%s): no tests\n' "$1" "$2"
     else
-        tail -n 20 "$logs/$1.$2.log"
-        count_fail "$1 ($2)" 'meson test' 'did not run'
+        count_fail "$1 ($2)" 'meson test' 'did not run' "$logs/$1.$2.log"
     fi
 }
 
-meson_output() { # ROW
-    jq -r '((.stdout // "") + (.stderr // "")) | rtrimstr("\n")' <<<"$1"
+meson_output() { # JSON-LINES TEST
+    jq -r --arg name "$2" 'select(.name == $name) | (.stdout // "") + (.stderr // "") | rtrimstr("\n")' "$1"
 }
 
 count_meson_suite() { # WHERE JSON-LINES
-    local result name row
-    while read -r row; do
-        result=$(jq -r .result <<<"$row")
-        name=$(jq -r .name <<<"$row")
+    local result name
+    while IFS=$'\t' read -r result name; do
         case $result in
-        OK|EXPECTEDFAIL) count_pass ;;
-        SKIP) count_skip "$1" "$name" "$(meson_output "$row" | tail -n 1)" ;;
-        *)
-            meson_output "$row" | tail -n 60
-            count_fail "$1" "$name" "$result"
-            ;;
+        OK|EXPECTEDFAIL) echo passed >>"$work/counts" ;;
+        SKIP) count_skip "$1" "$name" "$(meson_output "$2" "$name" | tail -n 1)" ;;
+        *) count_fail "$1" "$name" "$result" <(meson_output "$2" "$name") ;;
         esac
-    done <"$2"
+    done < <(jq -r '[.result, .name] | @tsv' "$2")
 }
 
-# --- integration tests
+# --- builds
 
-test_needs() { # TEST
-    local needs
-    needs=$(sed -n 's/^# needs: *//p' "$repo/tests/integration/$1/run.sh" | tr '|,' '  ')
-    # shellcheck disable=SC2086 # one blank between words
-    echo ${needs:-container}
+is_broken() { [ -e "$work/$1.broken" ]; } # BUILD
+
+build_or_count() { # BUILD
+    (build "$1") && return
+    : >"$work/$1.broken"
+    count_fail build "$1" 'does not compile'
 }
 
-test_suite() { # TEST
-    case " $(test_needs "$1") " in
-    *\ container*) echo integration ;;
-    *) echo limits ;;
-    esac
+prepare_main_build() {
+    build_or_count "$main_build"
+    is_broken "$main_build" || build_stage "$main_build" "$stage"
 }
 
-# Both suites at once: a virtual machine is to boot only once.
-run_environments() { # ENVIRONMENT...
-    local t group env
-    for env in "$@"; do
-        group=()
-        for t in "$repo"/tests/integration/TEST-*/run.sh; do
-            [ -e "$t" ] || continue
-            t=$(basename "$(dirname "$t")")
-            [[ " ${booted_suites[*]} " == *" $(test_suite "$t") "* ]] && name_is_wanted "$t" || continue
-            case " $(test_needs "$t") " in *" $env "*) group+=("$t") ;; esac
-        done
-        [ ${#group[@]} -eq 0 ] || run_group "$env" "${group[@]}"
+meson_suites_of() { # BUILD
+    local s
+    for s in "${suites[@]}"; do
+        [[ $s != integration && $s != limits && " $(suite_builds "$s") " == *" $1 "* ]] && echo "$s"
     done
 }
 
-# The emulated machines take one processor and a long time: they run beside everything else, as soon as there is what
-# they boot, and their results are printed and counted at the end.
-vm_lane_begin() {
-    [ ${#booted_suites[@]} -gt 0 ] && ! is_broken "$main_build" || return 0
-    (
-        trap '[ -z "$attended_pid" ] || kill "$attended_pid" 2>/dev/null' EXIT
-        trap 'exit 143' INT TERM HUP
-        attended_pid='' passed=0 failed=0 skipped=0
-        run_environments vm vm61
-        echo "$passed $failed $skipped" >"$work/vm-lane.counts"
-    ) >"$work/vm-lane.out" 2>&1 </dev/null 8>&- &
-    beside_pid=$!
-}
-
-vm_lane_end() {
-    local p f s
-    [ -n "$beside_pid" ] || return 0
-    wait "$beside_pid" 2>/dev/null # bash forgets one that ended long ago
-    beside_pid=''
-    cat "$work/vm-lane.out"
-    if read -r p f s 2>/dev/null <"$work/vm-lane.counts"; then
-        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    else
-        count_fail vm 'the tests in virtual machines' 'they ended without a result'
-    fi
-}
-
-run_group() { # ENVIRONMENT TEST...
-    local env=$1 t out=$logs/$1
-    shift
-    mkdir -p "$out"
-    rm -f "$out/results"
-    if ! ("prepare_$env") >"$out/prepare.log" 2>&1; then
-        for t in "$@"; do
-            count_skip "$env" "$t" "no such environment here: $(tail -n 1 "$out/prepare.log")"
+# Those first that more is waiting for: the tests of the suites, then the sanitized container.
+run_builds() {
+    local b s build_nice=10
+    for b in "$main_build" gcc-release gcc-asan clang-asan clang-release; do
+        [ "$b" = "$main_build" ] || [ -n "$(meson_suites_of "$b")" ] && [ ! -e "$work/$b.seen" ] || continue
+        : >"$work/$b.seen"
+        [ "$b" = "$main_build" ] || build_or_count "$b"
+        ! is_broken "$b" || continue
+        for s in $(meson_suites_of "$b"); do
+            run_meson_suite "$s" "$b"
         done
-        return
-    fi
-    case $env in
-    vm*)
-        run_vm "$env" "$out" "$@"
-        count_group "$env" "$out" "$@"
-        ;;
-    *)
-        for t in "$@"; do
-            run_container "$env" "$out" "$t"
-            count_group "$env" "$out" "$t"
-        done
-        ;;
-    esac
-}
-
-run_container() { # ENVIRONMENT OUT TEST
-    local state v options=() settings=() stage=$stage
-    case $1 in
-    container257) options=(--root "$(tree_dir trixie)") ;;
-    hybrid) options=(--mode hybrid) ;;
-    sanitized) stage=$work/sanitized.stage ;;
-    esac
-    state=$work/$1
-    "$instance" start "$state" --stage "$stage" --bind "$2:/testout" --watch $$ "${options[@]}" >"$2/$3.log" 2>&1 ||
-        return
-    for v in "${!TEST_@}"; do
-        settings+=("$v=${!v}")
     done
-    attended "$instance" exec "$state" env "${settings[@]}" /testdata/testbed/run-inside.sh "$1" "$3" >/dev/null
-    "$instance" stop "$state"
-}
-
-count_group() { # ENVIRONMENT OUT TEST...
-    local env=$1 out=$2 t rc ms
-    shift 2
-    for t in "$@"; do
-        read -r rc ms < <(sed -n "s/^$t //p" "$out/results" 2>/dev/null) || rc=none ms=0
-        case $rc in
-        0)
-            count_pass
-            printf 'ok   %s: %s %d.%03ds\n' "$env" "$t" $((ms / 1000)) $((ms % 1000))
-            ;;
-        77) count_skip "$env" "$t" "$(tail -n 1 "$out/$t.log")" ;;
-        *)
-            tail -q -n 40 "$out/$t.journal" "$out/$t.log" 2>/dev/null
-            count_fail "$env" "$t" "exit status $rc, see $out/$t.log and $t.journal"
-            ;;
-        esac
-    done
-}
-
-# One boot for all: an emulated machine needs seconds for it.
-run_vm() { # ENVIRONMENT OUT TEST...
-    local env=$1 out=$2 layer=$work/$1.layer begin=$SECONDS
-    shift 2
-    mkdir "$layer"
-    cp -aT "$stage" "$layer"
-    cp -a "$repo/tests" "$layer/testdata"
-    cat >"$layer/testdata/job" <<J
-/testdata/testbed/setup.sh && TEST_TIMEOUT=600 /testdata/testbed/run-inside.sh $env $*
-J
-    LIMIT=1500 attended "$testbed/boot-vm.sh" "$(vm_suite "$env")" "$layer" "$out" >"$out/vm.log" 2>&1 ||
-        tail -n 30 "$out/vm.log"
-    rm -rf "$layer"
-    printf '%s: machine of %s ran for %ds\n' "$env" "$(vm_suite "$env")" $((SECONDS - begin))
-}
-
-vm_suite() { # ENVIRONMENT
-    case $1 in
-    vm) echo trixie ;;
-    vm61) echo bookworm ;;
-    esac
-}
-
-prepare_container() { :; }
-
-prepare_container257() {
-    packages_ensure "${packages_vm[@]}"
-    tree_build trixie
-}
-
-prepare_sanitized() {
-    build gcc-asan
-    build_stage gcc-asan "$work/sanitized.stage"
-}
-
-prepare_vm() {
-    packages_ensure "${packages_vm[@]}"
-    vm_build trixie
-}
-
-prepare_vm61() {
-    packages_ensure "${packages_vm[@]}"
-    vm_build bookworm
-}
-
-prepare_hybrid() {
-    grep -q ' cgroup rw.*,memory' /proc/mounts || { echo 'the memory controller of cgroup v1 is not mounted'; return 1; }
+    [ "${CI:-}" != true ] || build_or_count gcc-minimal
 }
 
 # --- all together
@@ -258,88 +162,65 @@ name_is_wanted() { # TEST
     return 1
 }
 
-run_suite() { # SUITE
-    local b
-    case $1 in
-    integration|limits)
-        [ "$booted" = no ] && ! is_broken "$main_build" || return 0
-        booted=yes
-        run_environments container container257 hybrid
-        [ "${CI:-}" != true ] || run_environments sanitized
-        ;;
-    *)
-        for b in $(suite_builds "$1"); do
-            is_broken "$b" || run_meson_suite "$1" "$b"
-        done
-        ;;
-    esac
-}
-
 parse_tests() {
-    local a
+    local a s
     for a in "$@"; do
-        case " ${all_suites[*]} " in
-        *" $a "*) suites+=("$a") ;;
+        case " ${all_suites[*]} / ${all_environments[*]} " in
+        *" $a "*/*) suites+=("$a") ;;
+        */*" $a "*) environments+=("$a") ;;
         *)
             compgen -G "$repo/tests/integration/$a*/run.sh" >/dev/null && [[ $a == TEST-* ]] ||
-                bad_usage "test: there is no suite '$a'; there are ${all_suites[*]}"
+                bad_usage "test: there is no suite '$a'; there are ${all_suites[*]}, ${all_environments[*]} and each TEST-nn"
             names+=("$a")
             ;;
         esac
     done
     if [ ${#suites[@]} -eq 0 ]; then
         suites=("${all_suites[@]}")
-        [ ${#names[@]} -eq 0 ] || suites=(integration limits)
+        [ ${#names[@]} -eq 0 ] && [ ${#environments[@]} -eq 0 ] || suites=(integration limits)
     fi
-}
-
-is_broken() { [[ $broken == *" $1 "* ]]; } # BUILD
-
-build_or_count() { # BUILD
-    (build "$1") && return
-    count_fail build "$1" 'does not compile'
-    broken+=" $1 "
-}
-
-# What is booted comes first, for the virtual machines' sake.
-prepare_main_build() {
-    build_or_count "$main_build"
-    is_broken "$main_build" || build_stage "$main_build" "$stage"
-}
-
-prepare_builds() {
-    local s b
-    for b in $({
-        [ "${CI:-}" != true ] || echo gcc-minimal
-        for s in "${suites[@]}"; do
-            case $s in integration|limits) ;; *) suite_builds "$s" ;; esac
-        done
-    } | tr ' ' '\n' | grep -vx "$main_build" | sort -u); do
-        build_or_count "$b"
-    done
-}
-
-run_tests() {
-    local suites=() booted_suites=() booted=no names=() s stage
-    parse_tests "$@"
     for s in "${suites[@]}"; do
         case $s in integration|limits) booted_suites+=("$s") ;; esac
     done
-    packages_ensure "${packages_build[@]}" "${packages_run[@]}" "${packages_test[@]}"
+}
+
+# The packages that the first build does without are fetched meanwhile. Later they are asked for again, where it matters.
+prepare() {
+    local later=()
+    packages_ensure "${packages_build[@]}" "${packages_run[@]}"
+    [ ${#suites[@]} -eq ${#booted_suites[@]} ] || later+=("${packages_test[@]}" "${packages_clang[@]}")
+    ! any_vm_is_wanted || later+=("${packages_vm[@]}")
+    [ ${#later[@]} -eq 0 ] || lane_begin packages packages_ensure "${later[@]}"
+    prepare_main_build
+    [ ${#later[@]} -eq 0 ] || wait "${lane_pids[packages]}"
+    [ ${#suites[@]} -eq ${#booted_suites[@]} ] || packages_ensure "${packages_test[@]}"
+}
+
+run_tests() {
+    local suites=() booted_suites=() names=() environments=() stage
+    declare -A lane_pids
+    parse_tests "$@"
     mkdir -p "$cache"
     exec 8>"$cache/test.lock"
     flock -n 8 || { say 'waiting for another ./dev test of this checkout'; flock 8; }
     rm -rf "$logs"
     mkdir -p "$logs"
     work_begin "${TMPDIR:-/tmp}/sandboxd-test.XXXXXX"
+    : >"$work/counts"
     stage=$work/stage
-    prepare_main_build
-    vm_lane_begin
-    prepare_builds
-    for s in "${suites[@]}"; do
-        run_suite "$s"
-    done
-    vm_lane_end
-    printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
-    [ $failed -eq 0 ]
+    prepare
+    run_lanes
+    printf '%d passed, %d failed, %d skipped\n' "$(counted passed)" "$(counted failed)" "$(counted skipped)"
+    [ "$(counted failed)" -eq 0 ]
+}
+
+run_lanes() {
+    local booted=
+    [ ${#booted_suites[@]} -eq 0 ] || is_broken "$main_build" || booted=1
+    [ -z "$booted" ] || vm_lanes_begin
+    lane_begin builds run_builds
+    [ -z "$booted" ] || run_containers
+    lane_end builds
+    [ -z "$booted" ] || run_containers_alone
+    lane_end vm vm61
 }

@@ -57,7 +57,7 @@ tree_make() { # SUITE: nothing to do while the list of packages is the one it wa
         --dpkgopt=force-unsafe-io --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook="$tree_kernel_hook" \
-        "$1" "$dir" "$mirror" || return 1
+        "$1" "$dir" "$mirror" || { echo "mmdebstrap could not make a tree of Debian $1 from $mirror"; return 1; }
     rm -rf "$dir"/var/lib/apt/lists/* "$dir"/var/cache/apt/*
     printf '%s\n' "$list" >"$dir.list"
 }

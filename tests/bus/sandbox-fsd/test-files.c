@@ -141,6 +141,39 @@ TEST(interrupted_write_changes_nothing) {
         ASSERT_FALSE(more);
 }
 
+TEST(upload) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *begun = NULL, *part = NULL, *size = NULL, *again = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *early = NULL, *done = NULL;
+        _cleanup_(fixture_done) Fixture f;
+        uint64_t n;
+        int fds[2];
+
+        fixture_init(&f);
+        write_small(&f, "/x", "old", NULL);
+        CALL(&f, "BeginUpload", &begun, "ssst", ID, "/x", "/.part", (uint64_t) 4);
+        assert_success(begun);
+        ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+        ASSERT_OK(loop_write(fds[1], "ne", 2));
+        safe_close(fds[1]);
+        CALL(&f, "Append", &part, "sstth", ID, "/.part", (uint64_t) 0, (uint64_t) 4, fds[0]);
+        assert_success(part);
+        ASSERT_OK(sd_bus_message_read(part, "t", &n));
+        ASSERT_EQ(n, 2);
+        CALL(&f, "Append", &again, "sstth", ID, "/.part", (uint64_t) 0, (uint64_t) 4, fds[0]);
+        assert_error(again, BUS_ERROR_WRONG_STATE);
+        safe_close(fds[0]);
+        CALL(&f, "UploadSize", &size, "ss", ID, "/.part");
+        assert_success(size);
+        ASSERT_OK(sd_bus_message_read(size, "t", &n));
+        ASSERT_EQ(n, 2);
+        CALL(&f, "FinishUpload", &early, "ssstub", ID, "/x", "/.part", (uint64_t) 4, 0644, 1);
+        assert_error(early, BUS_ERROR_WRONG_STATE);
+        assert_content(&f, "/x", "old");
+        CALL(&f, "FinishUpload", &done, "ssstub", ID, "/x", "/.part", (uint64_t) 2, 0644, 1);
+        assert_success(done);
+        assert_content(&f, "/x", "ne");
+}
+
 TEST(errors_by_path) {
         static const struct {
                 const char *path, *error;

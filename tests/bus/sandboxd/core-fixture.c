@@ -37,7 +37,7 @@ static void on_reconciled(void *userdata) {
         HttpServerOptions options = { .service = c->service, .event = service_event(c->service),
                                       .settings = &c->manager->settings, .tables = route_tables,
                                        .n_tables = n_route_tables, .auth = c->auth, .on_outcome = api_trace,
-                                       .guard = &idempotency_guard, .userdata = c->manager };
+                                       .guard = &idempotency_guard, .gate = &proxy_gate, .userdata = c->manager };
 
         ASSERT_OK(http_server_new(&options, &c->http));
         webhooks_start(c->manager->webhooks);
@@ -52,7 +52,7 @@ static bool is_reconciled(Core *c, void *userdata) {
 void core_start_sandboxd(Core *c) {
         ManagerOptions options = { .service = c->service, .state_directory = c->state, .execd_path = c->execd.path,
                                    .fsd_path = c->fsd.path, .hook_path = c->hook.path,
-                                   .netd_path = c->no_netd ? NULL : c->netd.path };
+                                   .netd_path = c->no_netd ? NULL : c->netd.path, .dns_path = c->dns.path };
         Settings settings;
 
         ASSERT_OK(settings_init_defaults(&settings));
@@ -89,6 +89,7 @@ void core_start(Core *c) {
         fake_fsd_start(&c->fsd, c->service, c->directory);
         fake_hook_start(&c->hook, c->service, c->directory);
         fake_netd_start(&c->netd, c->service, c->directory);
+        fake_dns_start(&c->dns, c->service, c->directory);
         core_start_sandboxd(c);
 }
 
@@ -106,6 +107,7 @@ void core_stop(Core *c) {
         fake_fsd_stop(&c->fsd);
         fake_hook_stop(&c->hook);
         fake_netd_stop(&c->netd);
+        fake_dns_stop(&c->dns);
         c->service = service_free(c->service);
         ASSERT_EQ(nftw(c->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
@@ -151,6 +153,11 @@ static void send_all(Client *client, const char *data, size_t n) {
 
 void client_open_raw(Core *c, Client *client, const char *method, const char *path, const char *headers,
                      const char *body, size_t n) {
+        client_open_partly(c, client, method, path, headers, body, n, n);
+}
+
+void client_open_partly(Core *c, Client *client, const char *method, const char *path, const char *headers,
+                        const char *body, size_t n, size_t n_announced) {
         _cleanup_free_ char *head = NULL;
         int pair[2], length;
 
@@ -161,7 +168,7 @@ void client_open_raw(Core *c, Client *client, const char *method, const char *pa
         ASSERT_OK(sd_event_add_io(service_event(c->service), &client->source, client->fd, EPOLLIN, on_readable,
                                   client));
         length = asprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
-                                 "Content-Length: %zu\r\n\r\n", method, path, headers, n);
+                                 "Content-Length: %zu\r\n\r\n", method, path, headers, n_announced);
         assert_true(length > 0);
         send_all(client, head, (size_t) length);
         send_all(client, body, n);

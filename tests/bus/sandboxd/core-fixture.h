@@ -5,6 +5,7 @@
 
 #include "sandboxd/api.h"
 #include "sandboxd/http/http-server.h"
+#include "tests/bus/sandboxd/fake-dns.h"
 #include "tests/bus/sandboxd/fake-execd.h"
 #include "tests/bus/sandboxd/fake-fsd.h"
 #include "tests/bus/sandboxd/fake-hook.h"
@@ -18,6 +19,7 @@ typedef struct Core {
         FakeFsd fsd;
         FakeHook hook;
         FakeNetd netd;
+        FakeDns dns;
         Manager *manager;
         Auth *auth;
         HttpServer *http;
@@ -53,6 +55,9 @@ typedef struct Client {
 void client_open(Core *c, Client *client, const char *method, const char *path, const char *body);
 void client_open_raw(Core *c, Client *client, const char *method, const char *path, const char *headers,
                      const char *body, size_t n);
+/* More is announced than is sent. */
+void client_open_partly(Core *c, Client *client, const char *method, const char *path, const char *headers,
+                        const char *body, size_t n, size_t n_announced);
 void client_wait(Client *client, Reply *ret);
 void client_wait_text(Client *client, const char *text);
 void client_close(Client *client);

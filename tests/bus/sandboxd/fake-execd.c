@@ -116,6 +116,9 @@ void fake_execd_crash(FakeExecd *f) {
 
 void fake_execd_stop(FakeExecd *f) {
         fake_execd_end_commands(f);
+        sd_bus_message_unref(f->held_connect);
+        for (size_t i = 0; i < f->n_servers; i++)
+                safe_close(f->servers[i]);
         while (f->n_sandboxes > 0)
                 fake_execd_remove(f, f->sandboxes);
         f->server = bus_server_free(f->server);

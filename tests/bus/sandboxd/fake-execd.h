@@ -65,6 +65,11 @@ typedef struct FakeExecd {
         bool hide_commands;
         /* The answer to a creation brings the id for the next one. */
         bool lend;
+        /* Connect() waits for fake_execd_let_connect(). */
+        bool hold_connect;
+        sd_bus_message *held_connect;
+        int servers[FAKE_MAX];  /* the other ends of what Connect() gave */
+        size_t n_servers;
         uint64_t wake_usec;
         unsigned n_repeats;
         SandboxStats stats;     /* of each */
@@ -76,6 +81,7 @@ void fake_execd_start(FakeExecd *f, Service *service, const char *directory);
 void fake_execd_crash(FakeExecd *f);
 void fake_execd_stop(FakeExecd *f);
 void fake_execd_gone(FakeExecd *f, const char *id, const char *reason);
+void fake_execd_let_connect(FakeExecd *f);
 /* Somebody listens whom sandboxd does not know of. */
 void fake_execd_add_port(FakeExecd *f, const char *id, uint16_t port, bool udp, uint16_t host_port);
 FakeSandbox *fake_execd_add(FakeExecd *f, const char *id, const char *state, const char *label);

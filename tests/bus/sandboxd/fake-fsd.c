@@ -88,7 +88,7 @@ static int method_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 /* Slashes of the path below the workspace become dots: one flat directory is enough. */
 static void flatten(const char *path, char ret[256]) {
-        snprintf(ret, 256, "file%s", path);
+        snprintf(ret, 256, "file%.251s", path);
         for (char *p = ret; *p; p++)
                 if (*p == '/')
                         *p = '.';
@@ -145,14 +145,31 @@ typedef struct Transfer {
         char path[256];
         char *data;
         size_t n, size;
+        bool append;
 } Transfer;
+
+static int append_end(Transfer *t) {
+        _cleanup_close_ int fd = -EBADF;
+        char name[256];
+        struct stat st;
+
+        t->fsd->appending = NULL;
+        flatten(t->path, name);
+        fd = openat(t->fsd->root_fd, name, O_WRONLY | O_APPEND | O_CLOEXEC);
+        assert_true(fd >= 0);
+        ASSERT_OK(loop_write(fd, t->data, t->n));
+        ASSERT_EQ(fstat(fd, &st), 0);
+        return sd_bus_reply_method_return(t->call, "t", (uint64_t) st.st_size);
+}
 
 static int transfer_end(Transfer *t) {
         sd_bus_message *call = t->call;
         int r;
 
         sd_event_source_disable_unref(t->source);
-        if (t->n == t->size) {
+        if (t->append)
+                r = append_end(t);
+        else if (t->n == t->size) {
                 ASSERT_OK(store(t->fsd, t->path, t->data, t->n));
                 r = sd_bus_reply_method_return(call, "t", (uint64_t) t->n);
         } else
@@ -202,6 +219,101 @@ static int method_write(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         }
         ASSERT_OK(transfer_end(t));
         return 1;
+}
+
+static int file_size(FakeFsd *f, const char *path, uint64_t *ret, sd_bus_error *error) {
+        struct stat st;
+        char name[256];
+
+        flatten(path, name);
+        if (fstatat(f->root_fd, name, &st, 0) < 0)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_FILE, "%s: No such file", path);
+        *ret = (uint64_t) st.st_size;
+        return 0;
+}
+
+/* The next one waits for who is at it, whose client is gone by then. */
+static void wait_appended(FakeFsd *f) {
+        while (f->appending)
+                (void) on_transfer(NULL, -EBADF, 0, f->appending);
+}
+
+static int method_begin_upload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *id, *path, *part;
+        FakeFsd *f = userdata;
+        uint64_t size;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read(m, "ssst", &id, &path, &part, &size));
+        ASSERT_OK(store(f, part, "", 0));
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_upload_size(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *id, *part;
+        uint64_t size = 0;
+
+        BEGIN(userdata, m, error);
+        ASSERT_OK(sd_bus_message_read(m, "ss", &id, &part));
+        wait_appended(userdata);
+        r = file_size(userdata, part, &size, error);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "t", size);
+}
+
+static int method_append(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *id, *part;
+        uint64_t offset, size, there = 0;
+        FakeFsd *f = userdata;
+        Transfer *t;
+        int fd;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read(m, "sstth", &id, &part, &offset, &size, &fd));
+        wait_appended(f);
+        r = file_size(f, part, &there, error);
+        if (r < 0)
+                return r;
+        if (there != offset)
+                return bus_error_set(error, BUS_ERROR_WRONG_STATE, "its size is another one");
+        t = new0(Transfer, 1);
+        *t = (Transfer) { .fsd = f, .call = sd_bus_message_ref(m), .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+                          .size = (size_t) size, .append = true };
+        t->data = malloc(t->size + 1);
+        snprintf(t->path, sizeof t->path, "%s", part);
+        ASSERT_OK(sd_event_add_io(service_event(f->service), &t->source, t->fd, EPOLLIN, on_transfer, t));
+        f->appending = t;
+        return 1;
+}
+
+static int method_finish_upload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *id, *path, *part;
+        char from[256], to[256];
+        FakeFsd *f = userdata;
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read(m, "sss", &id, &path, &part));
+        flatten(part, from);
+        flatten(path, to);
+        if (renameat(f->root_fd, from, f->root_fd, to) < 0)
+                return bus_error_set(error, BUS_ERROR_NO_SUCH_FILE, "%s: No such file", part);
+        if (f->cut_after && streq(f->cut_after, "FinishUpload")) {
+                f->cut_before = f->cut_after;
+                f->cut_after = NULL;
+                return interfere(f, m, error);
+        }
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *id, *path;
+        FakeFsd *f = userdata;
+        char name[256];
+
+        BEGIN(f, m, error);
+        ASSERT_OK(sd_bus_message_read(m, "ss", &id, &path));
+        flatten(path, name);
+        (void) unlinkat(f->root_fd, name, 0);
+        return sd_bus_reply_method_return(m, NULL);
 }
 
 static int method_stat(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -267,7 +379,11 @@ static const sd_bus_vtable files_vtable[] = {
         SD_BUS_METHOD("Read", "sstt", "htut", method_read, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Write", "ssubth", "t", method_write, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("WriteSmall", "ssubay", "", method_write_small, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("Delete", "ss", "", method_done, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("BeginUpload", "ssst", "", method_begin_upload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("UploadSize", "ss", "t", method_upload_size, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Append", "sstth", "t", method_append, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("FinishUpload", "ssstub", "", method_finish_upload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Delete", "ss", "", method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Move", "sa(ss)", "", method_done, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("MakeDirectories", "sas", "", method_done, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("RemoveTrees", "sas", "", method_done, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -13,6 +13,8 @@ typedef struct FakeFsd {
         size_t n_roots;
         unsigned n_removed, n_volumes_removed;
         bool silent; /* RemoveRoot does nothing and is not answered */
+        struct Transfer *appending;
+        const char *cut_after; /* (FinishUpload) the connection ends when it is done */
         const char *cut_before, *fail_method, *fail_name;
 } FakeFsd;
 

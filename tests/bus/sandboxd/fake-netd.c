@@ -146,12 +146,85 @@ static int method_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return sd_bus_send(NULL, reply, NULL);
 }
 
+static FakeList *find_list(FakeNetd *f, const char *id) {
+        for (size_t i = 0; i < f->n_lists; i++)
+                if (streq(f->lists[i].id, id))
+                        return f->lists + i;
+        return NULL;
+}
+
+FakeList *fake_netd_find_list(FakeNetd *f, const char *id) {
+        return find_list(f, id);
+}
+
+static int method_restrict(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeNetd *f = userdata;
+        FakeList list = {};
+        const uint32_t *marks;
+        const char *id;
+        size_t n;
+        int r = interfere(f, m, error);
+
+        if (r != 0)
+                return r;
+        ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
+        snprintf(list.id, sizeof list.id, "%s", id);
+        ASSERT_OK(sd_bus_message_enter_container(m, 'a', "(uuq)"));
+        while ((r = sd_bus_message_read(m, "(uuq)", NULL, NULL, NULL)) > 0)
+                list.n_prefixes++;
+        ASSERT_OK(r);
+        ASSERT_OK(sd_bus_message_exit_container(m));
+        ASSERT_OK(sd_bus_message_read_array(m, 'u', (const void **) &marks, &n));
+        list.n_marks = n / sizeof *marks;
+        *(find_list(f, id) ?: f->lists + f->n_lists++) = list;
+        return answer(f, m, "ss", "10.201.3.4", f->resolver ?: "");
+}
+
+static int method_release(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeNetd *f = userdata;
+        const char *id;
+        FakeList *l;
+        int r = interfere(f, m, error);
+
+        if (r != 0)
+                return r;
+        ASSERT_OK(sd_bus_message_read_basic(m, 's', &id));
+        l = find_list(f, id);
+        if (l)
+                *l = f->lists[--f->n_lists];
+        return answer(f, m, NULL, NULL, NULL);
+}
+
+static int method_decisions(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeNetd *f = userdata;
+        int r = interfere(f, m, error);
+
+        return r != 0 ? r : sd_bus_reply_method_return(m, "tta(suut)", UINT64_C(3), UINT64_C(4), 1, "192.0.2.1", 6, 443,
+                                                       UINT64_C(2));
+}
+
+static int method_usage(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        FakeNetd *f = userdata;
+        char digits[13] = "none";
+        int r = interfere(f, m, error);
+
+        if (r != 0)
+                return r;
+        if (f->n_wires > 0)
+                snprintf(digits, sizeof digits, "%.12s", f->wires[0].id);
+        return sd_bus_reply_method_return(m, "a(stt)", 1, digits, UINT64_C(1234), UINT64_C(567));
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Attach", "shh", "ss", method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Join", "suuhh", "s", method_join, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Leave", "su", "", method_leave, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("List", "", "a(sbus)", method_list, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Restrict", "sa(uuq)au", "ss", method_restrict, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Release", "s", "", method_release, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Decisions", "s", "tta(suut)", method_decisions, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Usage", "", "a(stt)", method_usage, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

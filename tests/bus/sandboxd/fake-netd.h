@@ -13,6 +13,11 @@ typedef struct FakeWire {
         uint32_t network, number;
 } FakeWire;
 
+typedef struct FakeList {
+        char id[33];
+        size_t n_prefixes, n_marks;
+} FakeList;
+
 typedef struct FakeNetd {
         Service *service;
         BusServer *server;
@@ -20,6 +25,9 @@ typedef struct FakeNetd {
         char path[108];
         FakeWire wires[FAKE_WIRES_MAX];
         size_t n_wires;
+        FakeList lists[FAKE_WIRES_MAX];
+        size_t n_lists;
+        const char *resolver;   /* that Restrict() answers; NULL: none */
         unsigned n_calls;
         /* The connection is cut instead of an answer to the next call of this method, before or after its work. */
         const char *cut_before, *cut_after;
@@ -33,4 +41,5 @@ typedef struct FakeNetd {
 void fake_netd_start(FakeNetd *f, Service *service, const char *directory);
 void fake_netd_stop(FakeNetd *f);
 /* NULL: there is none. network < 0: the way out. */
+FakeList *fake_netd_find_list(FakeNetd *f, const char *id);
 FakeWire *fake_netd_find(FakeNetd *f, const char *id, int network);

@@ -78,6 +78,8 @@ TEST(refusals) {
                 { "{\"command\":\"x\",\"env\":{\"1\":\"\"}}",  "Invalid env key" },
                 { "{\"command\":\"x\",\"stdin\":1}",           "stdin must be a string" },
                 { "{\"command\":\"x\",\"user\":65536}",        NULL },
+                { "{\"command\":\"x\",\"user\":\"nobody\"}",
+                  "user must be an id from 0 to 65535, uid:gid or root; names are known inside only" },
         };
         _cleanup_(core_stop) Core c = {};
         char id[40];
@@ -428,6 +430,15 @@ TEST(signals_and_list) {
                 REQUEST(&c, "POST", path(id, "/processes/kill"), "{\"pid\":7,\"signal\":\"KILL\"}", r);
                 ASSERT_EQ(reply_integer(&r, "killed"), 7);
                 ASSERT_STREQ(reply_string(&r, "signal"), "KILL");
+        }
+        {
+                REQUEST(&c, "POST", path(id, "/processes/kill"), "{\"pid\":99}", r);
+                ASSERT_EQ(reply_integer(&r, "killed"), 99);
+                ASSERT_STREQ(reply_string(&r, "signal"), "TERM");
+        }
+        {
+                REQUEST(&c, "POST", path(id, "/processes/kill"), "{\"pid\":1}", r);
+                ASSERT_EQ(r.status, 400);
         }
         {
                 REQUEST(&c, "GET", path(id, "/processes"), NULL, r);

@@ -169,11 +169,14 @@ TEST(no_repository) {
         {
                 REQUEST(&t.core, "GET", path(&t, "/git/status?path=%s", t.work), NULL, r);
                 REQUEST(&t.core, "GET", path(&t, "/git/log?path=%s", t.work), NULL, log);
+                REQUEST(&t.core, "GET", path(&t, "/git/diff?path=%s", t.work), NULL, diff);
 
                 ASSERT_EQ(r.status, 200);
                 ASSERT_STREQ(reply_string(&r, "branch"), "HEAD");
                 assert_true(json_is_true(json_object_get(r.json, "clean")));
                 ASSERT_NOT_NULL(strstr(reply_string(&r, "error"), "not a git repository"));
+                ASSERT_NOT_NULL(strstr(reply_string(&diff, "error"), "Not a git repository"));
+                ASSERT_NULL(strstr(reply_string(&diff, "error"), "\n"));
                 ASSERT_EQ(json_array_size(json_object_get(log.json, "entries")), 0);
         }
 }

@@ -55,7 +55,7 @@ TEST(expose_and_remove) {
         expect(&p, "POST", "{\"containerPort\":8080,\"protocol\":\"udp\",\"hostPort\":9000}", 200, "9000");
         expect(&p, "POST", "{\"containerPort\":1,\"hostPort\":80}", 403, "80");
         expect(&p, "POST", "{\"containerPort\":\"80\"}", 400, "containerPort");
-        expect(&p, "POST", "{\"containerPort\":80,\"protocol\":\"sctp\"}", 400, "protocol");
+        expect(&p, "POST", "{\"containerPort\":80,\"protocol\":\"sctp\"}", 400, "protocol must be tcp or udp");
         expect_list(&p, "[" ROW(8080, 8080, "tcp", "active") "," ROW(8080, 9000, "udp", "active") "]");
         core_stop_sandboxd(&p.core);
         core_start_sandboxd(&p.core);

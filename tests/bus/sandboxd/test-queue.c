@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -513,18 +514,21 @@ TEST(sandbox_ends_without_us) {
 
 TEST(no_more_than_allowed) {
         _cleanup_(core_stop) Core c = {};
-        char ids[2][40], job[40];
+        char ids[2][40], job[40], gate[80], body[160];
 
         core_start(&c);
+        snprintf(gate, sizeof gate, "%s/gate", c.directory);
+        snprintf(body, sizeof body, "{\"command\":\"until [ -e %s ]; do sleep 0.02; done\"}", gate);
         core_create(&c, ids[0]);
         core_create(&c, ids[1]);
         c.manager->settings.queue_sandbox_max = 3;
         c.manager->settings.queue_active_max = 5;
         for (unsigned i = 0; i < 12; i++)
-                submit(&c, ids[i / 6], "{\"command\":\"sleep 0.3\"}", job);
+                submit(&c, ids[i / 6], body, job);
         wait_started(&c, 5);
         ASSERT_EQ(total(&c, "/sandbox/queue?status=running"), 5);
         ASSERT_EQ(total(&c, path("/sandbox/queue?status=running&sandboxId=%s", ids[0])), 3);
+        ASSERT_OK(mkdir(gate, 0755));
         core_wait(&c, nothing_is_left, NULL);
         ASSERT_EQ(total(&c, "/sandbox/queue?status=completed"), 12);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "libsandbox/string-util.h"
+#include "sandboxd/idempotency.h"
 #include "sandboxd/terminal-session.h"
 #include "tests/bus/sandboxd/core-fixture.h"
 #include "tests/test.h"
@@ -72,12 +73,18 @@ static const char *channel_path(const Refs *refs, TerminalDirection d) {
         return path[d];
 }
 
-static void open_session(Core *c, const char *id, Refs *ret) {
+/* more: of the head. */
+static void open_session_with(Core *c, const char *id, const char *more, Refs *ret) {
         static const char *const names[] = { [TERMINAL_WRITE] = "writer", [TERMINAL_READ] = "reader" };
-        char path[100];
+        static const char body[] = "{\"cols\":90,\"rows\":30}";
+        _cleanup_(reply_done) Reply r = {};
+        char path[100], headers[200];
+        Client client;
 
         snprintf(path, sizeof path, "/sandbox/sandboxes/%s/terminal", id);
-        REQUEST(c, "POST", path, "{\"cols\":90,\"rows\":30}", r);
+        snprintf(headers, sizeof headers, "Content-Type: application/json\r\n%s", more);
+        client_open_raw(c, &client, "POST", path, headers, body, strlen(body));
+        client_wait(&client, &r);
         ASSERT_EQ(r.status, 200);
         ASSERT_STREQ(reply_string(&r, "shell"), "/bin/sh");
         ASSERT_STREQ(reply_string(&r, "status"), "running");
@@ -90,6 +97,10 @@ static void open_session(Core *c, const char *id, Refs *ret) {
                 strcpy(ret->channel[d], json_string_value(json_object_get(ref, "channel_id")));
                 strcpy(ret->key[d], json_string_value(json_object_get(ref, "access_key")));
         }
+}
+
+static void open_session(Core *c, const char *id, Refs *ret) {
+        open_session_with(c, id, "", ret);
 }
 
 static void close_session(Core *c, const char *id, const Refs *refs) {
@@ -109,6 +120,59 @@ static void expect_status(Core *c, const char *path, unsigned status) {
         client_wait(&client, &r);
         ASSERT_EQ(r.status, status);
         reply_done(&r);
+}
+
+static int has_key(const StoredObject *row, void *userdata) {
+        const Refs *refs = userdata;
+
+        for (int d = 0; d < _TERMINAL_DIRECTION_MAX; d++)
+                ASSERT_NULL(strstr(row->record, refs->key[d]));
+        return 0;
+}
+
+static bool has_size(Core *c, void *userdata) {
+        uint32_t rows, columns;
+
+        terminal_get_size(manager_find_command(c->manager, userdata), &rows, &columns);
+        return columns > 0;
+}
+
+/* A request that is repeated opens no second shell, and no key is kept for it: the reply is made anew. */
+TEST(session_by_a_key_of_the_client) {
+        static const char key[] = "Idempotency-Key: k\r\n";
+        _cleanup_(core_stop) Core c = {};
+        Refs first, again, third, other;
+        char id[40];
+        Client reader;
+
+        core_start(&c);
+        core_create(&c, id);
+        open_session_with(&c, id, key, &first);
+        ASSERT_OK(store_foreach_object(c.manager->store, &(ObjectQuery) { .kind = IDEMPOTENCY_KIND }, has_key, &first));
+        core_stop_sandboxd(&c);
+        core_start_sandboxd(&c);
+        core_wait(&c, has_size, first.id); /* it is attached again */
+        open_session_with(&c, id, key, &again);
+        ASSERT_STREQ(again.id, first.id);
+        ASSERT_EQ(c.execd.n_execs, 1);
+        ASSERT_STREQ(again.channel[TERMINAL_READ], first.channel[TERMINAL_READ]);
+        assert_true(!streq(again.key[TERMINAL_READ], first.key[TERMINAL_READ]));
+        ASSERT_OK(store_foreach_object(c.manager->store, &(ObjectQuery) { .kind = IDEMPOTENCY_KIND }, has_key, &again));
+        /* what the reply said that nobody saw is void */
+        expect_status(&c, channel_path(&first, TERMINAL_READ), 404);
+        connect_socket(&c, &reader, channel_path(&again, TERMINAL_READ));
+        /* nobody gets the key of a channel that somebody has */
+        open_session_with(&c, id, key, &third);
+        ASSERT_STREQ(third.id, first.id);
+        ASSERT_STREQ(third.key[TERMINAL_READ], "");
+        ASSERT_EQ(strlen(third.key[TERMINAL_WRITE]), TERMINAL_CHANNEL_MAX - 1);
+        ASSERT_EQ(c.execd.n_execs, 1);
+        open_session_with(&c, id, "Idempotency-Key: other\r\n", &other);
+        assert_true(!streq(other.id, first.id));
+        client_close(&reader);
+        close_session(&c, id, &third);
+        close_session(&c, id, &other);
+        core_wait(&c, nothing_runs, NULL);
 }
 
 TEST(both_ways) {

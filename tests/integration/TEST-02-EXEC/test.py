@@ -140,6 +140,7 @@ def processes():
     status = wait_for("it ends", lambda: (lambda s: None if s["running"] else s)(
         api("GET", f"/exec/background/{r['id']}/status")))
     eq(status["exitCode"], 137)
+    eq(S.post("/processes/kill", {"pid": pid}), {"killed": pid, "signal": "TERM"}, "also if it has ended")
     for bad in ({"pid": pid, "signal": "SEGV"}, {}, {"pid": "x"}, {"pid": 0}, {"pid": -1}, {"pid": 1}):
         ok(S.post("/processes/kill", bad, expect=None) is not None, "answered")
         ok(request("POST", "/sandbox" + S.path + "/processes/kill", bad)[0] >= 400, "refused", bad)

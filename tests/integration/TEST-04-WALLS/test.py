@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a sandbox is shut off from, read back from inside and from the host."""
+import ctypes
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import stat
 import subprocess
 
 from probe import run_probe
-from sandboxd import Sandbox, cgroup_root, eq, ok, request, run_tests, shell
+from sandboxd import Sandbox, cgroup_root, eq, ok, request, run_tests, shell, wait_for
 
 S = None
 
@@ -188,6 +189,69 @@ def tables_of_the_kernel_are_bounded():
         eq(other.out("python3 -c 'import os, socket; os.pipe(); socket.socket(); print(1)'"), "1\n", "a neighbour")
 
 
+QUEUES = """
+import ctypes, time
+libc = ctypes.CDLL(None, use_errno=True)
+n = 0
+while libc.mq_open(b"/q%d" % n, 0o102, 0o600, None) >= 0:
+    n += 1
+print(n, flush=True)
+time.sleep(600)
+"""
+
+
+def the_host_keeps_its_message_queues():
+    """What a sandbox has is counted against whoever made its user namespace, too: root of the host."""
+    with Sandbox() as s:
+        s.put("/workspace/queues.py", QUEUES.encode())
+        s.post("/exec/background", {"command": "python3 /workspace/queues.py >/workspace/n"})
+        wait_for("it has all that it gets", lambda: s.run("cat /workspace/n")["stdout"].strip())
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = libc.mq_open(b"/of-the-host", os.O_CREAT | os.O_RDWR, 0o600, None)
+        error = ctypes.get_errno()
+        libc.mq_unlink(b"/of-the-host")
+        ok(fd >= 0, "root of the host makes a queue", os.strerror(error))
+        os.close(fd)
+
+
+EXEC1 = "/usr/lib/sandboxd/tests/exec1-tool"
+TREE = "/run/tree-of-the-host"
+
+
+def exec1(user, *arguments):
+    return subprocess.run(["runuser", "-u", user, "--", EXEC1, *arguments], capture_output=True, text=True)
+
+
+def sandboxd_names_no_tree_of_the_host():
+    """Whoever has taken over sandboxd can pass any directory as a layer: what root of the host owns would be root's
+    of the sandbox. Only what images.d lists is shown by its own ids, and all else is the store's."""
+    os.makedirs(TREE)
+    try:
+        for name in ("lib", "lib64", "bin"):
+            if os.path.exists("/hostusr/" + name):
+                os.symlink("usr/" + name, f"{TREE}/{name}")
+        with open(TREE + "/secret", "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write("of the host's root")
+        store = [e.path for e in os.scandir("/var/lib/sandbox/images") if e.is_dir(follow_symlinks=False)][0] + ":foreign"
+        for mounts in ([f"layer={TREE}", "usr=/hostusr"], [f"layer={TREE}:foreign", "usr=/hostusr"],
+                       [f"layer={store}", f"usr={TREE}"]):
+            done = exec1("sandboxd", "create", *mounts)
+            if done.returncode == 0:
+                told = shell(f"{EXEC1} exec {done.stdout.strip()} -- /usr/bin/cat /secret", check=False)
+                shell(f"{EXEC1} kill {done.stdout.strip()}")
+                ok(False, "a sandbox on it, which reads", mounts, told)
+            ok("Denied" in done.stderr, "the reason", mounts, done.stderr)
+        done = exec1("sandboxd", "create", f"layer={store}", "usr=/hostusr")
+        eq(done.returncode, 0, f"what is listed, and of the store: {done.stderr}")
+        shell(f"{EXEC1} kill {done.stdout.strip()}")
+        done = exec1("root", "create", f"layer={TREE}", "usr=/hostusr")
+        eq(done.returncode, 0, f"root may: {done.stderr}")
+        eq(shell(f"{EXEC1} exec {done.stdout.strip()} -- /usr/bin/cat /secret"), "of the host's root")
+        shell(f"{EXEC1} kill {done.stdout.strip()}")
+    finally:
+        shutil.rmtree(TREE)
+
+
 def loopback_works_inside():
     eq(S.out("""python3 - <<'P'
 import socket, threading
@@ -288,7 +352,8 @@ def main():
     with Sandbox(timeout=900) as S:
         run_tests([probe_passes, ranges_do_not_overlap, set_uid_gives_nothing, file_capabilities_give_nothing,
                    common_programs_work, nothing_of_the_host_in_sight, the_host_is_not_reached,
-                   tables_of_the_kernel_are_bounded, loopback_works_inside, two_listen_on_one_port,
+                   tables_of_the_kernel_are_bounded, the_host_keeps_its_message_queues,
+                   sandboxd_names_no_tree_of_the_host, loopback_works_inside, two_listen_on_one_port,
                    limits_stand_on_the_scope, devices_are_refused_by_the_slice, doctor_tells_what_holds, doctor_sees_what_was_taken_away])
 
 

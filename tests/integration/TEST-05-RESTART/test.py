@@ -5,14 +5,15 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 
-from sandboxd import (ApiError, Sandbox, api, eq, main_pid, ok, parallel, patiently, request, run_tests, shell, spares,
-                      wait_for)
+from sandboxd import (ApiError, Sandbox, api, eq, kill_main, main_pid, ok, parallel, patiently, request, run_tests,
+                      shell, spares, wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
-COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.02; done"
+COUNTER = "i=0; while :; do i=$((i+1)); echo $i; echo $i > /tmp/count; sleep 0.05; done"
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "30"))
 SANDBOXES = int(os.environ.get("TEST_SANDBOXES", "20"))
 R = random.Random(int(os.environ.get("TEST_SEED", "7")))
@@ -21,12 +22,7 @@ R = random.Random(int(os.environ.get("TEST_SEED", "7")))
 def hit(unit, how):
     service = unit + ".service"
     if how == "kill":
-        pid = main_pid(service)
-        if pid:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_main(service)
     else:
         shell(f"systemctl {how} {service}")
 
@@ -278,6 +274,21 @@ def reload_changes_what_it_can():
         ok(api("GET", f"/exec/background/{bg}/status")["running"], "its command runs on")
 
 
+def a_helper_beside_init():
+    """What gives a sandbox another root is in the cgroup of its init, and goes on when execd is killed: the next one
+    knows init all the same."""
+    with Sandbox(timeout=600) as s:
+        s.out("echo here >/workspace/here")
+        with subprocess.Popen(["sleep", "600"]) as helper:
+            with open(s.cgroup() + "/init/cgroup.procs", "w", encoding="ascii") as f:
+                f.write(str(helper.pid))
+            hit("sandbox-execd", "kill")
+            eq(patiently(lambda: s.out("cat /workspace/here")), "here\n", "it lives on")
+            eq(helper.poll(), None, "and so does the helper")
+            s.delete()
+            eq(helper.wait(10), -signal.SIGKILL, "which is ended with the sandbox")
+
+
 def broken_records_are_set_aside():
     """A truncated, a random, a future and a wrong state file: one line each, the other sandboxes go on."""
     good, bad = Sandbox(), [Sandbox() for _ in range(3)]
@@ -298,4 +309,4 @@ def broken_records_are_set_aside():
 
 
 run_tests([exec_survives_execd, status_of_the_time_between, timeout_holds_without_daemons, death_of_init,
-           manager_reexec_and_reload, reload_changes_what_it_can, paused_stays_paused, broken_records_are_set_aside, thirty_rounds])
+           manager_reexec_and_reload, reload_changes_what_it_can, paused_stays_paused, a_helper_beside_init, broken_records_are_set_aside, thirty_rounds])

@@ -3,11 +3,11 @@
 import http.client
 import os
 import random
-import signal
 import threading
 
 from leftovers import baseline, settled
-from sandboxd import ApiError, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, wait_for
+from sandboxd import (ApiError, Sandbox, api, configure, eq, kill_main, main_pid, ok, parallel, request, run_tests, shell,
+                      wait_for)
 
 CYCLES = int(os.environ.get("TEST_CYCLES", "500"))
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
@@ -53,12 +53,7 @@ def cycles_with_kills():
 
     def killer():
         while not end.wait(0.2 + r.random() * 0.5):
-            pid = main_pid(r.choice(UNITS))
-            if pid:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            kill_main(r.choice(UNITS))
 
     def lives():
         for _ in range(CYCLES // 2 // 4):
@@ -112,4 +107,5 @@ def nothing_failed():
     eq(shell("systemctl --failed --no-legend --plain | grep -c sandbox || true").strip(), "0", "failed units")
 
 
+configure()
 run_tests([failing_creates, plain_cycles, many_commands, cycles_with_kills, nothing_failed])

@@ -3,14 +3,14 @@
 import json
 import os
 import random
-import signal
 import socket
 import struct
+import subprocess
 import time
 
 from leftovers import baseline, settled
-from sandboxd import (HOST, IMAGE, PORT, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, status_of,
-                      wait_for)
+from sandboxd import (HOST, IMAGE, PORT, Sandbox, api, configure, eq, kill_main, ok, parallel, request, run_tests,
+                      shell, status_of, wait_for)
 
 FAULT = "/run/sandboxd/execd/fault"
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "100"))
@@ -53,6 +53,47 @@ def every_step_is_undone():
         one_life()
     settled(before)
     configure()
+
+
+class Trimming:
+    """systemd removes this directory: its first attempt finds it busy, as when something in it vanishes meanwhile."""
+
+    def __init__(self, path):
+        self.log = f"/tmp/trimming-{os.getpid()}"
+        self.tracer = subprocess.Popen(["strace", "-qq", "-p", "1", "-P", path, "-e", "trace=rmdir", "-e",
+                                        "inject=rmdir:error=EBUSY:when=1", "-o", self.log])
+        wait_for("systemd is traced", lambda: "TracerPid:\t0\n" not in open("/proc/1/status", encoding="ascii").read())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.tracer.terminate()
+        self.tracer.wait()
+
+    def failed(self):
+        with open(self.log, encoding="ascii") as f:
+            return "INJECTED" in f.read()
+
+
+def a_cgroup_that_systemd_leaves():
+    """It forgets the scope, and the directory is left to us; to the next daemon, if ours was killed."""
+    one_life()
+    before = baseline()
+    s = Sandbox()
+    path = s.cgroup()
+    with Trimming(path) as trimming:
+        s.delete()
+        wait_for("systemd gave up", trimming.failed)
+    wait_for("the directory is gone", lambda: not os.path.exists(path))
+    settled(before)
+
+    kill_main("sandbox-execd")
+    path = f"{os.path.dirname(path)}/sandbox-{'9' * 24}.scope"
+    os.makedirs(path + "/run")
+    one_life()
+    wait_for("what was nobody's is gone", lambda: not os.path.exists(path))
+    settled(before)
 
 
 # --- clients that leave
@@ -143,9 +184,7 @@ def leaving_while_execd_is_away():
             c = Client(s.path + "/exec", {"command": "sleep 4323"})
             if n % 2:
                 wait_for("it runs", lambda: processes("sleep 4323"))
-            pid = main_pid("sandbox-execd")
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+            kill_main("sandbox-execd")
             c.leave(0, reset=True)
         wait_for("all are ended", lambda: not processes("sleep 4323"), 15)
         wait_for("none comes late", lambda: not api("GET", s.path + "/exec")["commands"])
@@ -158,7 +197,7 @@ def a_crash_is_no_leaving():
         for path in ("/exec", "/exec/stream"):
             c = Client(s.path + path, {"command": "sleep 1.4324; echo on > lived"})
             wait_for("it runs", lambda: processes("1.4324"))
-            os.kill(main_pid("sandboxd"), signal.SIGKILL)
+            kill_main("sandboxd")
             wait_for("it ended by itself", lambda: s.run("cat lived")["stdout"] == "on\n")
             s.out("rm lived")
             c.leave()
@@ -264,6 +303,6 @@ def nothing_failed():
     eq(shell("systemctl --failed --no-legend --plain | grep -c sandbox || true").strip(), "0", "failed units")
 
 
-run_tests([every_step_is_undone, leaving_a_create, leaving_an_exec, leaving_a_stream, leaving_while_execd_is_away,
-           a_crash_is_no_leaving, leaving_an_upload, deletes_race, delete_and_exec_race, pause_and_delete_race,
-           renewal_and_expiry_race, pausing_has_one_winner, nothing_failed])
+run_tests([every_step_is_undone, a_cgroup_that_systemd_leaves, leaving_a_create, leaving_an_exec, leaving_a_stream,
+           leaving_while_execd_is_away, a_crash_is_no_leaving, leaving_an_upload, deletes_race, delete_and_exec_race,
+           pause_and_delete_race, renewal_and_expiry_race, pausing_has_one_winner, nothing_failed])

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Spare sandboxes, blank and warm: who gets them, how they come back, that they leave with the daemons."""
 import os
-import signal
 import threading
 import time
 
 from leftovers import at_rest, baseline, settled
-from sandboxd import (IMAGE, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
-                      wait_for)
+from sandboxd import (IMAGE, Sandbox, api, configure, eq, kill_main, main_pid, ok, parallel, request, run_tests, shell,
+                      spares, wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 SIZE = 8
@@ -30,12 +29,6 @@ def since(before, *names):
 
 def full(seconds=30):
     wait_for("the pools are full", at_rest, seconds)
-
-
-def kill(unit):
-    pid = main_pid(unit)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
 
 
 def p95(values):
@@ -74,6 +67,26 @@ def spares_go_first():
         s.delete()
     full()
     eq(len(spares()), 4, "they came back")
+
+
+def a_burst_is_remembered():
+    configure(SANDBOX_BLANK_POOL=4, SANDBOX_BLANK_POOL_MAX=10, SANDBOX_BLANK_RATE=0)
+    with Sandbox() as s:
+        def fork():
+            before = counters()
+            made = s.post("/fork", {"count": 30})["sandboxes"]
+            blank, = since(before, "Blank")
+            for one in made:
+                api("DELETE", f"/sandboxes/{one['id']}")
+            return blank
+
+        full()
+        eq(pool()["blank"]["size"], 4, "before")
+        # Where others take the machine, even those of one fork may come one by one.
+        wait_for("as many as the setting allows", lambda: fork() >= 0 and pool()["blank"]["size"] == 10)
+        full()
+        eq(len(spares()), 10, "spares")
+        ok(fork() >= 10, "spares for the next fork")
 
 
 def off():
@@ -226,7 +239,7 @@ def crashes_leak_nothing():
         for units in (["sandbox-execd"], ["sandboxd"], UNITS, ["sandbox-execd", "sandboxd"]):
             full()
             for unit in units:
-                kill(unit)
+                kill_main(unit)
             wait_for("they serve again", lambda: _up(kept), 30)
             full()
             eq(api("GET", "/sandboxes")["total"], 1, f"sandboxes after {units}")
@@ -264,6 +277,6 @@ def all_leave_when_idle():
     configure()
 
 
-run_tests([nothing_before_the_first_sandbox, spares_go_first, off, the_rate_is_bounded, burst, exec_while_refilling,
-           failures_are_survived, warm_by_profile, warm_makes_room, crashes_leak_nothing,
+run_tests([nothing_before_the_first_sandbox, spares_go_first, a_burst_is_remembered, off, the_rate_is_bounded, burst,
+           exec_while_refilling, failures_are_survived, warm_by_profile, warm_makes_room, crashes_leak_nothing,
            spares_end_with_their_daemon, all_leave_when_idle])

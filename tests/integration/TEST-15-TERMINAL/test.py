@@ -17,7 +17,8 @@ import termios
 import threading
 import time
 
-from sandboxd import HOST, PORT, Sandbox, ApiError, api, eq, main_pid, ok, parallel, run_tests, shell, status_of, wait_for
+from sandboxd import (HOST, IMAGE, PORT, Sandbox, ApiError, api, eq, kill_main, main_pid, ok, parallel, run_tests, shell,
+                      status_of, wait_for)
 
 PATIENCE = 30
 CYCLES = int(os.environ.get("TEST_CYCLES", "1000"))
@@ -325,6 +326,26 @@ def failures():
     eq(subprocess.run(["sandboxctl", "shell", S.id], stdin=subprocess.DEVNULL, capture_output=True).returncode, 125)
 
 
+def run_with_a_terminal():
+    """A shell to work in, whose sandbox goes with it, however it is left."""
+    def there():
+        return {s["id"] for s in api("GET", "/sandboxes?pageSize=200")["items"]}
+
+    before = there()
+    for last, status, text in (("exit 6\r", 6, "exit 6"), ("\x1dd", 0, "[left]")):
+        b = Bare("run", IMAGE, rows=31)
+        wait_for("keys come one by one", b.is_raw, PATIENCE)
+        b.type("stty size; tty\r")
+        b.shows(r"\n31 80\r\n/dev/pts/0\r\n")
+        eq(len(there() - before), 1, "its sandbox")
+        b.type(last)
+        eq(b.ends(), status)
+        ok(text in b.text(), "how it ended", b.text())
+        eq(there(), before, "sandboxes afterwards")
+    b = Bare("run", "--no-input", IMAGE)
+    eq((b.ends(), there()), (0, before))
+
+
 def emulator():
     if not shutil.which("tmux"):
         print("no tmux here")
@@ -376,9 +397,7 @@ def no_byte_is_lost_by(unit):
     b.type("\r")
     for mark in (1000, 4000, 9000):
         b.shows(rf"n={mark}\r")
-        pid = main_pid(unit)
-        if pid > 0:
-            os.kill(pid, signal.SIGKILL)
+        kill_main(unit)
     b.shows(rf"n={last - 1}\r\n", 120)
     numbers = [int(x) for x in re.findall(r"n=(\d+)\r\n", b.text())]
     eq(len(numbers), last, f"lines that were shown, {unit}")
@@ -396,7 +415,7 @@ def it_ends_while_nobody_is_there():
     t = Terminal(S, command="echo before; read x; echo after; exit 8")
     t.shows(rb"before")
     for unit in ("sandboxd.service", "sandbox-execd.service"):
-        os.kill(main_pid(unit), signal.SIGKILL)
+        kill_main(unit)
     t.type("\r")
     eq(t.ended()["exitCode"], 8)
     ok(t.replay().endswith(b"after\r\n"), "its last words", t.replay())
@@ -485,7 +504,8 @@ def main():
     with Sandbox(timeout=1800) as S:
         run_tests([tidy(t) for t in (
             walls, a_sandbox_cannot_take_all, rest, limit, close_ends_all, offsets, take_over, detach, signals_leave_it,
-            job_control, failures, emulator, daemons_die, it_ends_while_nobody_is_there, flood, opened_and_closed_often)])
+            job_control, failures, run_with_a_terminal, emulator, daemons_die, it_ends_while_nobody_is_there, flood,
+            opened_and_closed_often)])
 
 
 main()

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # needs: hybrid vm
+# alone: it loads all processors, and compares
 set -eu
 export PYTHONPATH=$TESTDATA/integration/lib PYTHONDONTWRITEBYTECODE=1
 exec python3 test.py

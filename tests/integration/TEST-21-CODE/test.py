@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.parse
 
+import tools
 from sandboxd import Sandbox, api, eq, ok, parallel, run_tests, shell, status_of, wait_for
 
 S = None
@@ -234,6 +235,11 @@ def credentials_are_seen_by_the_server_only():
 
 def code_runs():
     eq(S.post("/interpret/execute", {"code": "print(6 * 7)"})["output"], "42\n")
+    for kernel in api("GET", S.path + "/interpret/kernels"):
+        if kernel["language"] in ("python", "bash"):
+            code = "print(7)" if kernel["language"] == "python" else "echo 7"
+            for name in (kernel["name"], kernel["language"]):
+                eq(S.post("/interpret/execute", {"code": code, "language": name})["output"], "7\n", name)
     result = S.post("/interpret/execute", {"code": "import nonexistent_module"})
     ok("nonexistent_module" in result["error"] and result["executionTime"] >= 1, "error", result)
     result = S.post("/interpret/execute", {"code": "echo \"$0\"; exit 3", "language": "bash"})
@@ -251,7 +257,7 @@ def code_runs():
 
 
 def code_refusals():
-    for language, tool in (("javascript", "node"), ("typescript", "npx"), ("go", "go")):
+    for language, tool in (("javascript", "node"), ("typescript", "node"), ("go", "go")):
         if S.run(f"command -v {tool}")["exitCode"] != 0:
             ok(f"'{tool}'" in S.post("/interpret/execute", {"code": "1", "language": language}, 400)["error"], tool)
     for body in ({}, {"code": 1}, {"code": "1", "language": "ruby"}, {"code": "1", "language": "$(id)"}):
@@ -376,7 +382,7 @@ def main():
                    git_cycle, git_remotes, git_without_a_repository, git_refusals, git_needs_a_running_sandbox,
                    credentials_are_seen_by_the_server_only, code_runs, code_refusals, contexts_keep_variables,
                    contexts_of_bash, contexts_end_with_their_sandbox, command_line,
-                   installing_works])
+                   installing_works, *tools.TESTS])
 
 
 main()

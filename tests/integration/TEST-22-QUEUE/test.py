@@ -5,12 +5,11 @@ import functools
 import http.client
 import os
 import random
-import signal
 import threading
 import time
 
 import sandboxd
-from sandboxd import (ApiError, Failure, Sandbox, api, eq, main_pid, ok, parallel, request, run_tests, shell, spares,
+from sandboxd import (ApiError, Failure, Sandbox, api, eq, kill_main, ok, parallel, request, run_tests, shell, spares,
                       wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
@@ -44,12 +43,7 @@ def count(**query):
 
 def kill_all():
     for unit in UNITS:
-        pid = main_pid(unit + ".service")
-        if pid:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_main(unit + ".service")
 
 
 def stop_all():
@@ -178,13 +172,7 @@ def nobody_is_lost():
         while not stop.wait(R.uniform(0.1, 0.7)):
             units = R.choice([UNITS, UNITS, UNITS[:1], UNITS[1:2]])
             for unit in units:
-                pid = main_pid(unit + ".service")
-                if pid:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                        kills[0] += 1
-                    except ProcessLookupError:
-                        pass
+                kills[0] += kill_main(unit + ".service")
 
     thread = threading.Thread(target=killer)
     thread.start()
@@ -233,8 +221,8 @@ def submit_until_known(s, body, n):
     raise Failure("no answer to a submission")
 
 
-def drain():
-    """A thousand jobs against as many exec calls by four clients, in the same run."""
+def drain_rate():
+    """Of the rate of exec calls by four clients, that of as many jobs with their submissions."""
     with Sandbox() as s:
         def some():
             for _ in range(DRAIN // 4):
@@ -246,11 +234,10 @@ def drain():
         rate = DRAIN / (time.monotonic() - begin)
         s.post("/pause")
         s.post("/resume")
-        ids = []
 
         def submit_some():
             for _ in range(DRAIN // 4):
-                ids.append(submit(s, "true"))
+                submit(s, "true")
 
         begin = time.monotonic()
         parallel([submit_some] * 4)
@@ -262,7 +249,15 @@ def drain():
         drained = DRAIN / (time.monotonic() - begin)
         print(f"    exec: {rate:.0f}/s, queue with the submissions: {drained:.0f}/s = {drained / rate:.2f} "
               f"({left} were left when all were submitted)")
-        ok(drained >= 0.35 * rate, "the queue keeps up", drained, rate)
+        return drained / rate
+
+
+def drain():
+    """A thousand jobs against as many exec calls in the same run; others on this machine may spoil one of three."""
+    ratios = []
+    while not ratios or (len(ratios) < 3 and max(ratios) < 0.5):
+        ratios.append(drain_rate())
+    ok(max(ratios) >= 0.5, "the queue keeps up", ratios)
 
 
 def scopes():

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Alerts: what they do really happens, in time, and also when nothing of ours runs as the threshold is crossed."""
 import os
-import signal
 import time
 
-from sandboxd import Failure, Sandbox, api, configure, eq, main_pid, ok, run_tests, shell, status_of, wait_for
+from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, run_tests, shell, status_of,
+                      wait_for)
 
 UNITS = ["sandboxd", "sandbox-execd", "sandbox-fsd"]
 IN_TIME = 10
@@ -39,8 +39,9 @@ def within(what, condition, begin):
 
 
 def cpu():
+    least = 3  # what a spinner has of a processor that many others want
     with Sandbox() as s:
-        a = alert(s, "cpu", 20)
+        a = alert(s, "cpu", least)
         eq((a["action"], a["triggered"], "lastTriggered" in a), ("notify", False, False))
         wait_for("it is looked at", lambda: "lastChecked" in alerts(s)[a["id"]])
         eq(history(s), {"events": [], "total": 0})
@@ -48,8 +49,8 @@ def cpu():
         within("cpu", lambda: history(s)["total"] == 1, time.monotonic())
         event = history(s)["events"][0]
         eq((event["alertId"], event["sandboxId"], event["metric"], event["threshold"], event["action"]),
-           (a["id"], s.id, "cpu", 20, "notify"))
-        ok(event["value"] >= 20, "value", event)
+           (a["id"], s.id, "cpu", least, "notify"))
+        ok(event["value"] >= least, "value", event)
         eq(alerts(s)[a["id"]]["triggered"], True)
         eq(alerts(s)[a["id"]]["lastTriggered"], event["timestamp"])
         # nothing but a new crossing fires it again
@@ -110,11 +111,8 @@ def kill():
 def with_all_daemons_dead():
     """The crossing comes when nobody is there. No request of ours brings anybody back."""
     def sigkill():
-        for pid in filter(None, map(main_pid, UNITS)):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        for unit in UNITS:
+            kill_main(unit)
 
     def stop():
         shell("systemctl stop " + " ".join(u + ".service" for u in UNITS))

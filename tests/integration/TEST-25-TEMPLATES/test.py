@@ -111,7 +111,7 @@ def tokens():
 
 
 def images_and_prefix():
-    configure(III_ALLOWED_IMAGES="alpine:*, test", III_API_PREFIX="/box")
+    configure(III_ALLOWED_IMAGES="alpine:*, test", III_API_PREFIX="/box/")
     eq(request("GET", "/box/health")[0], 200)
     eq(request("GET", "/sandbox/health")[0], 404)
     status, _, body = request("POST", "/box/sandboxes", {"image": IMAGE})

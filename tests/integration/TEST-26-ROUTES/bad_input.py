@@ -58,8 +58,8 @@ SAMPLES = {
 }
 # At least one of the fields that the document calls optional.
 ALSO = {"/limits": {"memory": 512}, "/files/mkdir": {"paths": ["bad/d"]}, "/files/rmdir": {"paths": ["bad/d"]},
-        "/files/info": {"paths": ["bad/file"]}, "/terminals": {"command": "true"},
-        "/webhooks": {"url": "http://127.0.0.1:9/"}}
+        "/files/info": {"paths": ["bad/file"]}, "/files/uploads": {"size": 1}, "/terminals": {"command": "true"},
+        "/webhooks": {"url": "http://127.0.0.1:9/"}, "/egress": {"allow": []}}
 # What must be there for the valid request, made by a POST to the same path.
 BEFORE = {"DELETE /sandbox/sandboxes/{id}/ports": {"containerPort": 1}}
 
@@ -243,6 +243,7 @@ class Battery:
         # a restore ends all that runs, so it is another one's
         self.restored = Sandbox(name="bad-input-restored")
         self.snapshot = self.restored.post("/snapshots")
+        self.networked = Sandbox(name="bad-input-networked", network=True)
         self.volume = api("POST", "/volumes", {"name": "bad-input"})
         self.session = self.sandbox.post("/terminal")
         self.reader = self.session["channel"]["reader"]
@@ -259,6 +260,8 @@ class Battery:
             return self.snapshot["id"]
         if path.endswith("/snapshots/restore"):
             return self.restored.id
+        if path.endswith("/egress"):
+            return self.networked.id
         if "/proxy/{id}" in path:
             return {"id": self.sandbox.id, "port": "8080"}.get(name, "x")
         if "/sandboxes/{id}" in path:
@@ -427,6 +430,7 @@ class Battery:
     def done(self):
         request("DELETE", f"/sandbox/snapshots/{self.snapshot['id']}")
         self.restored.delete()
+        self.networked.delete()
         self.sandbox.delete()
         api("DELETE", f"/webhooks/{self.webhook['id']}")
         for network in self.networks:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 from proof import proof, sandbox
 from proof_events import Follower
-from sandboxd import b64, eq
+from sandboxd import api, b64, eq
 
 ESCAPE = {"path": "../../etc/passwd"}
 
@@ -122,6 +122,58 @@ def write(p):
     p.effect("the text is there inside", out("cat new/written") == "line\n")
     p.bad(400, {"path": "new/written"}, id=sandbox().id)
     eq(out("cat new/written"), "line\n", "content after a refusal")
+
+
+def announce(**more):
+    made = api("POST", sandbox().path + "/files/uploads", {"path": "in/parts", "size": 10, **more})
+    return made["id"], f"/workspace/in/.sbx-{made['id']}"
+
+
+@proof("POST /sandboxes/:id/files/uploads")
+def upload_begin(p):
+    made = p.good({"path": "in/parts", "size": 10}, id=sandbox().id)
+    eq(p.headers["location"], p.url({"id": sandbox().id}, "") + "/" + made["id"])
+    p.effect("a file inside gathers it", out(f"stat -c %s in/.sbx-{made['id']}") == "0\n")
+    p.bad(400, {"path": "in/parts"}, id=sandbox().id)
+    api("DELETE", f"{sandbox().path}/files/uploads/{made['id']}")
+
+
+@proof("GET /sandboxes/:id/files/uploads")
+def upload_list(p):
+    upload, _ = announce()
+    found = p.good(id=sandbox().id)["uploads"]
+    p.effect("the one that was announced", (upload, "open") in [(u["id"], u["status"]) for u in found], found)
+    p.bad(404, id="sbx_nowhere")
+    api("DELETE", f"{sandbox().path}/files/uploads/{upload}")
+
+
+@proof("GET /sandboxes/:id/files/uploads/:upload")
+def upload_get(p):
+    upload, part = announce()
+    out(f"printf 012 >{part}")
+    p.effect("what is there inside counts", p.good(id=sandbox().id, upload=upload)["offset"] == 3)
+    p.bad(404, id=sandbox().id, upload="upl_nowhere")
+    api("DELETE", f"{sandbox().path}/files/uploads/{upload}")
+
+
+@proof("PATCH /sandboxes/:id/files/uploads/:upload")
+def upload_append(p):
+    upload, part = announce(mode="640")
+    p.good(b"0123", id=sandbox().id, upload=upload, headers={"Upload-Offset": "0"})
+    eq((p.good_status, p.headers["upload-offset"], out(f"cat {part}; test -e in/parts || echo none")),
+       (204, "4", "0123none\n"))
+    p.bad(409, b"x", id=sandbox().id, upload=upload, headers={"Upload-Offset": "3"})
+    p.good(b"456789", id=sandbox().id, upload=upload, headers={"Upload-Offset": "4"})
+    p.effect("whole, it has its name and mode", out("cat in/parts; stat -c ' %a' in/parts; ls -A in") ==
+             "0123456789 640\nparts\n")
+
+
+@proof("DELETE /sandboxes/:id/files/uploads/:upload")
+def upload_delete(p):
+    upload, part = announce()
+    p.good(id=sandbox().id, upload=upload)
+    p.effect("what had come is gone", out(f"test -e {part} || echo gone") == "gone\n")
+    p.bad(404, id=sandbox().id, upload=upload)
 
 
 @proof("GET /sandboxes/:id/files/watch")

@@ -9,7 +9,7 @@ import subprocess
 
 import bad_input
 import proof
-from sandboxd import Failure, api, eq, main_pid, ok, run_tests, shell
+from sandboxd import Failure, api, but_newer, eq, main_pid, ok, run_tests, shell
 
 
 def table():
@@ -86,5 +86,5 @@ def nothing_was_restarted():
         eq(shell(f"systemctl show -P NRestarts {unit}.service").strip(), "0", unit)
 
 
-run_tests([each_route_is_proved, a_route_without_effect_fails, bad_input_is_refused_as_the_document_says,
-           bad_input_takes_no_memory, nothing_was_restarted])
+run_tests([each_route_is_proved, a_route_without_effect_fails,
+           *but_newer(bad_input_is_refused_as_the_document_says, bad_input_takes_no_memory), nothing_was_restarted])

@@ -5,77 +5,14 @@ import os
 import re
 import time
 
-from sandboxd import (Failure, Sandbox, api, configure, eq, ok, parallel, request, run_tests, shell, status_of, wait_for)
+from sandboxd import (VM, ApiError, Sandbox, api, configure, eq, ok, parallel, request, run_tests, shell, status_of,
+                      wait_for)
 
-STORE = "/var/lib/sandbox"
-UNITS = ("sandboxd", "sandbox-execd", "sandbox-fsd")
-
-# All that an upper layer can hold: names, links, holes, attributes, things deleted and things replaced.
-TREE = r"""
-set -e
-mkdir -p /data/deep/er /data/replaced && cd /data
-echo one >a && ln a b && ln -s a soft && mkfifo pipe
-truncate -s 10M sparse && printf end >>sparse
-echo attributes >x && chown 12:34 x && chmod 4711 x && touch -d @1234567890 x
-python3 - <<'PY'
-import os
-os.setxattr("/data/x", "user.mine", b"value")
-PY
-rm -f /etc/hosts.allow; rm -rf /usr/share/doc; mkdir -p /usr/share/doc/own && echo doc >/usr/share/doc/own/file
-rm /etc/hostname && mkdir /etc/hostname
-rm -f /usr/bin/perl
-"""
-LOOK = r"""
-cd /data && cat a b soft && stat -c '%h %a %u:%g %Y %s %b' a x && stat -c '%s' sparse && tail -c 3 sparse
-[ $(stat -c %i a) = $(stat -c %i b) ] && echo linked
-[ $(stat -c %b sparse) -lt 1000 ] && echo sparse
-test -p pipe && echo pipe
-python3 -c 'import os; print(os.getxattr("/data/x", "user.mine"))'
-ls /usr/share/doc; cat /usr/share/doc/own/file; test -d /etc/hostname && echo directory; ls /usr/bin/perl 2>&1
-ls /proc/self/fd >/dev/null && ls /dev/pts >/dev/null && echo mounted >/tmp/x && cat /tmp/x
-"""
-
-
-def adopt(record):
-    s = Sandbox.__new__(Sandbox)
-    s.record, s.id = record, record["id"]
-    s.path, s.scope = f"/sandboxes/{s.id}", f"sandbox-{s.id[4:]}.scope"
-    return s
-
-
-def clone(s, **body):
-    return adopt(s.post("/clone", body))
-
-
-def fork(s, n):
-    return [adopt(r) for r in s.post("/fork", {"count": n})["sandboxes"]]
-
-
-def of_snapshot(snapshot, **body):
-    return adopt(api("POST", f"/snapshots/{snapshot['id']}/clone", body))
-
-
-def forget(*snapshots):
-    for x in snapshots:
-        eq(api("DELETE", f"/snapshots/{x['id']}"), {"deleted": x["id"]})
-
-
-def background(s, command):
-    return s.post("/exec/background", {"command": command})
-
-
-def root_of(s):
-    """The options of its overlay."""
-    return re.search(r" / overlay .*", s.out("grep ' / / ' /proc/self/mountinfo | sed 's/.* - overlay none/ \\/ overlay/'"))[0]
-
-
-def stored():
-    """What lies on disk for snapshots, but for what is being deleted."""
-    return sorted(n for n in os.listdir(f"{STORE}/snapshots") if not n.startswith(".gone-"))
-
-
-def everything_there(s, expected):
-    eq(s.out(LOOK.replace("ls /usr/bin/perl 2>&1", "ls /usr/bin/perl 2>&1 || true")), expected)
+import corners
+import layers
+import pruning
+from snapshots import (LOOK, ON_DISK, TREE, UNITS, WRITER, alive, background, clone, copies, everything_there, forget, fork,
+                       nothing_left, nothing_stored, of_snapshot, one_moment, root_of)
 
 
 def kinds_of_files():
@@ -112,7 +49,7 @@ def of_the_idle_nothing_is_copied():
         with clone(s) as c:
             ok(root_of(s) != before, "the source has another root", root_of(s))
             eq(c.out("sha256sum </data/large"), digest)
-            eq(stored(), [], "nothing was copied to the store")
+            eq(copies("large"), ON_DISK, "once, where it was written")
             after = root_of(s)
             with clone(c):
                 pass
@@ -142,29 +79,6 @@ def of_the_idle_nothing_is_copied():
         eq(generations[-1].out("cat /data/g? /data/g??"), "".join(f"{k}\n" for k in range(12)))
         eq(generations[-1].out("sha256sum </data/large"), digest)
         generations[-1].delete()
-
-
-# Each round it writes the same number to many files, through descriptors and a working directory that it keeps.
-WRITER = r"""
-import os
-os.makedirs("/data/w/a/b"); os.chdir("/data/w/a/b")
-fds = [os.open(f"f{i}", os.O_RDWR | os.O_CREAT) for i in range(8)]
-n = 0
-while True:
-    n += 1
-    for fd in fds:
-        os.pwrite(fd, b"%16d" % n, 0)
-    open("step", "w").write(str(n)); os.rename("step", "done")
-"""
-
-
-def one_moment(s):
-    """Writes are in order, so of any two neighbours the later one is at most one round behind."""
-    values = [int(x) for x in s.out("cd /data/w/a/b && for i in 0 1 2 3 4 5 6 7; do cat f$i; echo; done").split()]
-    done = int(s.out("cat /data/w/a/b/done"))
-    ok(all(a >= b for a, b in zip(values, values[1:])) and values[0] - values[-1] <= 1 and 0 <= values[-1] - done <= 1,
-       "what was written is of one moment", values, done)
-    return done
 
 
 def while_it_writes():
@@ -286,6 +200,50 @@ def group():
         api("DELETE", f"/sandboxes/{first}")
 
 
+def proxy_of(s):
+    return {k: v for k, v in s.post("/proxy/config", {}).items() if k in ("cors", "requireAuth", "timeout")}
+
+
+def what_goes_along():
+    """How it is goes to a clone, a fork, a clone of a snapshot; what it has with others does not."""
+    proxy = {"cors": "https://a.example", "requireAuth": False, "timeout": 1234}
+    with Sandbox(metadata={"owner": "me"}, env={"AT_BIRTH": "1"}, secrets={"KEY": "hidden"}, memory=256) as s:
+        s.post("/env", {"vars": {"LATER": "2"}})
+        s.post("/proxy/config", proxy)
+        s.post("/ports", {"containerPort": 8000})
+        s.post("/alerts", {"metric": "pids", "threshold": 200})
+        s.post("/files/uploads", {"path": "x", "size": 5})
+        config = s.get()["config"]
+        try:
+            config = s.post("/limits", {"pids": 77})["config"]
+        except ApiError:  # where no limits are enforced
+            pass
+        tasks = shell(f"systemctl show -P TasksMax {s.scope}")
+        snapshot = s.post("/snapshots")
+        others = [clone(s), *fork(s, 2), of_snapshot(snapshot)]
+        # what it is when the snapshot was taken counts, not what became of it
+        s.post("/proxy/config", {"timeout": 4321})
+        others.append(of_snapshot(snapshot))
+        for o in others:
+            record = o.get()
+            eq({k: v for k, v in record["config"].items() if k != "image"},
+               {k: v for k, v in config.items() if k != "image"}, "config")
+            eq(record["metadata"], {"owner": "me"})
+            eq(o.out("echo $AT_BIRTH $LATER $KEY"), "1 2 hidden\n")
+            eq(proxy_of(o), proxy)
+            eq(shell(f"systemctl show -P TasksMax {o.scope}"), tasks, "processes that it may have")
+            eq((api("GET", o.path + "/ports")["ports"], api("GET", o.path + "/alerts")["alerts"],
+                api("GET", o.path + "/files/uploads")["uploads"]), ([], [], []))
+        # restored it stays what it is, with what it had then
+        s.post("/snapshots/restore", {"snapshotId": snapshot["id"]})
+        eq(proxy_of(s), {**proxy, "timeout": 4321})
+        eq(len(api("GET", s.path + "/ports")["ports"]), 1)
+        eq(s.out("echo $LATER"), "2\n")
+        for o in others:
+            o.delete()
+        forget(snapshot)
+
+
 def references():
     with Sandbox() as s:
         s.out("mkdir /data && head -c 3000000 /dev/urandom >/data/f")
@@ -303,7 +261,7 @@ def references():
     with clone(d) as e:
         d.delete()
         eq(e.out("sha256sum </data/f"), digest, "its source's layer, though both are gone")
-    wait_for("with the last one it goes", lambda: stored() == [])
+    nothing_stored("with the last one it goes")
     eq(api("GET", "/sandboxes/sbx_" + "0" * 24 + "/snapshots"), {"snapshots": []})
 
 
@@ -338,39 +296,29 @@ def killed_daemons():
         s.run("pkill -f tick")
         eq(s.out("cat /data/* | sha256sum"), digest)
     shell("systemctl restart sandbox-fsd.service; systemctl kill -s KILL --kill-whom=main sandboxd.service")
-    wait_for("what was half-made goes", lambda: status_of("GET", "/sandboxes") == 200 and stored() == [])
+    nothing_stored("what was half-made goes")
 
 
-def alive(s):
-    try:
-        return s.run("true")["exitCode"] == 0
-    except (Failure, OSError):
-        return False
-
-
-def nothing_left():
-    eq(api("GET", "/sandboxes")["items"], [])
-    wait_for("no snapshot on disk", lambda: stored() == [])
-    wait_for("no note of one", lambda: not [n for n in os.listdir(f"{STORE}/roots") if n.startswith(".snap-")])
-    eq([x for x in shell("findmnt -rno TARGET").split() if "snapshots" in x], [])
-
-
-def budget():
-    configure(III_MAX_SANDBOXES=100, SANDBOX_DISK_BUDGET="5M", SANDBOX_SNAPSHOTS_MAX=2)
+def after_a_killed_copy():
+    """What a daemon that died left of its copy is ended by the next one. The kernel ends at once what is cloned into a
+    cgroup that was killed before: the next copy must not come to lie there."""
     with Sandbox() as s:
-        s.out("head -c 3000000 /dev/urandom >/f")
-        first = s.post("/snapshots")
-        eq(status_of("POST", f"{s.path}/snapshots", {}), 507, "more than all may have")
-        s.out("rm /f")
-        second = s.post("/snapshots")
-        eq(status_of("POST", f"{s.path}/snapshots", {}), 429, "more than there may be")
-        forget(first, second)
-    nothing_left()
+        s.out("echo kept >/workspace/kept")
+        os.mkdir(s.cgroup() + "/copy")
+        with open(s.cgroup() + "/copy/cgroup.kill", "w", encoding="ascii") as f:
+            f.write("1")
+        snapshot = s.post("/snapshots")
+        with of_snapshot(snapshot) as c:
+            eq(c.out("cat /workspace/kept"), "kept\n")
+        forget(snapshot)
 
 
+EVERYWHERE = [kinds_of_files, while_it_writes, restore, layers.generations, layers.clones_at_once,
+              layers.killed_while_sharing, corners.restored_over_and_over, references, nothing_left, pruning.budget]
 configure(III_MAX_SANDBOXES=100)
-if os.environ.get("TESTBED", "").startswith("vm"): # what is written goes to disk there: it is copied, always
-    run_tests([kinds_of_files, restore, references, nothing_left])
+if VM: # emulated: what does not depend on where sandboxes write is left out
+    run_tests([*EVERYWHERE, layers.counted, layers.full, nothing_left])
 else:
-    run_tests([kinds_of_files, of_the_idle_nothing_is_copied, while_it_writes, files_meanwhile, restore, group,
-               references, killed_daemons, nothing_left, budget])
+    run_tests([*EVERYWHERE, of_the_idle_nothing_is_copied, files_meanwhile, group, what_goes_along, killed_daemons,
+               after_a_killed_copy, corners.names, corners.paused, corners.during_a_copy, corners.deleted_while_cloned,
+               corners.full_disk, nothing_left, pruning.copies_count, pruning.oldest_first, pruning.number, pruning.age])

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Volumes: what is written into one in a sandbox is there in the next, bounded, and nowhere else."""
 import os
-import signal
 import threading
 import time
 
-from sandboxd import Failure, Sandbox, api, eq, main_pid, ok, run_tests, shell, status_of, wait_for
+from sandboxd import Failure, Sandbox, api, eq, kill_main, ok, run_tests, shell, status_of, wait_for
 
 VM = os.environ.get("TESTBED", "").startswith("vm")
 STORE = "/var/lib/sandbox/volumes"
@@ -188,6 +187,8 @@ def a_file_system_in_a_file():
         with Volume(size="16M") as v, Sandbox() as a, Sandbox() as b:
             v.attach(a)
             eq(a.out("ls -A /data; stat -c '%u:%g %a' /data"), "0:0 755\n")
+            ok("errors=remount-ro" in shell(f"findmnt -no OPTIONS {STORE}/{v.id}/data"),
+               "what the image says of errors, a panic say, does not count")
             result = a.run("echo kept >/data/file; dd if=/dev/zero of=/data/fill bs=65536 count=1000 2>&1")
             ok("No space" in result["stdout"], "full", result)
             ok((12 << 20) <= int(a.out("stat -c %s /data/fill; rm /data/fill")) <= (16 << 20), "nearly as much as was asked for")
@@ -228,9 +229,7 @@ def killed_in_between():
                     thread = threading.Thread(target=ask)
                     thread.start()
                     time.sleep(pause)
-                    pid = main_pid(f"{unit}.service")
-                    if pid > 0:
-                        os.kill(pid, signal.SIGKILL)
+                    kill_main(f"{unit}.service")
                     thread.join()
                     ok(answers[0] in (0, 200, 503), f"{work} while {unit} dies", answers)
                     wait_for("done when it is asked for once more",
@@ -248,6 +247,48 @@ def left_behind():
     eq(shell("systemctl list-units --all --no-legend 'var-lib-sandbox-volumes-*'").strip(), "", "units")
 
 
+# Each listing of a directory of the image's that holds so much and has changed is put together anew, under its lock.
+HOLD = """
+import os, tempfile
+for i in range(250000):
+    os.close(os.open(f"/mnt/{i}", os.O_CREAT, 0o600))
+for _ in range(120):
+    if os.fork() == 0:
+        while True:
+            os.rmdir(tempfile.mkdtemp(dir="/mnt"))
+            os.listdir("/mnt")
+open("/workspace/ready", "w").close()
+os.wait()
+"""
+
+
+def longest_command(s, going_on):
+    longest = 0
+    while going_on():
+        begin = time.monotonic()
+        s.out("true")
+        longest = max(longest, time.monotonic() - begin)
+    return longest
+
+
+def a_directory_under_lock():
+    """Who owns a directory on the way makes whoever looks into it wait, as long as he likes: but nobody else."""
+    with Volume() as v, Sandbox(timeout=600, memory=2048) as s, Sandbox(timeout=600) as other:
+        s.post("/exec/background", {"command": ["python3", "-c", HOLD]})
+        wait_for("the directory is held", lambda: s.run("ls /workspace")["stdout"].split() == ["ready"], 60)
+        end = time.monotonic() + 2
+        usual = longest_command(other, lambda: time.monotonic() < end)
+        for call in (lambda: v.attach(s, "/mnt/data"), v.detach):
+            done = []
+            calling = threading.Thread(target=lambda c=call: done.append(c()))
+            begin = time.monotonic()
+            calling.start()
+            longest = longest_command(other, calling.is_alive)
+            took = time.monotonic() - begin
+            print(f"    {done} took {took:.2f} s, a neighbour's commands {longest:.2f} s at most, {usual:.2f} s before")
+            ok(done and (longest < took / 2 or longest < 3 * usual), "the neighbour does not wait with it")
+
+
 # What the store is makes a difference to these; an emulated machine has no time for the others.
 ON_DISK = [from_one_to_the_next, bounds, left_behind, a_file_system_in_a_file]
 
@@ -263,5 +304,6 @@ if __name__ == "__main__":
         bounds,
         kept,
         killed_in_between,
+        a_directory_under_lock,
         left_behind,
     ])

@@ -3,12 +3,12 @@
 namespace with a public address and a private one."""
 import http.client
 import os
-import signal
 import subprocess
 import threading
 import time
 
-from sandboxd import Failure, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell, status_of, wait_for
+from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, ok, parallel, request, run_tests, shell,
+                      status_of, wait_for)
 
 PUBLIC, PRIVATE, HOST = "198.51.100.7", "10.77.0.7", "198.51.100.1"
 LOG = "/tmp/world.log"
@@ -298,12 +298,6 @@ def allowed():
     configure(SANDBOX_NETWORK_DNS=PUBLIC, III_MAX_SANDBOXES=400)
 
 
-def kill(unit):
-    pid = main_pid(unit)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
-
-
 def while_killing(unit, after, function):
     """Whether it came to an answer is left to chance, like where it was by then."""
     def attempt():
@@ -315,7 +309,7 @@ def while_killing(unit, after, function):
     worker = threading.Thread(target=attempt)
     worker.start()
     time.sleep(after)
-    kill(unit)
+    kill_main(unit)
     worker.join()
 
 

@@ -6,14 +6,13 @@ import hashlib
 import http.client
 import os
 import re
-import signal
 import socket
 import time
 
 import leftovers
 import server
-from sandboxd import (HOST, PORT, Failure, Sandbox, api, configure, eq, main_pid, ok, request, run_tests, shell,
-                      status_of, wait_for)
+from sandboxd import (HOST, PORT, Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, request, run_tests,
+                      shell, status_of, wait_for)
 
 WEB = 8080
 
@@ -442,15 +441,13 @@ def deaths_of_daemons():
         response = connection.getresponse()
         eq(response.readline(), b"data: 0\n", "before")
         for unit in ("sandbox-execd.service", "sandbox-fsd.service"):
-            pid = main_pid(unit)
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+            kill_main(unit)
         ws.echo(b"still here")
         wait_for("fsd is back", lambda: status_of("PUT", s.path + "/files/raw?path=/tmp/go-0", b"") == 200)
         response.readline()
         eq(response.readline(), b"data: 1\n", "after the death of execd and fsd")
         eq(s.ask("POST", "/echo", b"x")[0], 200, "a new connection")
-        os.kill(main_pid("sandboxd.service"), signal.SIGKILL)
+        kill_main("sandboxd.service")
         ok(ws.ended(), "without sandboxd it ends")
         ws.close()
         connection.close()

@@ -6,13 +6,12 @@ import glob
 import json
 import os
 import re
-import signal
 import socket
 import threading
 import time
 
-from sandboxd import (HOST, PORT, Failure, Sandbox, api, configure, eq, main_pid, ok, request, run_tests, shell, status_of,
-                      wait_for)
+from sandboxd import (HOST, PORT, Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, request, run_tests,
+                      shell, status_of, wait_for)
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, WebSocket, refused
 
 try:
@@ -308,9 +307,7 @@ class Killer:
     def __call__(self, seen):
         if self.marks and self.marks[0] in seen[-200000:]:
             self.marks.pop(0)
-            pid = main_pid(self.unit)
-            if pid > 0:
-                os.kill(pid, signal.SIGKILL)
+            kill_main(self.unit)
 
 
 def daemons_die():
@@ -412,9 +409,7 @@ def channels_outlive_daemons():
     """References are good after each daemon was killed, taken ones, too, and bytes are neither lost nor doubled."""
     with Session() as s:
         for unit in UNITS:
-            pid = main_pid(unit)
-            if pid > 0:
-                os.kill(pid, signal.SIGKILL)
+            kill_main(unit)
         writer = wait_for("it is taken", lambda: attempt(s.url("writer")), PATIENCE)
         with writer:
             writer.binary(b"exec sh -c '" + COUNTER.encode() + b"'\n\n")

@@ -91,3 +91,13 @@ TEST(private_networks) {
         ASSERT_EQ(private_member(&range, 3, 0, &address), -ERANGE);
         ASSERT_EQ(private_member(&range, 3, 254, &address), -ERANGE);
 }
+
+TEST(guarded) {
+        const Prefix allowed[] = { { 0x0a4d0000, 16 } };
+
+        ASSERT_TRUE(address_is_guarded(0x0a4d0007, NULL, 0));
+        ASSERT_FALSE(address_is_guarded(0x0a4d0007, allowed, 1));
+        ASSERT_TRUE(address_is_guarded(0x0a4e0007, allowed, 1));
+        ASSERT_TRUE(address_is_guarded(0xa9fea9fe, allowed, 1));
+        ASSERT_FALSE(address_is_guarded(0xc6336407, NULL, 0));
+}

@@ -135,6 +135,99 @@ TEST(there_may_be_no_quiet_moment) {
         ASSERT_EQ(plan_at(&p, t), 4U);
 }
 
+static void take(Pool *p, unsigned n, uint64_t now) {
+        for (unsigned i = 0; i < n; i++) {
+                if (p->n_ready > 0)
+                        p->n_ready--;
+                else
+                        p->n_waiting++;
+                pool_note_demand(p, now);
+        }
+}
+
+static void make_all(Pool *p, uint64_t now) {
+        while (plan_at(p, now) > 0)
+                all_made(p, now);
+}
+
+TEST(burst_is_remembered_for_a_while) {
+        Pool p = POOL_INIT(8, 0);
+        uint64_t again;
+
+        p.size_max = 64;
+        p.used = true;
+        make_all(&p, START);
+        ASSERT_EQ(p.n_ready, 8U);
+        take(&p, 8, START);
+        ASSERT_EQ(pool_size(&p), 8U);
+        make_all(&p, MSEC(1000));
+
+        take(&p, 40, MSEC(2000));
+        ASSERT_EQ(p.n_waiting, 32U);
+        ASSERT_EQ(pool_size(&p), 40U);
+        make_all(&p, MSEC(3000));
+        ASSERT_EQ(p.n_waiting, 0U);
+        ASSERT_EQ(p.n_ready, 40U);
+
+        /* One as large, all of it served at once; what is taken one by one does not count. */
+        take(&p, 40, MSEC(10000));
+        ASSERT_EQ(p.n_waiting, 0U);
+        make_all(&p, MSEC(11000));
+        take(&p, 1, MSEC(20000));
+        make_all(&p, MSEC(21000));
+        ASSERT_EQ(p.n_ready, 40U);
+
+        ASSERT_EQ(pool_plan(&p, MSEC(10000) + POOL_BURST_USEC - 1, &again), 0U);
+        ASSERT_TRUE(again == MSEC(10000) + POOL_BURST_USEC);
+        ASSERT_EQ(pool_surplus(&p), 0U);
+        ASSERT_EQ(pool_plan(&p, again, &again), 0U);
+        ASSERT_EQ(pool_surplus(&p), 20U);
+        ASSERT_EQ(pool_plan(&p, again + POOL_BURST_USEC, &again), 0U);
+        ASSERT_EQ(pool_surplus(&p), 32U);
+        ASSERT_TRUE(again == USEC_INFINITY);
+}
+
+TEST(burst_lies_where_it_likes) {
+        Pool p = POOL_INIT(8, 0);
+
+        p.size_max = 64;
+        take(&p, 6, MSEC(0));
+        take(&p, 10, MSEC(490));
+        take(&p, 10, MSEC(510));
+        ASSERT_TRUE(pool_size(&p) >= 20);
+
+        /* So many, but one after the other. */
+        p = (Pool) POOL_INIT(8, 0);
+        p.size_max = 64;
+        for (unsigned i = 0; i < 100; i++)
+                take(&p, 1, MSEC(200 * i));
+        ASSERT_EQ(pool_size(&p), 8U);
+}
+
+TEST(burst_has_a_bound) {
+        Pool p = POOL_INIT(8, 0), none = POOL_INIT(0, 0);
+
+        p.size_max = 64;
+        take(&p, 1000, START);
+        ASSERT_EQ(pool_size(&p), 64U);
+        none.size_max = 64;
+        take(&none, 1000, START);
+        ASSERT_EQ(pool_size(&none), 0U);
+}
+
+/* They would be in the way of the burst that they are a memory of. */
+TEST(none_is_made_for_the_next_burst_while_one_waits) {
+        Pool p = POOL_INIT(8, 0);
+
+        p.size_max = 64;
+        p.used = true;
+        p.n_making = 8;
+        take(&p, 8, START);
+        take(&p, 1, START);
+        p.burst = 64;
+        ASSERT_EQ(plan_at(&p, START), 8U);
+}
+
 TEST(failures_pause) {
         Pool p = POOL_INIT(1, 0);
         uint64_t t = START, again;

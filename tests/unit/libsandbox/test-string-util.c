@@ -46,6 +46,18 @@ TEST(env_names) {
         ASSERT_FALSE(env_name_is_valid("A-B"));
 }
 
+TEST(path_prefixes) {
+        static const char *const cases[][2] = {
+                { "sandbox", "/sandbox" }, { "/a/b", "/a/b" }, { "//a/b//", "/a/b" }, { "", "" }, { "/", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *prefix = path_prefix(cases[i][0]);
+
+                ASSERT_STREQ(prefix, cases[i][1]);
+        }
+}
+
 TEST(strip_and_affixes) {
         char text[] = " \t a b \r\n";
 

@@ -26,13 +26,15 @@ TEST(what_a_root_is_made_of) {
 
         ASSERT_OK(parse(PROC ROOT("lowerdir=1/u:upper/u:f/0/u:l/0,upperdir=2/u,workdir=2/w")
                         USR("lowerdir=1/u2:upper/u2:f/0/u2:usr,upperdir=2/u2")
-                        "95 90 0:62 / /with\\040blank rw - tmpfs none rw\n", &c));
+                        "95 90 0:62 / /with\\040blank rw - tmpfs none rw\n"
+                        "96 90 0:63 / /\\1!!\\08x\\400\\04 rw - tmpfs none rw\n", &c));
         ASSERT_STREQ(c.root_lower, "1/u:upper/u:f/0/u:l/0");
         ASSERT_STREQ(c.usr_lower, "1/u2:upper/u2:f/0/u2:usr");
         ASSERT_EQ(c.generation, 2);
-        ASSERT_EQ(c.n_mounts, 2);
+        ASSERT_EQ(c.n_mounts, 3);
         ASSERT_STREQ(c.mounts[0], "/proc"); /* and not what is attached to it */
         ASSERT_STREQ(c.mounts[1], "/with blank");
+        ASSERT_STREQ(c.mounts[2], "/\\1!!\\08x\\400\\04"); /* not what the kernel writes, and not taken for it */
         composition_done(&c);
 }
 

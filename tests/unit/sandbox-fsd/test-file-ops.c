@@ -69,6 +69,117 @@ static unsigned mode_of(Fixture *f, const char *path) {
         return st.st_mode & 07777;
 }
 
+static int append(Fixture *f, const char *part, uint64_t offset, uint64_t size, const char *text, uint64_t *ret_size) {
+        int fds[2], r;
+
+        ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+        ASSERT_OK(loop_write(fds[1], text, strlen(text)));
+        safe_close(fds[1]);
+        r = file_upload_append(&f->root, &(FileAppend) { .part = part, .offset = offset, .size = size,
+                                                         .source_fd = fds[0] }, ret_size);
+        safe_close(fds[0]);
+        return r;
+}
+
+TEST(upload_in_parts) {
+        FileUpload upload = { .path = "/a/b", .part = "/a/.part", .size = 10, .mode = 0750, .keep_mode = true };
+        _cleanup_(fixture_done) Fixture f;
+        uint64_t size = 99;
+
+        fixture_init(&f);
+        put(&f, "/a/b", "the old");
+        ASSERT_EQ(fchmodat(f.fd, "a/b", 0604, 0), 0);
+        ASSERT_OK(file_upload_begin(&f.root, &upload));
+        ASSERT_EQ(file_upload_begin(&f.root, &upload), -EEXIST);
+        ASSERT_EQ(mode_of(&f, "a/.part"), 0600);
+        ASSERT_OK(append(&f, "/a/.part", 0, 10, "0123", &size));
+        ASSERT_EQ(size, 4);
+        ASSERT_EQ(append(&f, "/a/.part", 3, 7, "wrong", &size), -ESTALE);
+        ASSERT_EQ(append(&f, "/a/.part", 5, 5, "wrong", &size), -ESTALE);
+        ASSERT_EQ(file_upload_finish(&f.root, &upload), -ESTALE);
+        assert_text(&f, "/a/b", "the old");
+        /* what is more than asked for stays in the pipe */
+        ASSERT_OK(append(&f, "/a/.part", 4, 6, "456789and more", &size));
+        ASSERT_OK(file_upload_size(&f.root, "/a/.part", &size));
+        ASSERT_EQ(size, 10);
+        ASSERT_OK(file_upload_finish(&f.root, &upload));
+        assert_text(&f, "/a/b", "0123456789");
+        ASSERT_EQ(mode_of(&f, "a/b"), 0604);
+        assert_false(exists(&f, "a/.part"));
+        ASSERT_EQ(file_upload_size(&f.root, "/a/.part", &size), -ENOENT);
+        ASSERT_EQ(append(&f, "/a/.part", 0, 1, "x", &size), -ENOENT);
+        ASSERT_EQ(file_upload_finish(&f.root, &upload), -ENOENT);
+}
+
+/* What the sandbox puts in the place of the gathering file, or of the target. */
+TEST(upload_meets_others) {
+        FileUpload upload = { .path = "/target", .part = "/.part", .size = 1, .mode = 0640 };
+        _cleanup_(fixture_done) Fixture f;
+        uint64_t size;
+
+        fixture_init(&f);
+        put(&f, "/victim", "untouched");
+        ASSERT_EQ(symlinkat("victim", f.fd, ".part"), 0);
+        ASSERT_EQ(file_upload_begin(&f.root, &upload), -EEXIST);
+        ASSERT_EQ(append(&f, "/.part", 9, 1, "x", &size), -ENXIO);
+        ASSERT_EQ(file_upload_finish(&f.root, &upload), -ENXIO);
+        ASSERT_EQ(unlinkat(f.fd, ".part", 0), 0);
+        ASSERT_EQ(mkfifoat(f.fd, ".part", 0600), 0);
+        ASSERT_EQ(append(&f, "/.part", 0, 1, "x", &size), -ENXIO);
+        ASSERT_EQ(file_upload_size(&f.root, "/.part", &size), -ENXIO);
+        ASSERT_EQ(unlinkat(f.fd, ".part", 0), 0);
+        assert_text(&f, "/victim", "untouched");
+
+        ASSERT_EQ(mkdirat(f.fd, "target", 0755), 0);
+        ASSERT_EQ(file_upload_begin(&f.root, &upload), -EISDIR);
+        ASSERT_EQ(unlinkat(f.fd, "target", AT_REMOVEDIR), 0);
+        ASSERT_EQ(symlinkat("victim", f.fd, "target"), 0);
+        ASSERT_OK(file_upload_begin(&f.root, &upload));
+        ASSERT_OK(append(&f, "/.part", 0, 1, "n", &size));
+        ASSERT_OK(file_upload_finish(&f.root, &upload));
+        assert_text(&f, "/victim", "untouched");
+        assert_text(&f, "/target", "n");
+        ASSERT_EQ(mode_of(&f, "target"), 0640);
+
+        upload.size = FILE_WRITE_MAX + 1;
+        ASSERT_EQ(file_upload_begin(&f.root, &upload), -EFBIG);
+        ASSERT_EQ(append(&f, "/.part", UINT64_MAX, 1, "x", &size), -EFBIG);
+}
+
+/* A worker that still empties the pipe of a client who is gone; the next one waits for it. */
+TEST(upload_waits_for_the_last_writer) {
+        FileUpload upload = { .path = "/target", .part = "/.part", .size = 8 };
+        _cleanup_(fixture_done) Fixture f;
+        int fds[2], status;
+        uint64_t size;
+        pid_t pid;
+
+        fixture_init(&f);
+        ASSERT_OK(file_upload_begin(&f.root, &upload));
+        ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+        ASSERT_OK(loop_write(fds[1], "0123", 4));
+        pid = fork();
+        if (pid == 0) {
+                safe_close(fds[1]);
+                _exit(file_upload_append(&f.root, &(FileAppend) { .part = "/.part", .size = 8, .source_fd = fds[0] },
+                                         &size) < 0);
+        }
+        safe_close(fds[0]);
+        do {
+                struct stat st;
+
+                ASSERT_EQ(fstatat(f.fd, ".part", &st, 0), 0);
+                size = (uint64_t) st.st_size;
+        } while (size < 4);
+        safe_close(fds[1]);
+        ASSERT_OK(append(&f, "/.part", 4, 4, "4567", &size));
+        ASSERT_EQ(size, 8);
+        ASSERT_EQ(waitpid(pid, &status, 0), pid);
+        ASSERT_EQ(status, 0);
+        ASSERT_OK(file_upload_finish(&f.root, &upload));
+        assert_text(&f, "/target", "01234567");
+}
+
 TEST(write_replaces_links_and_keeps_what_was_asked) {
         _cleanup_(fixture_done) Fixture f;
 
@@ -197,6 +308,34 @@ TEST(make_directories) {
         put(&f, "/file", "");
         ASSERT_EQ(file_make_directories(&f.root, "/file"), -ENOTDIR);
         ASSERT_EQ(file_make_directories(&f.root, "relative"), -EXDEV);
+}
+
+/* Some inodes are all that it takes to nest directories beyond what anybody wants to keep in mind. */
+static void make_deep(int directory_fd, unsigned levels) {
+        int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
+
+        for (unsigned i = 0; i < levels; i++) {
+                int next;
+
+                ASSERT_EQ(mkdirat(fd, "d", 0700), 0);
+                next = openat(fd, "d", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                ASSERT_OK(next);
+                safe_close(fd);
+                fd = next;
+        }
+        safe_close(fd);
+}
+
+TEST(no_tree_is_too_deep_to_go) {
+        _cleanup_(fixture_done) Fixture f;
+
+        fixture_init_in(&f, "/dev/shm");
+        ASSERT_EQ(mkdirat(f.fd, "deep", 0700), 0);
+        put(&f, "/deep/file", "text");
+        make_deep(f.fd, 10000);
+        ASSERT_OK(tree_remove_contents(openat(f.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), USEC_INFINITY));
+        ASSERT_FALSE(exists(&f, "d"));
+        ASSERT_FALSE(exists(&f, "deep"));
 }
 
 TEST(remove_tree) {

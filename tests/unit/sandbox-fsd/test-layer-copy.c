@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -12,7 +17,7 @@
 #include "tests/test.h"
 
 /* Two uppers over an image, as directories t (topmost), b and i, into r. */
-static char root[] = "/tmp/layer-copy.XXXXXX";
+static char root[64] = "/tmp/layer-copy.XXXXXX";
 
 static void sh(const char *command) {
         char line[2048];
@@ -22,7 +27,7 @@ static void sh(const char *command) {
 }
 
 static int open_in(const char *name) {
-        char path[64];
+        char path[128];
         int fd;
 
         (void) snprintf(path, sizeof path, "%s/%s", root, name);
@@ -100,4 +105,65 @@ TEST(it_is_bounded) {
         sh("head -c 100000 /dev/zero >t/u/f");
         ASSERT_EQ(copy(50000, &c), -EFBIG);
         sh("rm -r $PWD");
+}
+
+static bool has_shared_blocks(const char *name) {
+        struct fiemap *map = calloc(1, sizeof *map + sizeof map->fm_extents[0]);
+        char path[128];
+        bool shared;
+        int fd;
+
+        ASSERT_NOT_NULL(map);
+        map->fm_length = FIEMAP_MAX_OFFSET;
+        map->fm_flags = FIEMAP_FLAG_SYNC;
+        map->fm_extent_count = 1;
+
+        (void) snprintf(path, sizeof path, "%s/%s", root, name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        ASSERT_OK(fd < 0 ? -errno : 0);
+        ASSERT_OK(ioctl(fd, FS_IOC_FIEMAP, map) < 0 ? -errno : 0);
+        close(fd);
+        ASSERT_EQ(map->fm_mapped_extents, 1);
+        shared = map->fm_extents[0].fe_flags & FIEMAP_EXTENT_SHARED;
+        free(map);
+        return shared;
+}
+
+/* In a mount namespace of our own. false: there is nothing to make such a file system with, or to mount it. */
+static bool mount_xfs(void) {
+        char command[256];
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0)
+                return false;
+        (void) snprintf(command, sizeof command,
+                        "cd %s && mkdir m && truncate -s 320M fs && PATH=$PATH:/usr/sbin:/sbin && "
+                        "mkfs.xfs -q fs >/dev/null 2>&1 && mount -o loop fs m 2>/dev/null", root);
+        return system(command) == 0;
+}
+
+/* Where the file system can, a copy takes no room of its own; and it is a copy all the same. */
+TEST(blocks_are_shared_where_they_can_be) {
+        char outer[sizeof root];
+        LayerCopy c;
+
+        strcpy(root, "/tmp/layer-copy.XXXXXX");
+        strcpy(outer, root);
+        ASSERT_NOT_NULL(mkdtemp(outer));
+        strcpy(root, outer);
+        if (!mount_xfs()) {
+                print_message("no XFS here: not tested\n");
+                sh("rm -r $PWD");
+                return;
+        }
+        sh("cd m && mkdir -p t/u t/u2 b/u b/u2 i/u i/u2 r/u r/u2");
+        sh("cd m && head -c 1000000 /dev/urandom >t/u/f && head -c 1000000 t/u/f >copy && sync");
+        ASSERT_FALSE(has_shared_blocks("m/t/u/f"));
+        strcat(root, "/m");
+        ASSERT_OK(copy(UINT64_MAX / 2, &c));
+        ASSERT_TRUE(has_shared_blocks("t/u/f"));
+        ASSERT_TRUE(has_shared_blocks("r/u/f"));
+        ASSERT_TRUE(c.bytes >= 1000000); /* what it would take alone */
+        sh("echo changed >>t/u/f && cmp r/u/f copy");
+        strcpy(root, outer);
+        sh("umount m && rm -r $PWD");
 }

@@ -96,7 +96,7 @@ static void __attribute__((noreturn)) child(int listener, int report) {
         proc = (int) CHILD(syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0));
         init = (int) CHILD(open(getenv("SANDBOX_INIT") ?: SANDBOX_INIT, O_PATH | O_CLOEXEC));
         null = (int) CHILD(open("/dev/null", O_RDWR | O_CLOEXEC));
-        CHILD(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET));
+        CHILD(unshare(CLONE_NEWUSER));
         keep_capabilities(report);
 
         /* Out of the way of the low numbers first. */
@@ -258,14 +258,15 @@ static void make_cgroup(Box *b) {
         write_text(path, pid);
 }
 
-static void move_to_init(Box *b) {
-        char path[600], pid[16];
+static void enter_cgroup(Box *b) {
+        InitHeader m = { .operation = INIT_ENTER_CGROUP };
+        int fd;
 
         MUST(mkdirat(b->cgroup_fd, "init", 0755));
         MUST(mkdirat(b->cgroup_fd, "run", 0755));
-        snprintf(path, sizeof(path), "%s/init/cgroup.procs", b->cgroup);
-        snprintf(pid, sizeof(pid), "%d", b->pid);
-        write_text(path, pid);
+        fd = (int) MUST(openat(b->cgroup_fd, "init/cgroup.procs", O_WRONLY | O_CLOEXEC));
+        ASSERT_EQ(box_call(b, &m, sizeof(m), &fd, 1).error, 0);
+        close(fd);
         MUST(fchownat(b->cgroup_fd, "cgroup.procs", FIRST_ID, FIRST_ID, 0));
 }
 
@@ -319,8 +320,7 @@ void box_fresh(Box *b) {
 void box_parked(Box *b) {
         box_fresh(b);
         ASSERT_EQ(box_simple(b, INIT_GO).error, 0);
-        ASSERT_EQ(box_simple(b, INIT_CGROUP_NAMESPACE).error, 0);
-        move_to_init(b);
+        enter_cgroup(b);
 }
 
 int box_root(Box *b) {

@@ -40,7 +40,7 @@ typedef struct BoxExec {
 void box_require(void);
 
 void box_fresh(Box *b);                  /* up to HELLO */
-void box_parked(Box *b);                 /* up to INIT_CGROUP_NAMESPACE, init moved to init/ */
+void box_parked(Box *b);                 /* up to INIT_ENTER_CGROUP */
 void box_live(Box *b);
 int box_root(Box *b);                    /* 0 or init's negative error; the layer is directory/skeleton */
 void box_done(Box *b);

@@ -90,7 +90,7 @@ TEST(inside) {
                 { "cat /proc/self/cgroup | tail -n 1 | sed 's/exec-.*/exec/'", "0::/run/exec\n" },
                 { "grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp_filters)' /proc/self/status | tr -d '\\t'",
                   "CapInh:0000000000000000\nCapPrm:00000000800005fb\nCapEff:00000000800005fb\n"
-                  "CapBnd:00000000800005fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp_filters:3\n" },
+                  "CapBnd:00000000800005fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp_filters:2\n" },
                 { "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'",
                   "SigBlk:0000000000000000\nSigIgn:0000000000000000\n" },
                 { "cat /proc/self/oom_score_adj; cat /proc/sys/user/max_user_namespaces", "500\n0\n" },
@@ -433,7 +433,7 @@ TEST(pty) {
 /* Whatever comes, it is answered, and no descriptor stays. */
 TEST(malformed) {
         struct { InitHeader header; char rest[70000]; } m = {};
-        static const uint32_t operations[] = { 0, INIT_GO, INIT_CGROUP_NAMESPACE, INIT_ROOT, INIT_EXEC, INIT_SIGNAL,
+        static const uint32_t operations[] = { 0, INIT_GO, INIT_ENTER_CGROUP, INIT_ROOT, INIT_EXEC, INIT_SIGNAL,
                                                INIT_TAKE, INIT_PING, INIT_REPLY, UINT32_MAX };
         static const size_t sizes[] = { 8, 9, 24, 48, 100, 112, 120, 500, 4096, 65536, 70000 };
         static const size_t n_fds[] = { 1, 4, 7, 19, 40 };

@@ -23,7 +23,7 @@ TEST(guarded_are_closed) {
 
                 ASSERT_NOT_NULL(strstr(text, prefix_format(guarded_prefixes + i, prefix)));
         }
-        ASSERT_NOT_NULL(strstr(text, "ip daddr @guarded reject"));
+        ASSERT_NOT_NULL(strstr(text, "ip daddr @guarded ip daddr != @allowed goto deny\nip saddr @restricted goto listed"));
 }
 
 TEST(resolver) {
@@ -31,7 +31,9 @@ TEST(resolver) {
         FirewallSpec spec = plain;
 
         ASSERT_OK(firewall_format(&plain, &without));
-        ASSERT_NULL(strstr(without, "dnat ip to"));
+        ASSERT_NOT_NULL(strstr(without, "ip saddr @restricted ip daddr 10.201.0.1 meta l4proto { tcp, udp } th dport 53 "
+                                        "dnat ip to 169.254.1.53:1053\n"));
+        ASSERT_NULL(strstr(without, "dnat ip to 192."));
         spec.resolver = 0xc0000235;
         ASSERT_OK(firewall_format(&spec, &with));
         ASSERT_NOT_NULL(strstr(with, "ip daddr 10.201.0.1 meta l4proto { tcp, udp } th dport 53 dnat ip to 192.0.2.53\n"));

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,5 +104,51 @@ TEST(every_check_finds_something) {
                 ASSERT_TRUE(result.found[0] != 0);
                 ASSERT_TRUE(result.level < _DOCTOR_LEVEL_MAX);
                 ASSERT_NOT_NULL(doctor_checks[i].advice);
+        }
+}
+
+/* Attributes of a chain as the kernel sends them. */
+static size_t put(uint8_t *at, unsigned type, const void *data, size_t n) {
+        uint16_t head[2] = { (uint16_t) (n + 4), (uint16_t) type };
+
+        memcpy(at, head, 4);
+        memcpy(at + 4, data, n);
+        return (n + 4 + 3) & ~(size_t) 3;
+}
+
+static size_t put_chain(uint8_t *buffer, const char *table, uint32_t hook, uint32_t policy) {
+        uint32_t number = htonl(hook), verdict = htonl(policy);
+        uint8_t nested[8] = {};
+        size_t n = 0;
+
+        (void) put(nested, NFTA_HOOK_HOOKNUM, &number, sizeof number);
+        n += put(buffer + n, NFTA_CHAIN_TABLE, table, strlen(table) + 1);
+        n += put(buffer + n, NFTA_CHAIN_NAME, "FORWARD", 8);
+        n += put(buffer + n, NFTA_CHAIN_HOOK | NLA_F_NESTED, nested, sizeof nested);
+        return n + put(buffer + n, NFTA_CHAIN_POLICY, &verdict, sizeof verdict);
+}
+
+TEST(forward_policy) {
+        static const struct {
+                const char *table;
+                uint32_t hook, policy;
+                bool drops;
+        } cases[] = {
+                { "filter",   NF_INET_FORWARD,  NF_DROP,   true  },
+                { "filter",   NF_INET_FORWARD,  NF_ACCEPT, false },
+                { "filter",   NF_INET_LOCAL_IN, NF_DROP,   false },
+                { "sandboxd", NF_INET_FORWARD,  NF_DROP,   false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                uint8_t buffer[128] = {};
+                char chain[64] = "";
+                size_t n = put_chain(buffer, cases[i].table, cases[i].hook, cases[i].policy);
+
+                ASSERT_EQ(doctor_drops_forwarded(buffer, n, chain, sizeof chain), cases[i].drops);
+                if (cases[i].drops)
+                        ASSERT_STREQ(chain, "filter FORWARD");
+                for (size_t cut = 0; cut < n; cut++)
+                        (void) doctor_drops_forwarded(buffer, cut, chain, sizeof chain);
         }
 }

@@ -17,6 +17,7 @@ TEST(urls) {
                 { "git@h:x/y.git",              true  },
                 { "h:x",                        true  },
                 { "/srv/x.git",                 true  },
+                { "/srv/a b",                   true  },
                 { "",                           false },
                 { "x",                          false },
                 { "./x",                        false },

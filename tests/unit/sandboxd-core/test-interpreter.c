@@ -83,6 +83,7 @@ TEST(names) {
                 const char *name, *manager;
         } cases[] = {
                 { "pip", "pip" }, { "python", "pip" }, { "npm", "npm" }, { "typescript", "npm" }, { "go", "go" },
+                { "node", "npm" }, { "python3", "pip" },
                 { "bash", "apt" }, { "cargo", NULL }, { "", NULL },
         };
 
@@ -92,6 +93,8 @@ TEST(names) {
                 ASSERT_TRUE(streq_ptr(p ? p->name : NULL, cases[i].manager));
         }
         ASSERT_NOT_NULL(language_find("go", NULL));
+        ASSERT_STREQ(language_find("python3", NULL)->name, "python");
+        ASSERT_STREQ(language_find_stateful("node", NULL)->name, "javascript");
         ASSERT_NULL(language_find("Python", NULL));
         ASSERT_NULL(language_find_stateful("go", NULL));
         ASSERT_NOT_NULL(language_find_stateful("bash", NULL));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@ typedef struct Fixture {
         unsigned n_calls, n_silent, n_connections, n_returns;
         Peer *peer;
         unsigned n_good, n_bad;
-        char error[64];
+        char error[64], order[64];
 } Fixture;
 
 static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -37,6 +38,7 @@ static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         (void) error;
         f->n_calls++;
+        strcat(f->order, "e");
         if (f->n_silent > 0) {
                 f->n_silent--;
                 return 1;
@@ -45,8 +47,24 @@ static int method_echo(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return sd_bus_reply_method_return(m, "s", text);
 }
 
+/* Says what it was given, so that the order can be told. */
+static int method_take(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Fixture *f = userdata;
+        const char *text;
+        struct stat st;
+        int fd;
+
+        (void) error;
+        f->n_calls++;
+        ASSERT_OK(sd_bus_message_read(m, "sh", &text, &fd));
+        ASSERT_EQ(fstat(fd, &st), 0);
+        strcat(f->order, text);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Take", "sh", "", method_take, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Echo", "s", "s", method_echo, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -215,4 +233,73 @@ TEST(end) {
         call(&f, 0);
         f.peer = peer_free(f.peer);
         ASSERT_EQ(f.n_bad, 2);
+}
+
+static void give(Fixture *f, const char *text, PeerFlags flags) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        ASSERT_OK(peer_message(f->peer, INTERFACE, "Take", &m));
+        ASSERT_OK(sd_bus_message_append(m, "sh", text, STDIN_FILENO));
+        ASSERT_OK(peer_send(f->peer, m, flags, on_answer, f));
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        unsigned *n = userdata;
+
+        (void) usec;
+        (*n)++;
+        (void) sd_event_source_set_time_relative(source, 1000);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* The service is only starting: nobody takes the connection. The test is the one that would start it, so if anything
+ * waited for that it would be for ever. */
+TEST(descriptors_to_a_service_that_starts_late) {
+        _cleanup_(fixture_done) Fixture f = {};
+        sd_event_source *ticker;
+        unsigned n_ticks = 0;
+
+        fixture_start(&f);
+        f.server = bus_server_free(f.server);
+        ASSERT_OK(sd_event_add_time_relative(service_event(f.service), &ticker, CLOCK_MONOTONIC, 0, 0, on_tick, &n_ticks));
+        call(&f, 0);
+        give(&f, "1", 0);
+        give(&f, "2", PEER_REPEATABLE);
+        call(&f, 0); /* not before what was asked for first */
+        give(&f, "3", 0);
+        run_until(&f, &n_ticks, 20); /* others are served meanwhile */
+        ASSERT_EQ(f.n_calls, 0);
+        ASSERT_EQ(f.n_good + f.n_bad, 0);
+        open_server(&f);
+        run_until(&f, &f.n_good, 5);
+        ASSERT_STREQ(f.order, "e12e3");
+        give(&f, "4", 0); /* and at once from now on */
+        run_until(&f, &f.n_good, 6);
+        ASSERT_EQ(f.n_connections, 1);
+        sd_event_source_disable_unref(ticker);
+}
+
+/* What was never sent is sent to the next one, whatever it is. */
+TEST(descriptors_to_a_service_that_dies_while_it_starts) {
+        _cleanup_(fixture_done) Fixture f = {};
+        int fd;
+
+        fixture_start(&f);
+        f.server = bus_server_free(f.server);
+        give(&f, "1", 0);
+        give(&f, "2", PEER_REPEATABLE);
+        ASSERT_OK(fd = accept4(f.listen_fd, NULL, NULL, SOCK_CLOEXEC));
+        ASSERT_OK(sd_event_run(service_event(f.service), 0));
+        safe_close(fd);
+        open_server(&f);
+        run_until(&f, &f.n_good, 2);
+        ASSERT_STREQ(f.order, "12");
+        ASSERT_EQ(f.n_bad, 0);
+
+        /* under way when it is cut: as any other call */
+        give(&f, "3", 0);
+        f.server = bus_server_free(f.server);
+        give(&f, "4", 0);
+        f.peer = peer_free(f.peer); /* who waits is told */
+        ASSERT_EQ(f.n_good + f.n_bad, 4);
 }

@@ -42,6 +42,22 @@ TEST(defaults) {
         ASSERT_STREQ(sandbox_get_workdir(s), "/w");
 }
 
+TEST(all_limits) {
+        _cleanup_(sandbox_unrefp) Sandbox *s = make();
+        SandboxLimits limits;
+
+        sandbox_get_all_limits(s, &limits);
+        ASSERT_EQ(limits.memory_max_bytes, 64 * MiB);
+        ASSERT_EQ(limits.cpu_quota_usec, 1500000);
+        ASSERT_EQ(limits.pids_max, 0);
+        ASSERT_EQ(json_object_update_new(s->config, json_pack("{s:i, s:i, s:i}", "pids", 100, "ioReadBps", 65536,
+                                                              "ioWriteBps", -1)), 0);
+        sandbox_get_all_limits(s, &limits);
+        ASSERT_EQ(limits.pids_max, 100);
+        ASSERT_EQ(limits.io_read_bps, 65536);
+        ASSERT_EQ(limits.io_write_bps, 0);
+}
+
 TEST(record_round_trip) {
         _cleanup_(sandbox_unrefp) Sandbox *s = make(), *again = NULL;
         _cleanup_free_ char *record = NULL;

@@ -221,7 +221,12 @@ TEST(parser_limits) {
         ASSERT_OK(parse("", 0));
         ASSERT_OK(parse(" \n", 2));
         ASSERT_OK(parse("{}", 2));
+        ASSERT_OK(parse(" null ", 6));
+        ASSERT_TRUE(parse("nul", 3) < 0);
+        ASSERT_TRUE(parse("null null", 9) < 0);
         ASSERT_TRUE(parse("[]", 2) < 0);
+        ASSERT_TRUE(parse("\"a\"", 3) < 0);
+        ASSERT_TRUE(parse("1", 1) < 0);
         ASSERT_TRUE(parse("{}{}", 4) < 0);
         ASSERT_TRUE(parse("{\"a\":\"\\\"[[[[", 11) < 0);
 
