@@ -166,6 +166,10 @@ void service_set_idle_usec(Service *s, uint64_t usec) {
         (void) arm_idle_timer(s);
 }
 
+void service_set_idle_sec(Service *s, uint32_t sec) {
+        service_set_idle_usec(s, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+}
+
 int service_get_sockets(Service *s, const char *name, const int **ret_fds, size_t *ret_n) {
         size_t first = SOCKETS_MAX, n = 0;
 

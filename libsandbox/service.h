@@ -30,6 +30,8 @@ DEFINE_CLEANUP(Service *, service_free)
 sd_event *service_event(Service *s);
 void service_set_userdata(Service *s, void *userdata);
 void service_set_idle_usec(Service *s, uint64_t usec);
+/* As settings say it: 0 is to stay. */
+void service_set_idle_sec(Service *s, uint32_t sec);
 
 /* The inherited listening sockets with this FileDescriptorName=, in order; the service keeps them.
  * -ENOENT with a message when there is none: our daemons are started by their socket units only. */

@@ -57,9 +57,7 @@ void manager_done(Manager *m) {
 }
 
 void manager_set_idle(Manager *m) {
-        uint32_t sec = m->settings.idle_exit_sec;
-
-        service_set_idle_usec(m->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+        service_set_idle_sec(m->service, m->settings.idle_exit_sec);
 }
 
 int manager_reload(void *userdata) {

@@ -168,9 +168,7 @@ int manager_drain(void *userdata) {
 }
 
 void manager_set_idle(Manager *m) {
-        uint32_t sec = m->settings.idle_exit_sec;
-
-        service_set_idle_usec(m->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
+        service_set_idle_sec(m->service, m->settings.idle_exit_sec);
 }
 
 /* Spare blanks were made with the old limits: others take their places. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 #include "libsandbox/bus-names.h"
 #include "libsandbox/log.h"
+#include "libsandbox/program.h"
 #include "libsandbox/settings.h"
 #include "libsandbox/string-util.h"
 #include "sandbox-fsd/collect.h"
@@ -67,19 +67,13 @@ typedef struct Context {
         Settings settings;
 } Context;
 
-static void set_idle(Context *c) {
-        uint32_t sec = c->settings.idle_exit_sec;
-
-        service_set_idle_usec(c->service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
-}
-
 static int on_reload(void *userdata) {
         Context *c = userdata;
         int r;
 
         r = settings_reload(&c->settings);
         if (r > 0)
-                set_idle(c);
+                service_set_idle_sec(c->service, c->settings.idle_exit_sec);
         if (c->manager) /* whoever has changed the catalog says so this way */
                 c->manager->images.collect_due = true;
         return r;
@@ -101,7 +95,7 @@ static int run(Context *c) {
                         &c->service);
         if (r < 0)
                 return r;
-        set_idle(c);
+        service_set_idle_sec(c->service, c->settings.idle_exit_sec);
         r = manager_init(&m, &(ManagerOptions) {
                 .images = {
                         .service = c->service,
@@ -135,35 +129,24 @@ static int load_and_run(void) {
         return r;
 }
 
-static int help(void) {
-        puts("sandbox-fsd [OPTION]\n\n"
-             "Images, writable directories and file operations of sandboxes. Started by\n"
-             "systemd through sandbox-fsd.socket.\n\n"
-             "  -h --help            Show this help\n"
-             "     --version         Show the version\n"
-             "     --bus-introspect  Show the interfaces");
-        return EXIT_SUCCESS;
-}
-
 int main(int argc, char *argv[]) {
         static const BusInterface interfaces[] = {
                 { FSD_OBJECT, IMAGES_INTERFACE, images_vtable },
                 { FSD_OBJECT, SNAPSHOTS_INTERFACE, snapshots_vtable },
                 { FSD_OBJECT, VOLUMES_INTERFACE, volumes_vtable },
         };
+        static const Program program = {
+                .name = "sandbox-fsd",
+                .about = "Images, writable directories and file operations of sandboxes. Started by\n"
+                         "systemd through sandbox-fsd.socket.\n",
+                .interfaces = interfaces,
+                .n_interfaces = ELEMENTSOF(interfaces),
+                .run = load_and_run,
+        };
 
-        log_set_program("sandbox-fsd");
-        if (argc == 3 && streq(argv[1], "--helper"))
+        if (argc == 3 && streq(argv[1], "--helper")) {
+                log_set_program(program.name);
                 return helper_main(argv[2]);
-        if (argc == 2 && streq(argv[1], "--bus-introspect"))
-                return bus_introspect(interfaces, ELEMENTSOF(interfaces)) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (argc == 2 && streq(argv[1], "--version"))
-                return puts("sandbox-fsd " PACKAGE_VERSION) < 0;
-        if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
-                return help();
-        if (argc > 1) {
-                log_error("Unknown argument '%s'.", argv[1]);
-                return 2;
         }
-        return load_and_run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return program_main(&program, argc, argv);
 }

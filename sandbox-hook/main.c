@@ -2,12 +2,11 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <pwd.h>
-#include <stdio.h>
 
 #include "libsandbox/bus-names.h"
 #include "libsandbox/log.h"
+#include "libsandbox/program.h"
 #include "libsandbox/settings.h"
-#include "libsandbox/string-util.h"
 #include "sandbox-hook/hook-bus.h"
 
 /* The one program with a network of the host and nothing else: no privilege, no file, no record, no secret. sandboxd,
@@ -47,12 +46,6 @@ static int start_server(Daemon *d) {
         return r < 0 ? log_error_errno(r, "Failed to serve: %m") : 0;
 }
 
-static void set_idle(Daemon *d) {
-        uint32_t sec = d->settings.idle_exit_sec;
-
-        service_set_idle_usec(d->bus.service, sec > 0 ? sec * USEC_PER_SEC : USEC_INFINITY);
-}
-
 /* A list that is not understood allows nothing: no one is let in by a slip of the pen. */
 static int explain_allow(const Daemon *d, int r) {
         if (r == -EINVAL)
@@ -67,7 +60,7 @@ static int on_reload(void *userdata) {
         r = settings_reload(&d->settings);
         if (r <= 0)
                 return r;
-        set_idle(d);
+        service_set_idle_sec(d->bus.service, d->settings.idle_exit_sec);
         return explain_allow(d, transfer_pool_set_allow(d->bus.pool, d->settings.webhook_allow));
 }
 
@@ -81,7 +74,7 @@ static int start(Daemon *d) {
                                             .on_reload = on_reload, .userdata = d }, &d->bus.service);
         if (r < 0)
                 return r;
-        set_idle(d);
+        service_set_idle_sec(d->bus.service, d->settings.idle_exit_sec);
         r = transfer_pool_new(service_event(d->bus.service), d->settings.webhook_allow, &d->bus.pool);
         if (explain_allow(d, r) == -EINVAL)
                 r = transfer_pool_new(service_event(d->bus.service), "", &d->bus.pool);
@@ -105,29 +98,16 @@ static int run(void) {
         return r < 0 ? r : service_run(d.bus.service);
 }
 
-static int help(void) {
-        puts("sandbox-hook [OPTION]\n\n"
-             "Sends the requests of webhooks. Started by systemd through\n"
-             "sandbox-hook.socket.\n\n"
-             "  -h --help            Show this help\n"
-             "     --version         Show the version\n"
-             "     --bus-introspect  Show the interface");
-        return EXIT_SUCCESS;
-}
-
 int main(int argc, char *argv[]) {
         static const BusInterface interfaces[] = { { HOOK_OBJECT, HOOK_INTERFACE, hook_vtable } };
+        static const Program program = {
+                .name = "sandbox-hook",
+                .about = "Sends the requests of webhooks. Started by systemd through\n"
+                         "sandbox-hook.socket.\n",
+                .interfaces = interfaces,
+                .n_interfaces = ELEMENTSOF(interfaces),
+                .run = run,
+        };
 
-        log_set_program("sandbox-hook");
-        if (argc == 2 && streq(argv[1], "--bus-introspect"))
-                return bus_introspect(interfaces, ELEMENTSOF(interfaces)) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (argc == 2 && streq(argv[1], "--version"))
-                return puts("sandbox-hook " PACKAGE_VERSION) < 0;
-        if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
-                return help();
-        if (argc > 1) {
-                log_error("Unknown argument '%s'.", argv[1]);
-                return 2;
-        }
-        return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return program_main(&program, argc, argv);
 }

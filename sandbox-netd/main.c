@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdio.h>
-
 #include "libsandbox/bus-names.h"
-#include "libsandbox/log.h"
-#include "libsandbox/string-util.h"
+#include "libsandbox/program.h"
 #include "sandbox-netd/manager.h"
 
 static int run(void) {
@@ -35,29 +32,16 @@ static int run(void) {
         return r;
 }
 
-static int help(void) {
-        puts("sandbox-netd [OPTION]\n\n"
-             "Connects sandboxes to networks. Started by systemd through sandbox-netd.socket.\n\n"
-             "  -h --help            Show this help\n"
-             "     --version         Show the version\n"
-             "     --bus-introspect  Show the interface");
-        return EXIT_SUCCESS;
-}
-
 int main(int argc, char *argv[]) {
         static const BusInterface interfaces[] = { { NET_OBJECT, NET_INTERFACE, manager_vtable },
                                                    { PINS_OBJECT, PINS_INTERFACE, pins_vtable } };
+        static const Program program = {
+                .name = "sandbox-netd",
+                .about = "Connects sandboxes to networks. Started by systemd through sandbox-netd.socket.\n",
+                .interfaces = interfaces,
+                .n_interfaces = ELEMENTSOF(interfaces),
+                .run = run,
+        };
 
-        log_set_program("sandbox-netd");
-        if (argc == 2 && streq(argv[1], "--bus-introspect"))
-                return bus_introspect(interfaces, ELEMENTSOF(interfaces)) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (argc == 2 && streq(argv[1], "--version"))
-                return puts("sandbox-netd " PACKAGE_VERSION) < 0;
-        if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "-h")))
-                return help();
-        if (argc > 1) {
-                log_error("Unknown argument '%s'.", argv[1]);
-                return 2;
-        }
-        return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return program_main(&program, argc, argv);
 }

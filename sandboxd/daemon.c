@@ -151,10 +151,6 @@ static int check_backend(const Settings *s) {
         return -EOPNOTSUPP;
 }
 
-static void set_idle(Daemon *d, const Settings *s) {
-        service_set_idle_usec(d->service, s->idle_exit_sec > 0 ? s->idle_exit_sec * USEC_PER_SEC : USEC_INFINITY);
-}
-
 /* Tokens of the settings and of the credential; systemd gives a running service no newer credential than it began
  * with. */
 static int make_auth(const Settings *s, Auth **ret) {
@@ -183,7 +179,7 @@ static int take_settings(Daemon *d, SettingsChange *ret) {
 
         auth_free(d->auth);
         d->auth = TAKE_PTR(auth);
-        set_idle(d, &d->manager->settings);
+        service_set_idle_sec(d->service, d->manager->settings.idle_exit_sec);
         event_hub_set_keep(d->manager->events, d->manager->settings.events_max, d->manager->settings.events_age_sec);
         uploads_plan(d->manager->uploads);
         return d->http ? http_server_reload(d->http, d->auth) : 0;
@@ -215,7 +211,7 @@ static int start(Daemon *d, const ManagerOptions *options) {
                 settings_done(&settings);
                 return r;
         }
-        set_idle(d, &settings);
+        service_set_idle_sec(d->service, settings.idle_exit_sec);
         r = manager_new(options, &settings, &d->manager);
         if (r >= 0)
                 r = make_auth(&d->manager->settings, &d->auth);
