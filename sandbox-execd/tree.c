@@ -74,6 +74,15 @@ static int check_listed(Trees *t, int fd) {
         return -EPERM;
 }
 
+/* Of a mount that has gone with the service that opened it, the kernel only says what is below it. To open that fails, and
+ * the creation is tried again. */
+static bool is_below(const char *store, const char *path, int fd) {
+        _cleanup_free_ char *whole = NULL;
+        struct stat st;
+
+        return asprintf(&whole, "%s%s", store, path) >= 0 && fstat(fd, &st) >= 0 && is_same(&st, whole);
+}
+
 /* That the name is the directory's is seen when it is opened again by it (layer.c). */
 int trees_check_store(const Trees *t, int fd) {
         char link[64], path[PATH_MAX];
@@ -90,7 +99,7 @@ int trees_check_store(const Trees *t, int fd) {
                 return -errno;
         path[n] = 0;
         rest = startswith(path, store);
-        return rest && *rest == '/' ? 0 : -EPERM;
+        return (rest && *rest == '/') || is_below(store, path, fd) ? 0 : -EPERM;
 }
 
 int trees_check_entry(const Trees *t, int fd, const char *path) {

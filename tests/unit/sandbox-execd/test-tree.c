@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "libsandbox/fd-util.h"
@@ -102,6 +104,33 @@ TEST(by_the_ids_of_images_what_is_in_the_store) {
                 ASSERT_EQ(check(&f, "store", kinds[i], FOREIGN_ID_FIRST), -EPERM);
                 ASSERT_EQ(check(&f, "storeroom", kinds[i], FOREIGN_ID_FIRST), -EPERM);
                 ASSERT_EQ(check(&f, "listed", kinds[i], FOREIGN_ID_FIRST), -EPERM);
+        }
+        tear_down(&f);
+}
+
+/* As it is when the service that opened it was killed: its mounts have ended, and names begin at theirs. */
+TEST(of_a_mount_that_is_gone) {
+        static const struct { const char *root, *below; int expect; } cases[] = {
+                { "store",  "volumes/a", 0      },
+                { "listed", "below",     -EPERM },
+        };
+        Fixture f;
+
+        if (geteuid() != 0)
+                skip();
+        set_up(&f);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_close_ int fd = -EBADF;
+                char path[128];
+                int tree;
+
+                tree = (int) syscall(SYS_open_tree, AT_FDCWD, path_of(&f, cases[i].root, path),
+                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+                ASSERT_OK(tree);
+                fd = openat(tree, cases[i].below, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                close(tree);
+                ASSERT_OK(fd);
+                ASSERT_EQ(trees_check_store(&f.trees, fd), cases[i].expect);
         }
         tear_down(&f);
 }
