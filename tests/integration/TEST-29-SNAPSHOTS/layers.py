@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 
-from sandboxd import SLOW, VM, Sandbox, configure, eq, ok, parallel, request, shell, status_of, wait_for
+from sandboxd import SLOW, VM, Sandbox, configure, eq, ok, parallel, patiently, request, shell, status_of, wait_for
 from snapshots import STORE, UNITS, alive, background, clone, copies, forget, nothing_stored, of_snapshot, root_of, stored
 
 GENERATIONS = 10 if VM else 20
@@ -102,7 +102,7 @@ def killed_while_sharing():
                 (status, _, record), _ = parallel([take, kill])
                 wait_for(f"the API after the death of {unit}", lambda: alive(s), 60 * SLOW)
                 s.out(f"echo more >/data/more{n}")
-                with clone(s) as c:
+                with patiently(lambda: clone(s)) as c:
                     eq(c.out("cat /data/last; ls /data/n* | wc -l; ls /data/more* | wc -l"), f"{n}\n{n}\n{n}\n")
                     eq(c.out("sha256sum </data/large"), digest)
                 if status == 200:

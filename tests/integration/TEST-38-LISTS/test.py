@@ -16,7 +16,8 @@ DATABASE = "/var/lib/sandboxd/sandboxd.db"
 SANDBOXD = "/usr/lib/sandboxd/sandboxd"
 
 # GETs that are no lists: one thing, a stream, a file, what git says.
-NO_LISTS = ("/health", "/openapi.json", "/files/", "/stream", "/git/", "/ws", "/select", "/prometheus", "/metrics")
+NO_LISTS = ("/health", "/openapi.json", "/files/raw", "/files/watch", "/stream", "/git/", "/ws", "/select", "/prometheus",
+            "/metrics", "/egress")
 # Lists with what they can be asked for besides.
 QUESTIONS = ["/sandboxes?status=running", "/sandboxes?labels=group=few", "/sandboxes?labels=group=none",
              "/sandboxes?metrics=true&pageSize=10", "/events/history?topic=test.few", "/events/history?sandboxId=few",
