@@ -169,8 +169,9 @@ static int call_dispatch(PeerCall *c, sd_bus_message *m) {
         c->bus = sd_bus_message_get_bus(m);
         c->held = must_be_held(c->peer, m);
         if (c->held) {
+                sd_bus_message_ref(m); /* it may be the one that is there */
                 sd_bus_message_unref(c->message);
-                c->message = sd_bus_message_ref(m);
+                c->message = m;
                 return 0;
         }
         return sd_bus_call_async(c->bus, &c->slot, m, on_reply, c,
