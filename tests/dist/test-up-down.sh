@@ -33,17 +33,27 @@ assert_nothing_left() { # WHAT
     assert_eq "$(grep -c "$TMPDIR" /proc/self/mountinfo)" 0 "$1: mounts"
     assert_eq "$(find "$TMPDIR" -mindepth 1 ! -path "$TMPDIR/state")" '' "$1: files"
     assert_eq "$(ss -ltnH "sport = :$port")" '' "$1: listening sockets"
+    assert_eq "$(network_of_the_machine)" "$network" "$1: rules and forwarding"
+}
+
+network_of_the_machine() {
+    nft list tables
+    cat /proc/sys/net/ipv4/ip_forward
 }
 
 namespaces_are_gone() { ! readlink /proc/[0-9]*/ns/* 2>/dev/null | grep -qxE "$namespaces"; }
+wires_are_gone() { ! ip -o link | grep -qE ': sb[em][0-9a-f]'; }
 instance_is_gone() { [ ! -d "$SANDBOXD_DEV_STATE" ] && [ ! -d "/proc/$supervisor" ]; }
 
+network=$(network_of_the_machine)
 boot
 assert_eq "$(echo in | "$dev" exec cat)" in 'stdin and stdout of exec'
+assert_eq "$("$dev" exec sandboxctl run host --network -- ip -o link show eth0 | wc -l)" 1 'a way out'
 assert_rc 7 "$dev" exec sh -c 'exit 7'
 assert_eq "$("$dev" exec cat /etc/sandboxd/sandboxd.conf.d/50-dev.conf | tail -n 1)" III_TEST=1
 assert_match "$("$dev" up --port $port 2>&1)" 'is running already' 'a second up'
 "$dev" down
+wait_until wires_are_gone
 assert_nothing_left 'after down'
 assert_rc 1 "$dev" down
 

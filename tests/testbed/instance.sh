@@ -8,6 +8,7 @@
 #   supervisor  the process that started it and cleans up after it: pid and start time
 #   leader      its PID 1, likewise
 #   cgroups     the control groups made for it, one a line
+#   table forwarding  there if the table of rules, and that the machine forwards packets, came with it (--host-net)
 #   status      "running" once the services answer, "failed" when it did not get there
 #   log console what the supervisor and the PID 1 said
 set -u
@@ -106,7 +107,7 @@ supervise() {
     trap supervisor_exit EXIT
     trap 'exit 143' INT TERM HUP
     groups_make
-    [ "$net" = host ] || namespaces+=(--net)
+    if [ "$net" = host ]; then network_begin; else namespaces+=(--net); fi
     ( # forks nothing but the leader: see await_leader()
         groups_join ''
         exec unshare --propagation private --fork --kill-child=KILL "${namespaces[@]}" \
@@ -177,6 +178,23 @@ groups_make() {
     declare -p controllers >>"$state/options"
 }
 
+# In the machine's own network: sandboxes with a way out need it to forward packets. That, and the rules that their
+# services make, is as it was before when the instance has ended, unless another one was there first.
+forwarding=/proc/sys/net/ipv4/ip_forward
+
+network_begin() {
+    nft list table inet sandboxd >/dev/null 2>&1 || : >"$state/table"
+    if [ "$(cat "$forwarding")" = 0 ]; then
+        : >"$state/forwarding"
+        echo 1 >"$forwarding" || say 'this machine does not forward packets: no sandbox has a way out'
+    fi
+}
+
+network_end() {
+    [ ! -e "$state/table" ] || nft delete table inet sandboxd 2>/dev/null
+    [ ! -e "$state/forwarding" ] || echo 0 >"$forwarding"
+}
+
 groups_join() { # SUBGROUP of the cgroup2 one (v1 allows processes anywhere)
     local dir sub=$1
     while read -r dir; do
@@ -237,6 +255,7 @@ instance_end() {
         wait_until_gone 8 "$leader" || kill -KILL "$leader" 2>/dev/null
         wait_until_gone 5 "$leader"
     fi
+    network_end
     groups_remove
 }
 
