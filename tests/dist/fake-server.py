@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import socketserver
 import stat
 import subprocess
@@ -114,6 +115,18 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(*header)
         self.end_headers()
         self.wfile.write(data)
+
+    def refuse_rest(self, status, text):
+        """Closed at once, with unread bytes, the connection would be reset, and the answer might be lost."""
+        self.send(status, {"error": text}, headers=[("Connection", "close")])
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(10)
+        try:
+            while self.connection.recv(65536):
+                pass
+        except OSError:
+            pass
 
     def begin_stream(self):
         self.send_response(200)
@@ -294,8 +307,9 @@ def exec_stdin(h, query, sid, cid):
             p.stdin.write(data)
         p.stdin.close()
     except BrokenPipeError:
-        raise Failure(409, "The command takes no input any more")
-    h.send(200, {"success": True})
+        h.refuse_rest(409, "The command takes no input any more")
+    else:
+        h.send(200, {"success": True})
 
 
 def exec_signal(h, query, sid, cid):
