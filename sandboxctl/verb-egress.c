@@ -121,6 +121,20 @@ static int show(Ctl *c, char **words) {
         return EXIT_STATUS_OK;
 }
 
+/* Others as RFC 3597 writes them. */
+static int add_question(Table *t, const json_t *item) {
+        const char *name = json_text(item, "name");
+
+        switch (json_int(item, "type")) {
+        case 1:
+                return table_addf(t, "%s A", name);
+        case 28:
+                return table_addf(t, "%s AAAA", name);
+        default:
+                return table_addf(t, "%s TYPE%" PRIi64, name, json_int(item, "type"));
+        }
+}
+
 static int add_decision(Table *t, const json_t *item) {
         bool name = streq(json_text(item, "kind"), "name");
         int r;
@@ -129,7 +143,7 @@ static int add_decision(Table *t, const json_t *item) {
         if (r >= 0)
                 r = table_add(t, json_text(item, "kind"));
         if (r >= 0 && name)
-                r = table_add(t, json_text(item, "name"));
+                r = add_question(t, item);
         else if (r >= 0)
                 r = table_addf(t, "%s:%" PRIi64 "/%s", json_text(item, "address"), json_int(item, "port"),
                                json_text(item, "protocol"));

@@ -404,6 +404,9 @@ def decisions():
         eq([(r["address"], r["port"], r["protocol"], r["decision"]) for r in denied], [(OTHER, 8080, "tcp", "denied")])
         eq({(r["name"], r["decision"]) for r in recent if r["kind"] == "name" and r["type"] == 1},
            {("web.test", "allowed"), ("other.test", "denied"), ("evil.test", "private")})
+        log = shell(f"sandboxctl egress log {s.id}")
+        for row in (r"denied +name +other\.test A +\d+", rf"denied +connection +{re.escape(OTHER)}:8080/tcp +\d+"):
+            ok(re.search(rf"^{row}$", log, re.M), row, log)
         wait_for("the connection is in the journal", lambda: [
             e for e in journal(s, "sandbox-netd") if e.get("EGRESS_ADDRESS") == OTHER and e["EGRESS_PORT"] == "8080"])
         eq({(e["EGRESS_NAME"], e["EGRESS_DECISION"]) for e in journal(s, "sandbox-dns") if e["EGRESS_TYPE"] == "1"},
