@@ -5,13 +5,12 @@ import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
 
-from sandboxd import (Failure, Sandbox, api, configure, eq, main_pid, ok, parallel, request, run_tests, shell,
-                      status_of, wait_for)
+from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, parallel, request, run_tests,
+                      shell, status_of, wait_for)
 
 WEB, OTHER, NAMES, PRIVATE, HOST = "198.51.100.7", "198.51.100.8", "198.51.100.53", "10.77.0.7", "198.51.100.1"
 ZONE, LOG = "/tmp/zone.json", "/tmp/names.log"
@@ -341,31 +340,21 @@ def live_changes():
     eq(len(topics), 8)
 
 
-def kill(unit):
-    """One that has just left by itself is as good as killed."""
-    pid = main_pid(unit)
-    try:
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def killed():
     """What is in force stays so, whoever ends, and comes to the same when it is changed then."""
     with listed("web.test", "198.51.100.9/32") as s:
         hold(s, "web.test")
         for unit in DAEMONS:
-            kill(unit)
+            kill_main(unit)
             eq(inside(s, TRY, WEB, 80, 5), HOST, f"without {unit}")
             ok(inside(s, TRY, OTHER, 80, 1).startswith("no:"), f"without {unit}: the other")
             eq(reach(s, "web.test"), HOST, f"after {unit}")
             refused(s, "other.test")
-            kill(unit)
+            kill_main(unit)
             allow(s, ["web.test", "other.test"])
-            kill(unit)
+            kill_main(unit)
             eq(reach(s, "other.test"), HOST)
-            kill(unit)
+            kill_main(unit)
             allow(s, ["web.test"])
             refused(s, OTHER)
             still_alive(s)
@@ -411,8 +400,8 @@ def decisions():
             e for e in journal(s, "sandbox-netd") if e.get("EGRESS_ADDRESS") == OTHER and e["EGRESS_PORT"] == "8080"])
         eq({(e["EGRESS_NAME"], e["EGRESS_DECISION"]) for e in journal(s, "sandbox-dns") if e["EGRESS_TYPE"] == "1"},
            {("web.test", "allowed"), ("other.test", "denied"), ("evil.test", "private")})
-        kill("sandbox-dns")
-        kill("sandbox-netd")
+        kill_main("sandbox-dns")
+        kill_main("sandbox-netd")
         after = shown(s)["counters"]
         ok(all(after[k] >= counters[k] for k in counters), "after a kill:", after)
 
@@ -597,7 +586,7 @@ def while_killing(unit, after, function):
     worker = threading.Thread(target=attempt)
     worker.start()
     time.sleep(after)
-    kill(unit)
+    kill_main(unit)
     worker.join()
 
 
