@@ -131,6 +131,11 @@ def projects():
         at = q.id + 1
 
 
+def all_free(what):
+    """Asked for, since what a service was deleting when it ended goes on with the next start."""
+    wait_for(what, lambda: status_of("GET", "/sandboxes") == 200 and not projects(), 60 * SLOW)
+
+
 def used_kib(s):
     return int(s.out("df -k --output=used / | tail -n 1"))
 
@@ -138,7 +143,7 @@ def used_kib(s):
 def counted():
     """A shared layer counts against who wrote it while that one lives, and then against nobody; its number is not given
     to anybody else as long as it is there."""
-    wait_for("nobody has anything", lambda: not projects(), 60 * SLOW)
+    all_free("nobody has anything")
     with Sandbox() as s:
         s.out("mkdir /data && head -c 20000000 /dev/urandom >/data/large && sync -f /data")
         digest, before = s.out("sha256sum </data/large"), used_kib(s)
@@ -154,7 +159,7 @@ def counted():
         c.out("echo >>/data/large && sync -f /data")
         ok(used_kib(c) >= 19000, "what a clone changes is its own", used_kib(c))
     c.delete()
-    wait_for("all numbers are free", lambda: not projects(), 60 * SLOW)
+    all_free("all numbers are free")
     eq(stored(), [])
 
 
@@ -177,4 +182,4 @@ def full():
             eq(c.out("cat /data/*"), "before\n")
     forget(snapshot)
     configure(III_MAX_SANDBOXES=100)
-    wait_for("all numbers are free", lambda: not projects(), 60 * SLOW)
+    all_free("all numbers are free")
