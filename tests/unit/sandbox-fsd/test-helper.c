@@ -92,7 +92,7 @@ TEST(who_outlives_it) {
                 ASSERT_TRUE(pid > 1);
                 (void) snprintf(path, sizeof path, "/proc/%i/cmdline", pid);
                 ASSERT_OK(read_text_at(AT_FDCWD, path, 4096, &command));
-                ASSERT_STREQ(command, "sleep"); /* at it still; one that has ended has no arguments any more */
+                ASSERT_TRUE(command[0] != 0); /* the shell's still, or sleep's: one that has ended has none any more */
                 ASSERT_EQ(kill(pid, SIGKILL), 0);
         }
 }
