@@ -124,21 +124,21 @@ const JsonTable event_publish_table = JSON_TABLE(publish_fields);
 static int publish(Request *request, void *userdata, sd_bus_error *error) {
         Manager *m = request_userdata(request);
         const PublishInput *input = userdata;
-        Event event = { .topic = input->topic, .sandbox = input->sandbox, .data = "{}",
-                        .time_msec = now_usec(CLOCK_REALTIME) / USEC_PER_MSEC };
+        Event event = { .topic = input->topic, .sandbox = input->sandbox, .data = "{}" };
         _cleanup_free_ char *data = NULL;
-        char id[40];
+        EventStamp stamp;
 
         if (!event_topic_is_valid(input->topic))
                 return bus_error_set(error, BUS_ERROR_INVALID, "topic must be 1 to 128 visible characters");
         data = input->data ? json_dumps(input->data, JSON_COMPACT) : NULL;
         if (data && strlen(data) > DATA_MAX)
                 return bus_error_set(error, BUS_ERROR_TOO_LARGE, "data must be at most %u bytes", (unsigned) DATA_MAX);
-        event_hub_publish(m->events, input->topic, input->sandbox, json_incref(input->data), id);
-        if (isempty(id))
+        event_hub_publish(m->events, input->topic, input->sandbox, json_incref(input->data), &stamp);
+        if (isempty(stamp.id))
                 return -ENOMEM;
         event_hub_flush(m->events); /* who is told that it is kept may rely on it */
-        event.id = id;
+        event.id = stamp.id;
+        event.time_msec = stamp.time_msec;
         if (data)
                 event.data = data;
         return request_reply_json_exact(request, 200, event_to_json(&event));

@@ -172,18 +172,23 @@ static int add_pending(EventHub *h, const char *topic, const char *sandbox, json
         return 0;
 }
 
-void event_hub_publish(EventHub *h, const char *topic, const char *sandbox, json_t *data, char ret_id[40]) {
+void event_hub_publish(EventHub *h, const char *topic, const char *sandbox, json_t *data, EventStamp *ret) {
+        EventStamp stamp = {};
         Pending *p;
         int r;
 
         r = add_pending(h, topic, sandbox, data, &p);
         json_decref(data);
-        if (r >= 0 && ret_id)
+        if (r >= 0 && ret)
                 r = object_id_random("evt", p->id);
         if (r < 0)
                 log_warning_errno(r, "Failed to keep the event '%s', ignoring: %m", topic);
-        if (ret_id)
-                strcpy(ret_id, r < 0 ? "" : p->id);
+        else {
+                strcpy(stamp.id, p->id);
+                stamp.time_msec = p->time_msec;
+        }
+        if (ret)
+                *ret = stamp;
         if (h->n_pending == PENDING_MAX)
                 (void) sd_event_source_set_priority(h->flush_source, SD_EVENT_PRIORITY_IMPORTANT);
         (void) sd_event_source_set_enabled(h->flush_source, SD_EVENT_ONESHOT);

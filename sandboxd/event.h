@@ -38,8 +38,14 @@ DEFINE_CLEANUP(EventHub *, event_hub_free)
 /* sandbox: public id or NULL. data: an object or NULL, taken over. Never fails to its caller: what cannot be kept is
  * logged. */
 void event_publish(Manager *m, const char *topic, const char *sandbox, json_t *data);
-/* ret_id may be NULL. */
-void event_hub_publish(EventHub *h, const char *topic, const char *sandbox, json_t *data, char ret_id[40]);
+/* Which event it became, and when: a publisher who is told hears what all others will. */
+typedef struct EventStamp {
+        char id[40];            /* "": it could not be kept */
+        uint64_t time_msec;
+} EventStamp;
+
+/* ret may be NULL. */
+void event_hub_publish(EventHub *h, const char *topic, const char *sandbox, json_t *data, EventStamp *ret);
 /* Now, not at the end of the turn. */
 void event_hub_flush(EventHub *h);
 

@@ -42,6 +42,7 @@ static void fixture_done(Fixture *f) {
 
 typedef struct Heard {
         char topics[256];
+        EventStamp first;
         uint64_t last;
         unsigned n;
         Fixture *answer;        /* publishes once more */
@@ -51,7 +52,10 @@ typedef struct Heard {
 static void on_event(const Event *event, void *userdata) {
         Heard *h = userdata;
 
-        h->n++;
+        if (h->n++ == 0) {
+                strcpy(h->first.id, event->id);
+                h->first.time_msec = event->time_msec;
+        }
         strcat(strcat(h->topics, event->topic), " ");
         ASSERT_TRUE(event->number > h->last);
         h->last = event->number;
@@ -76,18 +80,20 @@ TEST(events_are_kept_and_told_in_order) {
         EventListener *listener;
         Heard heard = {};
         Fixture f = {};
-        char id[40];
+        EventStamp stamp;
 
         fixture_start(&f, 100);
         heard.answer = &f;
         ASSERT_OK(event_listen(f.hub, on_event, &heard, &listener));
-        event_hub_publish(f.hub, "a", "sbx_1", json_pack("{s:i}", "x", 1), id);
+        event_hub_publish(f.hub, "a", "sbx_1", json_pack("{s:i}", "x", 1), &stamp);
         event_hub_publish(f.hub, "b", NULL, NULL, NULL);
         ASSERT_EQ(heard.n, 0U); /* no publisher waits for those who listen */
         run_until_idle(&f);
         ASSERT_STREQ(heard.topics, "a b answer ");
         ASSERT_EQ(kept(&f), 3U);
-        ASSERT_TRUE(startswith(id, "evt_"));
+        ASSERT_TRUE(startswith(stamp.id, "evt_"));
+        ASSERT_STREQ(heard.first.id, stamp.id);
+        ASSERT_EQ(heard.first.time_msec, stamp.time_msec);
         event_unlisten(listener);
         fixture_done(&f);
 }
