@@ -104,6 +104,12 @@ static json_t *make_row(const char *name, const char *help, const double values[
                          verdict(ratio, direction, bar), "error", error);
 }
 
+static const char *what_is_missing(Measure ours) {
+        return ours == MEASURE_CREATE_WARM  ? "nothing was served warm" :
+               ours == MEASURE_FORK_FIRST   ? "the pool knew of bursts already: ask for this row and fork-100 alone" :
+                                              "nothing was measured";
+}
+
 static void add_row(const Bench *b, size_t i, json_t *out) {
         const Samples *ours = b->samples + rows[i].ours;
         double reference = rows[i].reference == MEASURE_ONE ? 1 : samples_percentile(b->samples + rows[i].reference, 50);
@@ -115,7 +121,7 @@ static void add_row(const Bench *b, size_t i, json_t *out) {
         if (!error && rows[i].reference != MEASURE_ONE)
                 error = b->failures[rows[i].reference];
         if (!error && ours->n == 0)
-                error = rows[i].ours == MEASURE_CREATE_WARM ? "nothing was served warm" : "nothing was measured";
+                error = what_is_missing(rows[i].ours);
         row = make_row(rows[i].name, rows[i].help, values, rows[i].direction, rows[i].bar, error);
         isolation = isolation_of(b, rows[i].reference);
         if (isolation)
