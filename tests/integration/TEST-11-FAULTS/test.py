@@ -9,8 +9,8 @@ import subprocess
 import time
 
 from leftovers import baseline, settled
-from sandboxd import (HOST, IMAGE, PORT, Sandbox, api, configure, eq, kill_main, ok, parallel, request, run_tests,
-                      shell, status_of, wait_for)
+from sandboxd import (HOST, IMAGE, PORT, Sandbox, api, configure, eq, kill_main, ok, parallel, patiently, request,
+                      run_tests, shell, status_of, wait_for)
 
 FAULT = "/run/sandboxd/execd/fault"
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "100"))
@@ -91,7 +91,7 @@ def a_cgroup_that_systemd_leaves():
     kill_main("sandbox-execd")
     path = f"{os.path.dirname(path)}/sandbox-{'9' * 24}.scope"
     os.makedirs(path + "/run")
-    one_life()
+    patiently(one_life)
     wait_for("what was nobody's is gone", lambda: not os.path.exists(path))
     settled(before)
 
