@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Networks of sandboxes, from the inside: what can be reached, who one seems to be, who answers. The world is a network
 namespace with a public address and a private one."""
-import http.client
 import os
 import subprocess
-import threading
-import time
 
-from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, ok, parallel, request, run_tests, shell,
-                      status_of, wait_for)
+from sandboxd import (Sandbox, api, configure, eq, ok, parallel, request, run_tests, shell, status_of, wait_for,
+                      while_killing)
 
 PUBLIC, PRIVATE, HOST = "198.51.100.7", "10.77.0.7", "198.51.100.1"
 LOG = "/tmp/world.log"
@@ -296,21 +293,6 @@ def allowed():
         eq(reach(s, PRIVATE), "10.77.0.1")
         refused(s, "10.77.0.1")
     configure(SANDBOX_NETWORK_DNS=PUBLIC, III_MAX_SANDBOXES=400)
-
-
-def while_killing(unit, after, function):
-    """Whether it came to an answer is left to chance, like where it was by then."""
-    def attempt():
-        try:
-            function()
-        except (Failure, OSError, http.client.HTTPException):
-            pass
-
-    worker = threading.Thread(target=attempt)
-    worker.start()
-    time.sleep(after)
-    kill_main(unit)
-    worker.join()
 
 
 def killed_in_the_middle():

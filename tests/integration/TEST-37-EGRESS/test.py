@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a sandbox may reach: lists of prefixes and names, changed while it runs, whoever is killed. The world is a network
 namespace with servers and a name server of its own."""
-import http.client
 import json
 import os
 import re
 import subprocess
-import threading
 import time
 
 from sandboxd import (Failure, Sandbox, api, configure, eq, kill_main, main_pid, ok, parallel, request, run_tests,
-                      shell, status_of, wait_for)
+                      shell, status_of, wait_for, while_killing)
 
 WEB, OTHER, NAMES, PRIVATE, HOST = "198.51.100.7", "198.51.100.8", "198.51.100.53", "10.77.0.7", "198.51.100.1"
 ZONE, LOG = "/tmp/zone.json", "/tmp/names.log"
@@ -574,20 +572,6 @@ for _ in range(100):
         ok(f'received_bytes_total{{sandbox="{closed.id}"' not in text, "one without a network")
         rows = api("GET", "/sandboxes?metrics=true")["items"]
         eq([r["metrics"]["networkTxBytes"] > 1000000 for r in rows if r["id"] == s.id], [True])
-
-
-def while_killing(unit, after, function):
-    def attempt():
-        try:
-            function()
-        except (Failure, OSError, http.client.HTTPException):
-            pass
-
-    worker = threading.Thread(target=attempt)
-    worker.start()
-    time.sleep(after)
-    kill_main(unit)
-    worker.join()
 
 
 def killed_in_the_middle():
